@@ -1,0 +1,48 @@
+# The two commands a new user needs are `make demo` and `make test`; CONTRIBUTING.md lists the rest.
+PYTHON ?= /usr/bin/python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+WORKERS ?= 4
+
+.PHONY: setup check lint types contracts unit test demo bench compat fuzz clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml tools/packages.sh
+	tools/packages.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+lint: setup
+	$(BIN)/ruff format --check src tests tools
+	$(BIN)/ruff check src tests tools
+
+types: setup
+	$(BIN)/mypy
+
+contracts: setup
+	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/pytest -q -n $(WORKERS) tests/unit tests/contract tests/property
+
+check: lint types contracts unit
+
+test: check
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/system tests/security tests/compat -m 'not peer'
+
+demo: setup
+	$(BIN)/python tools/demo.py
+
+bench: setup
+	$(BIN)/python -m tools.bench
+
+compat: setup
+	$(BIN)/pytest -q tests/compat
+
+fuzz: setup
+	SAMPAN_FUZZ=long $(BIN)/pytest -q tests/property
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The image builder: graph, solver, cache, executors."""

@@ -1,0 +1,1 @@
+"""Content-addressed store: blobs by digest in an OCI image layout."""

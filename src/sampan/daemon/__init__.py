@@ -1,0 +1,1 @@
+"""sampand: configuration and wiring."""

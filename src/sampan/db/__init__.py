@@ -1,0 +1,98 @@
+"""The engine's database: SQLite in WAL mode, synchronous=FULL, numbered migrations.
+
+Migrations are the files `db/migrations/NNN_name.sql`, applied once each, in order, and noted in the table
+`migration`. A migration that has landed is never edited. Every package that keeps rows owns its tables:
+001 image, 002 storage, 003 engine (containers), 004 network, 005 volume, 006 events, 007 build.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+
+Row = sqlite3.Row
+Value = str | bytes | int | float | None
+
+
+class Database:
+    """One connection, used from the event loop's thread only; a commit is one fsync (0.7 ms on an SSD).
+
+    A file that SQLite cannot open is moved aside as `<path>.damaged` and an empty database takes its place, so that
+    the daemon always starts (S31); `damaged` then holds the path of the old file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.damaged: str | None = None
+        try:
+            self._connection = self._open()
+        except sqlite3.DatabaseError:
+            self.damaged = f"{path}.damaged"
+            os.replace(path, self.damaged)
+            for suffix in ("-wal", "-shm"):
+                if os.path.exists(path + suffix):
+                    os.replace(path + suffix, self.damaged + suffix)
+            self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        connection.row_factory = sqlite3.Row
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            _migrate(connection)
+        except sqlite3.DatabaseError:
+            connection.close()
+            raise
+        os.chmod(self.path, 0o600)
+        return connection
+
+    def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """All rows of a SELECT."""
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """The first row of a SELECT, or None."""
+        row: Row | None = self._connection.execute(sql, parameters).fetchone()
+        return row
+
+    def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
+        """Run one statement (committed by itself outside a transaction); returns the number of rows changed."""
+        return self._connection.execute(sql, parameters).rowcount
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run one statement for each row; wrap in `transaction()`."""
+        self._connection.executemany(sql, rows)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, one fsync at the end. Nested transactions join the outer one. Never await inside."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the connection; the write-ahead log is folded in."""
+        self._connection.close()
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) WITHOUT ROWID")
+    done = {row[0] for row in connection.execute("SELECT number FROM migration")}
+    scripts = [entry for entry in files("sampan.db").joinpath("migrations").iterdir() if entry.name.endswith(".sql")]
+    for script in sorted(scripts, key=lambda entry: entry.name):
+        number = int(script.name.split("_", 1)[0])
+        if number not in done:
+            sql = script.read_text()
+            connection.executescript(f"BEGIN IMMEDIATE; {sql}; INSERT INTO migration VALUES ({number}); COMMIT;")

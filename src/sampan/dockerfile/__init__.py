@@ -1,0 +1,1 @@
+"""The Dockerfile language: parser, expansion, .dockerignore, lint. Pure, no I/O."""

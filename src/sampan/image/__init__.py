@@ -1,0 +1,1 @@
+"""Images: manifests, configurations, tags, archives."""

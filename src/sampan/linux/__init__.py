@@ -1,0 +1,1 @@
+"""The kernel's interfaces. The only user of ctypes."""

@@ -1,0 +1,1 @@
+"""Log drivers (writers, used by the shim) and readers."""

@@ -1,0 +1,1 @@
+"""Networks: drivers, IPAM, firewall, published ports, DNS."""

@@ -1,0 +1,1 @@
+"""OCI and Docker specifications as values: digests, references, descriptors, manifests, platforms. Pure."""

@@ -1,0 +1,1 @@
+"""Distribution: the client (auth, pull, push) and the server."""

@@ -1,0 +1,1 @@
+"""The protocol between daemon, zygote and shim, without I/O."""

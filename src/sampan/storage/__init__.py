@@ -1,0 +1,1 @@
+"""Snapshotters: layers, copy-on-write, unpacking, diffs."""

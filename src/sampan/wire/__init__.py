@@ -1,0 +1,1 @@
+"""Docker's response shapes; only cli, client and api import it."""
