@@ -1,16 +1,16 @@
 """Every path of the engine, in one place.
 
-    <data_root>/               0710, default /var/lib/sampan
-      sampan.db                SQLite: the truth about images, containers, networks, volumes
-      content/                 an OCI image layout: blobs/sha256/<hex>
-      snapshots/<driver>/      layers
-      containers/<id>/         config.json (OCI bundle), logs, hosts, hostname, resolv.conf
-      volumes/<name>/_data
-      build/                   cache mounts
-      tmp/                     same file system; emptied at start
-    <exec_root>/               0710, default /run/sampan
-      shims/<id>/              shim.sock, pid files
-      plugins/
+<data_root>/               0710, default /var/lib/sampan
+  sampan.db                SQLite: the truth about images, containers, networks, volumes
+  content/                 an OCI image layout: blobs/sha256/<hex>
+  snapshots/<driver>/      layers
+  containers/<id>/         config.json (OCI bundle), logs, hosts, hostname, resolv.conf
+  volumes/<name>/_data
+  build/                   cache mounts
+  tmp/                     same file system; emptied at start
+<exec_root>/               0710, default /run/sampan
+  shims/<id>/              shim.sock, pid files
+  plugins/
 """
 
 from __future__ import annotations

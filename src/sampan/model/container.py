@@ -21,14 +21,18 @@ class DockerStruct(Struct, rename=docker_name, kw_only=True, omit_defaults=False
     """Base of all structs whose JSON names are Docker's; unknown fields are ignored, as Docker does."""
 
 
-class PortBinding(DockerStruct, frozen=True):
+class DockerValue(Struct, rename=docker_name, kw_only=True, frozen=True):
+    """The same for values that never change."""
+
+
+class PortBinding(DockerValue):
     """`HostPort` is a number, a range `8000-8010`, or empty for any free port."""
 
     host_ip: str = field(default="", name="HostIp")
     host_port: str = ""
 
 
-class HealthConfig(DockerStruct, frozen=True, omit_defaults=True):
+class HealthConfig(DockerValue, omit_defaults=True):
     """`Test` is `[]` (inherit), `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; times in ns, 0 means default."""
 
     test: list[str] | None = None
@@ -48,13 +52,13 @@ class ContainerConfig(DockerStruct):
     attach_stdin: bool = False
     attach_stdout: bool = False
     attach_stderr: bool = False
-    exposed_ports: dict[str, dict[str, Any]] | None | UnsetType = UNSET
+    exposed_ports: dict[str, dict[str, Any]] | UnsetType | None = UNSET
     tty: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
     env: list[str] | None = None
     cmd: list[str] | None = None
-    healthcheck: HealthConfig | None | UnsetType = UNSET
+    healthcheck: HealthConfig | UnsetType | None = UNSET
     args_escaped: bool | UnsetType = UNSET
     image: str = ""
     volumes: dict[str, dict[str, Any]] | None = None
@@ -65,29 +69,29 @@ class ContainerConfig(DockerStruct):
     on_build: list[str] | None = None
     labels: Labels | None = None
     stop_signal: str | UnsetType = UNSET
-    stop_timeout: int | None | UnsetType = UNSET
-    shell: list[str] | None | UnsetType = UNSET
+    stop_timeout: int | UnsetType | None = UNSET
+    shell: list[str] | UnsetType | None = UNSET
 
 
-class WeightDevice(DockerStruct, frozen=True):
+class WeightDevice(DockerValue):
     path: str
     weight: int
 
 
-class ThrottleDevice(DockerStruct, frozen=True):
+class ThrottleDevice(DockerValue):
     """A device's limit: bytes or operations per second."""
 
     path: str
     rate: int
 
 
-class DeviceMapping(DockerStruct, frozen=True):
+class DeviceMapping(DockerValue):
     path_on_host: str = ""
     path_in_container: str = ""
     cgroup_permissions: str = ""
 
 
-class DeviceRequest(DockerStruct, frozen=True):
+class DeviceRequest(DockerValue):
     driver: str = ""
     count: int = 0
     device_ids: list[str] | None = field(default=None, name="DeviceIDs")
@@ -95,25 +99,25 @@ class DeviceRequest(DockerStruct, frozen=True):
     options: dict[str, str] | None = None
 
 
-class Ulimit(DockerStruct, frozen=True):
+class Ulimit(DockerValue):
     name: str
     soft: int
     hard: int
 
 
-class LogConfig(DockerStruct, frozen=True):
+class LogConfig(DockerValue):
     type: str = ""
     config: dict[str, str] | None = None
 
 
-class RestartPolicy(DockerStruct, frozen=True):
+class RestartPolicy(DockerValue):
     """`Name` is empty, `no`, `always`, `unless-stopped`, `on-failure` or, ours, `on-unhealthy`."""
 
     name: str = ""
     maximum_retry_count: int = 0
 
 
-class BindOptions(DockerStruct, frozen=True, omit_defaults=True):
+class BindOptions(DockerValue, omit_defaults=True):
     propagation: str = ""
     non_recursive: bool = False
     create_mountpoint: bool = False
@@ -121,29 +125,29 @@ class BindOptions(DockerStruct, frozen=True, omit_defaults=True):
     read_only_force_recursive: bool = False
 
 
-class DriverConfig(DockerStruct, frozen=True, omit_defaults=True):
+class DriverConfig(DockerValue, omit_defaults=True):
     name: str = ""
     options: dict[str, str] | None = None
 
 
-class VolumeOptions(DockerStruct, frozen=True, omit_defaults=True):
+class VolumeOptions(DockerValue, omit_defaults=True):
     no_copy: bool = False
     labels: Labels | None = None
     driver_config: DriverConfig | None = None
     subpath: str = ""
 
 
-class ImageOptions(DockerStruct, frozen=True, omit_defaults=True):
+class ImageOptions(DockerValue, omit_defaults=True):
     subpath: str = ""
 
 
-class TmpfsOptions(DockerStruct, frozen=True, omit_defaults=True):
+class TmpfsOptions(DockerValue, omit_defaults=True):
     size_bytes: int = 0
     mode: int = 0
     options: list[list[str]] | None = None
 
 
-class Mount(DockerStruct, frozen=True, omit_defaults=True):
+class Mount(DockerValue, omit_defaults=True):
     """A `--mount`; `Type` is `bind`, `volume`, `tmpfs`, `image`, `cluster` or `npipe`."""
 
     type: str = ""
@@ -230,10 +234,10 @@ class HostConfig(DockerStruct):
     mounts: list[Mount] | UnsetType | None = UNSET
     masked_paths: list[str] | None = None
     readonly_paths: list[str] | None = None
-    init: bool | None | UnsetType = UNSET
+    init: bool | UnsetType | None = UNSET
 
 
-class EndpointIPAMConfig(DockerStruct, frozen=True, omit_defaults=True):
+class EndpointIPAMConfig(DockerValue, omit_defaults=True):
     ipv4_address: str = ""
     ipv6_address: str = ""
     link_local_ips: list[str] | None = field(default=None, name="LinkLocalIPs")

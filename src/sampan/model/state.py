@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from .container import DockerStruct
+from .container import DockerStruct, DockerValue
 
 NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: the API's word for «not yet»."""
 
 
-class HealthProbe(DockerStruct, frozen=True):
+class HealthProbe(DockerValue):
     """One run of a health check; times are RFC 3339 with nanoseconds."""
 
     start: str

@@ -1,0 +1,45 @@
+"""Session-wide: the leak check, and what this machine can do."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .support import leaks
+
+
+def pytest_report_header() -> list[str]:
+    cgroup = "v2" if Path("/sys/fs/cgroup/cgroup.controllers").exists() else "v1"
+    tools = [name for name in ("docker", "skopeo", "docker-registry", "runc", "crun", "nft") if shutil.which(name)]
+    return [f"kernel {platform.release()}, cgroup {cgroup}; peers: {' '.join(tools)}"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[_BEFORE] = leaks.machine_network()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if hasattr(session.config, "workerinput"):
+        return
+    left = leaks.remaining(session.config.stash[_BEFORE])
+    if left:
+        session.config.stash[_LEFT] = left
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED if exitstatus == 0 else exitstatus
+    else:
+        leaks.remove_session()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left = config.stash.get(_LEFT, [])
+    if left:
+        terminalreporter.section("left on the machine", red=True)
+        for row in left:
+            terminalreporter.line(row)
+
+
+_BEFORE = pytest.StashKey[list[str]]()
+_LEFT = pytest.StashKey[list[str]]()
