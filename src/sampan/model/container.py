@@ -25,14 +25,14 @@ class DockerValue(Struct, rename=docker_name, kw_only=True, frozen=True):
     """The same for values that never change."""
 
 
-class PortBinding(DockerValue):
+class PortBinding(DockerValue, frozen=True):
     """`HostPort` is a number, a range `8000-8010`, or empty for any free port."""
 
     host_ip: str = field(default="", name="HostIp")
     host_port: str = ""
 
 
-class HealthConfig(DockerValue, omit_defaults=True):
+class HealthConfig(DockerValue, frozen=True, omit_defaults=True):
     """`Test` is `[]` (inherit), `["NONE"]`, `["CMD", …]` or `["CMD-SHELL", command]`; times in ns, 0 means default."""
 
     test: list[str] | None = None
@@ -73,25 +73,25 @@ class ContainerConfig(DockerStruct):
     shell: list[str] | UnsetType | None = UNSET
 
 
-class WeightDevice(DockerValue):
+class WeightDevice(DockerValue, frozen=True):
     path: str
     weight: int
 
 
-class ThrottleDevice(DockerValue):
+class ThrottleDevice(DockerValue, frozen=True):
     """A device's limit: bytes or operations per second."""
 
     path: str
     rate: int
 
 
-class DeviceMapping(DockerValue):
+class DeviceMapping(DockerValue, frozen=True):
     path_on_host: str = ""
     path_in_container: str = ""
     cgroup_permissions: str = ""
 
 
-class DeviceRequest(DockerValue):
+class DeviceRequest(DockerValue, frozen=True):
     driver: str = ""
     count: int = 0
     device_ids: list[str] | None = field(default=None, name="DeviceIDs")
@@ -99,25 +99,25 @@ class DeviceRequest(DockerValue):
     options: dict[str, str] | None = None
 
 
-class Ulimit(DockerValue):
+class Ulimit(DockerValue, frozen=True):
     name: str
     soft: int
     hard: int
 
 
-class LogConfig(DockerValue):
+class LogConfig(DockerValue, frozen=True):
     type: str = ""
     config: dict[str, str] | None = None
 
 
-class RestartPolicy(DockerValue):
+class RestartPolicy(DockerValue, frozen=True):
     """`Name` is empty, `no`, `always`, `unless-stopped`, `on-failure` or, ours, `on-unhealthy`."""
 
     name: str = ""
     maximum_retry_count: int = 0
 
 
-class BindOptions(DockerValue, omit_defaults=True):
+class BindOptions(DockerValue, frozen=True, omit_defaults=True):
     propagation: str = ""
     non_recursive: bool = False
     create_mountpoint: bool = False
@@ -125,29 +125,29 @@ class BindOptions(DockerValue, omit_defaults=True):
     read_only_force_recursive: bool = False
 
 
-class DriverConfig(DockerValue, omit_defaults=True):
+class DriverConfig(DockerValue, frozen=True, omit_defaults=True):
     name: str = ""
     options: dict[str, str] | None = None
 
 
-class VolumeOptions(DockerValue, omit_defaults=True):
+class VolumeOptions(DockerValue, frozen=True, omit_defaults=True):
     no_copy: bool = False
     labels: Labels | None = None
     driver_config: DriverConfig | None = None
     subpath: str = ""
 
 
-class ImageOptions(DockerValue, omit_defaults=True):
+class ImageOptions(DockerValue, frozen=True, omit_defaults=True):
     subpath: str = ""
 
 
-class TmpfsOptions(DockerValue, omit_defaults=True):
+class TmpfsOptions(DockerValue, frozen=True, omit_defaults=True):
     size_bytes: int = 0
     mode: int = 0
     options: list[list[str]] | None = None
 
 
-class Mount(DockerValue, omit_defaults=True):
+class Mount(DockerValue, frozen=True, omit_defaults=True):
     """A `--mount`; `Type` is `bind`, `volume`, `tmpfs`, `image`, `cluster` or `npipe`."""
 
     type: str = ""
@@ -237,7 +237,7 @@ class HostConfig(DockerStruct):
     init: bool | UnsetType | None = UNSET
 
 
-class EndpointIPAMConfig(DockerValue, omit_defaults=True):
+class EndpointIPAMConfig(DockerValue, frozen=True, omit_defaults=True):
     ipv4_address: str = ""
     ipv6_address: str = ""
     link_local_ips: list[str] | None = field(default=None, name="LinkLocalIPs")

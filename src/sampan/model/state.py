@@ -10,7 +10,7 @@ NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time: the API's word for «not yet»."""
 
 
-class HealthProbe(DockerValue):
+class HealthProbe(DockerValue, frozen=True):
     """One run of a health check; times are RFC 3339 with nanoseconds."""
 
     start: str
