@@ -1,1 +1,1 @@
-"""Use cases, one module each: the only place where images, storage, networks and runtime meet."""
+"""The engine: one module per use case; the only place where the parts below meet."""

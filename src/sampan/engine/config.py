@@ -1,0 +1,125 @@
+"""What the engine must know about its surroundings; `daemon/` fills it from daemon.json and flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..model.container import Ulimit
+from ..paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
+
+SAMPAN_RUNTIME = "sampan"
+"""The name of the runtime that runs inside the shim; every other runtime is a program."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An external OCI runtime (`--add-runtime name=path`) with the arguments that precede its command."""
+
+    path: str
+    args: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AddressPool:
+    """`default-address-pools`: subnets of `size` bits are cut from `base`."""
+
+    base: str
+    size: int
+
+
+@dataclass(frozen=True)
+class NetworkDefaults:
+    """The bridge network's options; empty strings mean «choose»."""
+
+    bridge: str = "sampan0"
+    """Name of the default bridge link; `none` makes no default network."""
+    bip: str = ""
+    bip6: str = ""
+    fixed_cidr: str = ""
+    fixed_cidr_v6: str = ""
+    default_gateway: str = ""
+    default_gateway_v6: str = ""
+    address_pools: tuple[AddressPool, ...] = ()
+    mtu: int = 1500
+    icc: bool = True
+    ipv6: bool = False
+    iptables: bool = True
+    ip6tables: bool = True
+    ip_forward: bool = True
+    ip_masq: bool = True
+    publish_ip: str = "0.0.0.0"
+    """`--ip`: where `-p` without an address binds."""
+    userland_proxy: bool = True
+    allow_direct_routing: bool = False
+    host_gateway_ips: tuple[str, ...] = ()
+    default_network_opts: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegistryDefaults:
+    mirrors: tuple[str, ...] = ()
+    insecure: tuple[str, ...] = ()
+    max_concurrent_downloads: int = 3
+    max_concurrent_uploads: int = 5
+    max_download_attempts: int = 5
+
+
+@dataclass(frozen=True)
+class ContainerDefaults:
+    """What a container gets where its own configuration is silent."""
+
+    runtime: str = SAMPAN_RUNTIME
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
+    dns: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 64 << 20
+    ipc_mode: str = "private"
+    cgroupns_mode: str = ""
+    """Empty: private on cgroup v2, host on v1, as Docker does."""
+    cgroup_parent: str = ""
+    pids_limit: int = 32768
+    """Holds a fork bomb (S12) where no `--pids-limit` is given; 0 leaves the number unlimited."""
+    init: bool = False
+    no_new_privileges: bool = False
+    seccomp_profile: str = ""
+    """Path of a JSON profile, `unconfined`, or empty for the built-in one."""
+    selinux_enabled: bool = False
+    proxies: dict[str, str] = field(default_factory=dict)
+    """`http-proxy`, `https-proxy`, `no-proxy`."""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """All settings of one engine. Several engines run side by side when their roots and bridges differ."""
+
+    data_root: str = DEFAULT_DATA_ROOT
+    exec_root: str = DEFAULT_EXEC_ROOT
+    name: str = ""
+    """The host's name as `info` shows it; empty: the kernel's."""
+    storage_driver: str = ""
+    """Empty: overlay2 where the file system carries it, else vfs."""
+    storage_opts: tuple[str, ...] = ()
+    cgroup_driver: str = "cgroupfs"
+    runtimes: dict[str, Runtime] = field(default_factory=dict)
+    network: NetworkDefaults = field(default_factory=NetworkDefaults)
+    registry: RegistryDefaults = field(default_factory=RegistryDefaults)
+    container: ContainerDefaults = field(default_factory=ContainerDefaults)
+    labels: tuple[str, ...] = ()
+    live_restore: bool = True
+    """Accepted for Docker's sake: containers always outlive the daemon unless `shutdown` is asked to stop them."""
+    shutdown_timeout: int = 15
+    userns_remap: str = ""
+    debug: bool = False
+    experimental: bool = False
+    features: dict[str, bool] = field(default_factory=dict)
+    event_journal_rows: int = 65536
+    """How many events are kept for replay."""
+    parked_sandboxes: int = 2
+
+    @property
+    def paths(self) -> Paths:
+        """The on-disk layout."""
+        return Paths(self.data_root, self.exec_root)
