@@ -1,0 +1,123 @@
+"""The C library through ctypes, with one errno check for every call.
+
+Only what Python 3.11 lacks is here; a failing call raises OSError that names what it was about. Imports are few on
+purpose: the start-up time of runtime and shim is mostly imports.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+MACHINE = os.uname().machine
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_RECURSIVE = 0x8000
+AT_EMPTY_PATH = 0x1000
+
+# Numbers below 424 differ between architectures: asm/unistd_64.h, asm-generic/unistd.h.
+_OLD_NUMBERS = {
+    "x86_64": {"pivot_root": 155, "keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317, "bpf": 321},
+    "aarch64": {"pivot_root": 41, "keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277, "bpf": 280},
+}
+NUMBERS = {
+    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
+    "close_range": 436, "openat2": 437, "mount_setattr": 442,
+    **_OLD_NUMBERS.get(MACHINE, _OLD_NUMBERS["aarch64"]),
+}  # fmt: skip
+
+libc = ctypes.CDLL(None, use_errno=True)
+"""The C library of this process; calls release the interpreter lock."""
+
+locked_libc = ctypes.PyDLL(None, use_errno=True)
+"""The same for calls that must keep the interpreter lock: clone, whose child has no other thread to hand it over."""
+
+_syscall = libc.syscall
+_syscall.restype = ctypes.c_long
+_locked_syscall = locked_libc.syscall
+_locked_syscall.restype = ctypes.c_long
+
+Argument = int | bytes | None | ctypes.Array  # type: ignore[type-arg]
+Name = str | bytes | None
+
+
+def check(result: int, name: Name = None) -> int:
+    """The result of a C call; OSError from errno where it is negative."""
+    if result < 0:
+        raise oserror(name)
+    return result
+
+
+def oserror(name: Name = None) -> OSError:
+    """The OSError (or its subclass) of the present errno."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), name)
+
+
+def path(value: str | bytes | None) -> bytes | None:
+    """A path as C wants it; refuses an embedded NUL, which C would take for the end."""
+    if value is None:
+        return None
+    encoded = os.fsencode(value)
+    if b"\0" in encoded:
+        raise ValueError("embedded null byte in path")
+    return encoded
+
+
+def syscall(name: str, *arguments: object, about: Name = None) -> int:
+    """A raw system call by name; ints are passed as long, bytes and ctypes objects by pointer."""
+    return check(_syscall(ctypes.c_long(NUMBERS[name]), *map(_argument, arguments)), about or name)
+
+
+def locked_syscall(name: str, *arguments: object) -> int:
+    """As `syscall`, keeping the interpreter lock."""
+    return check(_locked_syscall(ctypes.c_long(NUMBERS[name]), *map(_argument, arguments)), name)
+
+
+def _argument(value: object) -> object:
+    # ctypes would pass a plain int as a C int and leave the upper half of the register undefined.
+    return ctypes.c_long(value) if isinstance(value, int) else value
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2); socket.sethostname would import socket."""
+    encoded = name.encode()
+    check(libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), name)
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2), the NIS domain name."""
+    encoded = name.encode()
+    check(libc.setdomainname(encoded, ctypes.c_size_t(len(encoded))), name)
+
+
+def personality(persona: int) -> None:
+    """personality(2)."""
+    check(libc.personality(ctypes.c_ulong(persona)), "personality")
+
+
+KEYCTL_JOIN_SESSION_KEYRING = 1
+
+
+def join_session_keyring(name: str) -> None:
+    """keyctl_join_session_keyring(3): a container never shares the session keyring of the engine."""
+    syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, name.encode(), 0, 0, 0)
+
+
+class _StatFs(ctypes.Structure):
+    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 256))
+
+
+PROC_SUPER_MAGIC = 0x9FA0
+SYSFS_MAGIC = 0x62656572
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
+TMPFS_MAGIC = 0x01021994
+OVERLAYFS_SUPER_MAGIC = 0x794C7630
+
+
+def filesystem_type(fd: int) -> int:
+    """The magic number (linux/magic.h) of the file system that an open file lies on, by fstatfs(2)."""
+    buffer = _StatFs()
+    check(libc.fstatfs(fd, ctypes.byref(buffer)), f"fd {fd}")
+    return int(buffer.f_type) & 0xFFFFFFFF

@@ -1,0 +1,54 @@
+"""prctl(2)."""
+
+from __future__ import annotations
+
+import ctypes
+
+from .libc import check, libc
+
+PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
+PR_CAPBSET_READ = 23
+PR_CAPBSET_DROP = 24
+PR_SET_SECUREBITS = 28
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_IS_SET = 1
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+PR_SET_VMA = 0x53564D41
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    """prctl(2) with whole numbers."""
+    rest = (ctypes.c_ulong(value) for value in (arg2, arg3, arg4, arg5))
+    return check(libc.prctl(option, *rest), f"prctl {option}")
+
+
+def set_name(name: str) -> None:
+    """PR_SET_NAME: what `ps -o comm` shows, 15 bytes."""
+    check(libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0), "prctl")
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether others of the same user may ptrace and look into /proc/<pid>; fork inherits it, execve resets it."""
+    prctl(PR_SET_DUMPABLE, int(dumpable))
+
+
+def set_no_new_privs() -> None:
+    """No execve from here on grants privileges."""
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_child_subreaper() -> None:
+    """Orphaned descendants become this process's children."""
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_parent_death_signal(signo: int) -> None:
+    """The signal that this process gets when its parent thread ends; 0 for none."""
+    prctl(PR_SET_PDEATHSIG, signo)
