@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..model.container import Ulimit
+from ..network.config import AddressPool as AddressPool
+from ..network.config import NetworkDefaults as NetworkDefaults
 from ..paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
 
 SAMPAN_RUNTIME = "sampan"
@@ -17,42 +19,6 @@ class Runtime:
 
     path: str
     args: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class AddressPool:
-    """`default-address-pools`: subnets of `size` bits are cut from `base`."""
-
-    base: str
-    size: int
-
-
-@dataclass(frozen=True)
-class NetworkDefaults:
-    """The bridge network's options; empty strings mean «choose»."""
-
-    bridge: str = "sampan0"
-    """Name of the default bridge link; `none` makes no default network."""
-    bip: str = ""
-    bip6: str = ""
-    fixed_cidr: str = ""
-    fixed_cidr_v6: str = ""
-    default_gateway: str = ""
-    default_gateway_v6: str = ""
-    address_pools: tuple[AddressPool, ...] = ()
-    mtu: int = 1500
-    icc: bool = True
-    ipv6: bool = False
-    iptables: bool = True
-    ip6tables: bool = True
-    ip_forward: bool = True
-    ip_masq: bool = True
-    publish_ip: str = "0.0.0.0"
-    """`--ip`: where `-p` without an address binds."""
-    userland_proxy: bool = True
-    allow_direct_routing: bool = False
-    host_gateway_ips: tuple[str, ...] = ()
-    default_network_opts: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
