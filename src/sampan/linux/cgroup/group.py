@@ -1,0 +1,216 @@
+"""One control group in all hierarchies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+
+from . import devices, files, v1, v2
+from .hierarchy import Hierarchy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from .stats import CgroupStat
+
+_REMOVE_SECONDS = 2.0
+_THAW_SECONDS = 2.0
+
+
+class Cgroup:
+    """A control group by its path below every hierarchy's mount; making the object touches nothing."""
+
+    __slots__ = ("directories", "hierarchy", "path")
+
+    def __init__(self, path: str, hierarchy: Hierarchy | None = None) -> None:
+        self.path = "/" + path.strip("/")
+        self.hierarchy = hierarchy or Hierarchy.detect()
+        self.directories = self.hierarchy.directories(self.path)
+
+    def create(self) -> None:
+        """Make the group (and its parents) where it is missing."""
+        if self.hierarchy.version == 2:
+            v2.create(self.hierarchy.unified, self.path)
+            return
+        for controller, directory in self.directories.items():
+            v1.create(controller, self.hierarchy.mounts[controller], directory)
+
+    def exists(self) -> bool:
+        """Whether the group is there (in the hierarchy that lists processes)."""
+        return os.path.isdir(self._listing())
+
+    def apply(self, resources: dict[str, Any]) -> list[str]:
+        """Set limits from OCI `linux.resources`; the warnings about what this kernel lacks."""
+        if self.hierarchy.version == 2:
+            return v2.apply(self.directories[""], resources)
+        warnings = v1.apply(self.directories, resources)
+        if resources.get("devices") and "devices" in self.directories:
+            devices.apply_v1(self.directories["devices"], resources["devices"])
+        return warnings
+
+    def add(self, pid: int) -> None:
+        """Move a process into the group."""
+        for directory in self.directories.values():
+            files.write(directory, "cgroup.procs", pid)
+
+    def rename(self, new: str) -> Cgroup:
+        """Give the group another last component (v1 only: v2 has no rename); the group under its new path."""
+        renamed = Cgroup(new, self.hierarchy)
+        for controller, directory in self.directories.items():
+            os.rename(directory, renamed.directories[controller])
+        return renamed
+
+    def pids(self, recursive: bool = True) -> list[int]:
+        """The processes in the group and, by default, in the groups below it."""
+        found: list[int] = []
+        for directory in _tree(self._listing()) if recursive else [self._listing()]:
+            try:
+                found.extend(map(int, files.read(directory, "cgroup.procs").split()))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENODEV):
+                    raise  # those two: the group was removed in between
+        return found
+
+    def signal(self, signo: int) -> None:
+        """Send a signal to every process in the group."""
+        for pid in self.pids():
+            try:
+                os.kill(pid, signo)
+            except ProcessLookupError:
+                continue  # it ended in between
+
+    def kill(self) -> None:
+        """SIGKILL to all, also to those that are forked meanwhile; returns before they have ended."""
+        if self.hierarchy.version == 2 and files.exists(self.directories[""], "cgroup.kill"):
+            files.write(self.directories[""], "cgroup.kill", 1)
+            return
+        seen: set[int] = set()
+        while fresh := [pid for pid in self.pids() if pid not in seen]:
+            seen.update(fresh)
+            for pid in fresh:
+                try:
+                    os.kill(pid, 9)
+                except ProcessLookupError:
+                    continue
+        self._thaw_killed()
+
+    def _thaw_killed(self) -> None:
+        # A frozen v1 group does not act on SIGKILL until it is thawed.
+        if self.is_frozen():
+            self.thaw()
+
+    def freeze(self) -> None:
+        """Stop all processes of the group, children of the future too; returns when they are stopped."""
+        self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._set_frozen(False)
+
+    def is_frozen(self) -> bool:
+        """Whether the group is frozen."""
+        try:
+            if self.hierarchy.version == 2:
+                return files.read(self.directories[""], "cgroup.freeze") == "1"
+            return files.read(self.directories["freezer"], "freezer.state") != "THAWED"
+        except (FileNotFoundError, KeyError):
+            return False
+
+    def _set_frozen(self, frozen: bool) -> None:
+        if self.hierarchy.version == 2:
+            files.write(self.directories[""], "cgroup.freeze", int(frozen))
+            self._await_events("frozen", str(int(frozen)))
+            return
+        directory = self.directories["freezer"]
+        wanted = "FROZEN" if frozen else "THAWED"
+        deadline = time.monotonic() + _THAW_SECONDS
+        while True:
+            # cgroup-v1/freezer: FREEZING may last while a task forks; writing again continues it.
+            files.write(directory, "freezer.state", wanted)
+            if files.read(directory, "freezer.state") == wanted:
+                return
+            if time.monotonic() > deadline:
+                files.write(directory, "freezer.state", "THAWED")
+                raise TimeoutError(errno.ETIMEDOUT, "unable to freeze", directory)
+            time.sleep(0.001)
+
+    def _await_events(self, key: str, value: str) -> None:
+        # cgroup-v2: a change of cgroup.events is a POLLPRI.
+        fd = os.open(f"{self.directories['']}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        poll = select.poll()
+        poll.register(fd, select.POLLPRI)
+        try:
+            deadline = time.monotonic() + _THAW_SECONDS
+            while f"{key} {value}" not in os.pread(fd, 4096, 0).decode().splitlines():
+                if time.monotonic() > deadline:
+                    raise TimeoutError(errno.ETIMEDOUT, f"cgroup is not {key} {value}", self.path)
+                poll.poll(100)
+        finally:
+            os.close(fd)
+
+    def remove(self) -> None:
+        """Remove the group and those below it; waits a little for processes that are just ending."""
+        for directory in set(self.directories.values()):
+            for below in reversed(list(_tree(directory))):
+                _rmdir(below)
+
+    def oom_count(self) -> int:
+        """How often the OOM killer chose a process of the group."""
+        if self.hierarchy.version == 2:
+            return files.read_pairs(self.directories[""], "memory.events").get("oom_kill", 0)
+        if "memory" not in self.directories:
+            return 0
+        return files.read_pairs(self.directories["memory"], "memory.oom_control").get("oom_kill", 0)
+
+    def stat(self) -> CgroupStat:
+        """Usage figures of the group."""
+        from . import stats  # not needed to start a container
+
+        return stats.read(self.directories, self.hierarchy.version)
+
+    def update_devices(self, rules: list[dict[str, Any]]) -> None:
+        """Replace the device rules (part of `apply` when `resources` has them)."""
+        if self.hierarchy.version == 2:
+            devices.apply_v2(self.directories[""], rules)
+        elif "devices" in self.directories:
+            devices.apply_v1(self.directories["devices"], rules)
+
+    def _listing(self) -> str:
+        for controller in ("pids", "freezer", "devices", "name=systemd"):
+            if controller in self.directories:
+                return self.directories[controller]
+        return next(iter(self.directories.values()))
+
+
+def _tree(directory: str) -> Iterator[str]:
+    """A cgroup directory and all below it, parents first."""
+    yield directory
+    try:
+        with os.scandir(directory) as entries:
+            below = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return  # it was removed in between (ENOENT, ENODEV)
+    for path in below:
+        yield from _tree(path)
+
+
+def _rmdir(directory: str) -> None:
+    deadline = time.monotonic() + _REMOVE_SECONDS
+    delay = 0.001
+    while True:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            # EBUSY: the last process has been reaped but not yet left; the kernel tells nobody when.
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(delay)
+            delay = min(delay * 2, 0.05)
+        else:
+            return

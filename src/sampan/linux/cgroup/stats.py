@@ -1,0 +1,134 @@
+"""Usage figures of a control group, in one shape for v1 and v2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from . import files
+
+BlkioEntry = tuple[int, int, str, int]
+"""(major, minor, operation, value); operations in Docker's lower case: read, write, sync, async, discard, total."""
+
+
+@dataclass(frozen=True)
+class CgroupStat:
+    """Times in nanoseconds, sizes in bytes; `memory_limit` and `pids_limit` are 0 for none."""
+
+    cpu_total: int = 0
+    cpu_user: int = 0
+    cpu_system: int = 0
+    cpu_per_core: list[int] = field(default_factory=list)
+    cpu_periods: int = 0
+    cpu_throttled_periods: int = 0
+    cpu_throttled_time: int = 0
+    memory_usage: int = 0
+    memory_max_usage: int = 0
+    memory_failures: int = 0
+    memory_limit: int = 0
+    memory: dict[str, int] = field(default_factory=dict)
+    pids_current: int = 0
+    pids_limit: int = 0
+    io_bytes: list[BlkioEntry] = field(default_factory=list)
+    io_operations: list[BlkioEntry] = field(default_factory=list)
+
+
+_UNLIMITED = 1 << 62  # v1 shows PAGE_COUNTER_MAX for no limit
+_TICK = 10_000_000  # USER_HZ is 100 on every architecture that runs this
+
+
+def read(directories: dict[str, str], version: int) -> CgroupStat:
+    """The figures now; what the kernel does not count is 0."""
+    return _read_v2(directories[""]) if version == 2 else _read_v1(directories)
+
+
+def _read_v1(directories: dict[str, str]) -> CgroupStat:
+    cpu, account = directories.get("cpu", ""), directories.get("cpuacct", "")
+    memory, pids, blkio = (directories.get(name, "") for name in ("memory", "pids", "blkio"))
+    times = files.read_pairs(account, "cpuacct.stat")
+    throttled = files.read_pairs(cpu, "cpu.stat")
+    limit = files.read_number(memory, "memory.limit_in_bytes")
+    return CgroupStat(
+        cpu_total=files.read_number(account, "cpuacct.usage"),
+        cpu_user=times.get("user", 0) * _TICK,
+        cpu_system=times.get("system", 0) * _TICK,
+        cpu_per_core=_numbers(account, "cpuacct.usage_percpu"),
+        cpu_periods=throttled.get("nr_periods", 0),
+        cpu_throttled_periods=throttled.get("nr_throttled", 0),
+        cpu_throttled_time=throttled.get("throttled_time", 0),
+        memory_usage=files.read_number(memory, "memory.usage_in_bytes"),
+        memory_max_usage=files.read_number(memory, "memory.max_usage_in_bytes"),
+        memory_failures=files.read_number(memory, "memory.failcnt"),
+        memory_limit=0 if limit >= _UNLIMITED else limit,
+        memory=files.read_pairs(memory, "memory.stat"),
+        pids_current=files.read_number(pids, "pids.current"),
+        pids_limit=files.read_number(pids, "pids.max"),
+        io_bytes=_blkio(blkio, "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"),
+        io_operations=_blkio(blkio, "blkio.throttle.io_serviced_recursive", "blkio.throttle.io_serviced"),
+    )
+
+
+def _numbers(directory: str, name: str) -> list[int]:
+    try:
+        return [int(word) for word in files.read(directory, name).split()]
+    except FileNotFoundError:
+        return []
+
+
+def _blkio(directory: str, *names: str) -> list[BlkioEntry]:
+    for name in names:
+        try:
+            lines = files.read(directory, name).splitlines()
+        except FileNotFoundError:
+            continue
+        return [_blkio_entry(*line.split()) for line in lines if line.count(" ") == 2]
+    return []
+
+
+def _blkio_entry(device: str, operation: str, value: str) -> BlkioEntry:
+    major, _, minor = device.partition(":")
+    return int(major), int(minor), operation.lower(), int(value)
+
+
+def _read_v2(directory: str) -> CgroupStat:
+    cpu = files.read_pairs(directory, "cpu.stat")
+    memory = files.read_pairs(directory, "memory.stat")
+    io_bytes, io_operations = _io_v2(directory)
+    return CgroupStat(
+        cpu_total=cpu.get("usage_usec", 0) * 1000,
+        cpu_user=cpu.get("user_usec", 0) * 1000,
+        cpu_system=cpu.get("system_usec", 0) * 1000,
+        cpu_periods=cpu.get("nr_periods", 0),
+        cpu_throttled_periods=cpu.get("nr_throttled", 0),
+        cpu_throttled_time=cpu.get("throttled_usec", 0) * 1000,
+        memory_usage=files.read_number(directory, "memory.current"),
+        memory_max_usage=files.read_number(directory, "memory.peak"),
+        memory_failures=files.read_pairs(directory, "memory.events").get("max", 0),
+        memory_limit=files.read_number(directory, "memory.max"),
+        memory=memory,
+        pids_current=files.read_number(directory, "pids.current"),
+        pids_limit=files.read_number(directory, "pids.max"),
+        io_bytes=io_bytes,
+        io_operations=io_operations,
+    )
+
+
+_IO_BYTES = {"rbytes": "read", "wbytes": "write"}
+_IO_OPERATIONS = {"rios": "read", "wios": "write"}
+
+
+def _io_v2(directory: str) -> tuple[list[BlkioEntry], list[BlkioEntry]]:
+    # io.stat: "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0"
+    try:
+        lines = files.read(directory, "io.stat").splitlines()
+    except FileNotFoundError:
+        return [], []
+    io_bytes: list[BlkioEntry] = []
+    io_operations: list[BlkioEntry] = []
+    for line in lines:
+        device, *pairs = line.split()
+        for key, _, value in (pair.partition("=") for pair in pairs):
+            if key in _IO_BYTES:
+                io_bytes.append(_blkio_entry(device, _IO_BYTES[key], value))
+            elif key in _IO_OPERATIONS:
+                io_operations.append(_blkio_entry(device, _IO_OPERATIONS[key], value))
+    return io_bytes, io_operations
