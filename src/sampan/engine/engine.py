@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -33,8 +34,11 @@ class Engine:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: EngineConfig) -> AsyncIterator[Engine]:
-        """The engine, reconciled with what runs on the machine; containers go on when it closes."""
+    async def open(cls, config: EngineConfig, zygote: tuple[int, socket.socket] | None = None) -> AsyncIterator[Engine]:
+        """The engine, reconciled with what runs on the machine; containers go on when it closes.
+
+        `zygote` is what `shim.zygote.fork()` gave before the event loop was imported; without it one is started.
+        """
         engine = cls(config)
         try:
             yield engine

@@ -13,8 +13,6 @@ from msgspec import UNSET, Struct, UnsetType, field
 from .naming import docker_name
 
 Labels = dict[str, str]
-PortMap = dict[str, "list[PortBinding] | None"]
-"""`"80/tcp"` to its host bindings."""
 
 
 class DockerStruct(Struct, rename=docker_name, kw_only=True, omit_defaults=False):
@@ -30,6 +28,10 @@ class PortBinding(DockerValue, frozen=True):
 
     host_ip: str = field(default="", name="HostIp")
     host_port: str = ""
+
+
+PortMap = dict[str, list[PortBinding] | None]
+"""`"80/tcp"` to its host bindings."""
 
 
 class HealthConfig(DockerValue, frozen=True, omit_defaults=True):

@@ -1,1 +1,1 @@
-"""Docker's response shapes; only cli, client and api import it."""
+"""Docker's JSON: what the Engine API answers (v1.51), as typed values. Server and clients share them; pure."""

@@ -1,0 +1,92 @@
+"""The Engine API: finds a request's handler and turns its failure into Docker's error document."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..errors import NotModified, SampanError
+from . import versions
+from .call import Call, headers
+from .connection import ClientGone, Connection, Exchange
+from .router import Router
+from .routes import ROUTES
+from .status import status_of
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+
+log = logging.getLogger("sampan.api")
+
+_VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)")
+_ROUTER: Final = Router(ROUTES)
+
+
+class App:
+    """Serves one engine on any number of listeners; `connection` is their protocol factory."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.connections: set[Connection] = set()
+
+    def connection(self) -> Connection:
+        """The protocol of a new connection."""
+        return Connection(self.handle, self.connections)
+
+    def end(self) -> None:
+        """Close idle connections and streams; requests in progress are answered first."""
+        for connection in list(self.connections):
+            connection.end()
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The connections that are still being served."""
+        return [connection.task for connection in self.connections if connection.task is not None]
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request, whatever happens."""
+        try:
+            await self._dispatch(exchange)
+        except ClientGone:
+            raise
+        except SampanError as error:
+            await _fail(exchange, error)
+        except Exception as error:  # the last resort: logged with its traceback, answered as a 500
+            log.exception("%s %s failed", exchange.head.method, exchange.head.target)
+            await _fail(exchange, SampanError(str(error) or type(error).__name__))
+
+    async def _dispatch(self, exchange: Exchange) -> None:
+        path, _, query = exchange.head.target.partition("?")
+        versioned = _VERSIONED.fullmatch(path)
+        prefix, path = versioned.groups() if versioned else ("", path)
+        found = _ROUTER.find(exchange.head.method, path) if path.startswith("/") else None
+        if found is None:
+            await exchange.respond(404, {"Content-Type": "application/json"}, b'{"message":"page not found"}\n')
+            return
+        handler, parameters = found
+        version = versions.parse(prefix) if prefix else versions.CURRENT
+        await handler(Call(self.engine, exchange, version, parameters, query))
+
+
+async def _fail(exchange: Exchange, error: SampanError) -> None:
+    if exchange.hijacked:
+        return
+    if exchange.started:
+        exchange.abort()
+        return
+    if isinstance(error, NotModified):
+        await exchange.respond(304, headers())
+    elif isinstance(error, versions.TooOld):
+        fields = {**headers(), "Content-Type": "text/plain; charset=utf-8", "X-Content-Type-Options": "nosniff"}
+        await exchange.respond(400, fields, f"{error}\n".encode())
+    else:
+        body = msgspec.json.encode({"message": _text(error)}) + b"\n"
+        await exchange.respond(status_of(error), {**headers(), "Content-Type": "application/json"}, body)
+
+
+def _text(error: SampanError) -> str:
+    """Its words, with what cannot be written as UTF-8 escaped."""
+    return str(error).encode("utf-8", "backslashreplace").decode()

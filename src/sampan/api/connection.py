@@ -1,0 +1,282 @@
+"""One client connection: requests in, responses out, and its hand-over to a container's stream."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import formatdate
+
+from . import http1
+from .http1 import Chunks, Head, ProtocolError, TooLarge
+
+log = logging.getLogger("sampan.api")
+
+HIGH_WATER = 256 << 10
+"""Octets of a request that are held before the client is made to wait."""
+
+MAX_JSON = 16 << 20
+
+Handler = Callable[["Exchange"], Awaitable[None]]
+
+
+class ClientGone(ConnectionError):
+    """The client closed its connection."""
+
+
+class Connection(asyncio.Protocol):
+    """Serves one request after the other; `handler` answers each through its `Exchange`."""
+
+    def __init__(self, handler: Handler, connections: set[Connection]) -> None:
+        self.handler = handler
+        self._connections = connections
+        self.buffer = bytearray()
+        self.eof = False
+        self.transport: asyncio.Transport
+        self.task: asyncio.Task[None] | None = None
+        self._exchange: Exchange | None = None
+        self._readable: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._reading = True
+        self._lost = False
+        self._ending = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._connections.add(self)
+        self.task = asyncio.get_running_loop().create_task(self._serve())
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        if len(self.buffer) > HIGH_WATER and self._reading:
+            self._reading = False
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        self.eof = True
+        self._wake()
+        self._client_left()
+        return True  # a client that has sent all its standard input still reads
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._lost = self.eof = True
+        self._connections.discard(self)
+        self._wake()
+        self.resume_writing()
+        self._client_left()
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _wake(self) -> None:
+        if self._readable is not None and not self._readable.done():
+            self._readable.set_result(None)
+
+    def _client_left(self) -> None:
+        if self._exchange is not None and self._exchange.cancellable and self.task is not None:
+            self.task.cancel()
+
+    # used by Exchange
+
+    async def more(self) -> bool:
+        """Wait for more octets in `buffer`; False at the end of what the client sends."""
+        if not self._reading:
+            self._reading = True
+            self.transport.resume_reading()
+        if self.eof:
+            return False
+        self._readable = asyncio.get_running_loop().create_future()
+        await self._readable
+        return True
+
+    async def write(self, data: bytes) -> None:
+        """Send; waits while the client does not read."""
+        if self._lost:
+            raise ClientGone("client closed the connection")
+        self.transport.write(data)
+        if self._writable is not None:
+            await self._writable
+
+    def hijack(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Give the connection to another protocol: what arrives from now on is its own.
+
+        Octets that came already are in `buffer`, and `eof` says whether there will be no more.
+        """
+        self._ending = True
+        self._connections.discard(self)
+        self.transport.pause_reading()
+        self.transport.set_protocol(protocol)
+        return self.transport
+
+    def end(self) -> None:
+        """Close once the request in progress is answered; streams end at once (the daemon stops)."""
+        self._ending = True
+        if self.task is not None and (self._exchange is None or self._exchange.cancellable):
+            self.task.cancel()
+
+    async def _serve(self) -> None:
+        hijacked = False
+        try:
+            while not self._ending and not hijacked:
+                hijacked = await self._serve_one()
+        except (ClientGone, asyncio.CancelledError):
+            pass
+        finally:
+            if not hijacked:
+                self.transport.close()
+
+    async def _serve_one(self) -> bool:
+        """Answer one request; True when its handler took the connection over."""
+        exchange = await self._next_request()
+        if exchange is None:
+            self._ending = True
+            return False
+        self._exchange = exchange
+        try:
+            await self.handler(exchange)
+            if exchange.hijacked:
+                return True
+            await exchange.finish()
+        finally:
+            self._exchange = None
+        self._ending |= not exchange.reusable or self.eof
+        return False
+
+    async def _next_request(self) -> Exchange | None:
+        try:
+            while (head := http1.take_head(self.buffer)) is None:
+                if not await self.more():
+                    return None
+            return Exchange(self, head)
+        except ProtocolError as error:
+            body = str(error).encode()
+            headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
+            await self.write(http1.response_head(400, headers) + b"400 Bad Request: " + body)
+            return None
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, connection: Connection, head: Head) -> None:
+        self.connection = connection
+        self.head = head
+        self.cancellable = False
+        """The handler only watches: it is cancelled when the client leaves. Others finish what they began."""
+        self.hijacked = False
+        self.status = 0
+        self._chunks = Chunks() if head.chunked else None
+        self._left = 0 if self._chunks else head.content_length
+        self._continue = head.headers.get("expect", "").lower() == "100-continue"
+        self._chunked_answer = False
+        self._closing = not head.keep_alive
+
+    # the request's body
+
+    @property
+    def has_body(self) -> bool:
+        return self._chunks is not None or self.head.content_length > 0
+
+    @property
+    def _body_done(self) -> bool:
+        return self._chunks.done if self._chunks else not self._left
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body as it arrives; a client that leaves within it is an error."""
+        if self._continue and not self._body_done:
+            self._continue = False
+            await self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not self._body_done:
+            data = self._take()
+            if data:
+                yield data
+            elif not self._body_done and not await self.connection.more():
+                raise ClientGone("client closed the connection within a request")
+
+    def _take(self) -> bytes:
+        buffer = self.connection.buffer
+        if self._chunks:
+            return self._chunks.take(buffer)
+        data = bytes(buffer[: self._left])
+        del buffer[: len(data)]
+        self._left -= len(data)
+        return data
+
+    async def read(self, limit: int = MAX_JSON) -> bytes:
+        """The whole body; more than `limit` octets is an error."""
+        data = bytearray()
+        async for part in self.body():
+            data += part
+            if len(data) > limit:
+                raise TooLarge(f"http: request body too large: more than {limit} bytes")
+        return bytes(data)
+
+    # the answer
+
+    @property
+    def started(self) -> bool:
+        """Whether the status has been sent."""
+        return self.status != 0
+
+    @property
+    def reusable(self) -> bool:
+        return not self._closing
+
+    async def respond(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        """A complete answer; a HEAD request gets its head only."""
+        if status not in (204, 304):
+            headers = {**headers, "Content-Length": str(len(body))}
+        self._closing |= not self._body_done and not self._drainable()
+        await self._start(status, headers, b"" if self.head.method == "HEAD" else body)
+
+    async def stream(self, status: int, headers: dict[str, str]) -> None:
+        """Begin an answer of unknown length; its head goes out at once. `write` goes on, `finish` ends it."""
+        self._chunked_answer = self.head.version >= (1, 1)
+        self._closing |= not self._chunked_answer
+        coding = {"Transfer-Encoding": "chunked"} if self._chunked_answer else {}
+        await self._start(status, {**headers, **coding}, b"")
+
+    async def _start(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.status = status
+        end = {"Connection": "close"} if self._closing else {}
+        date = {"Date": formatdate(usegmt=True)}
+        await self.connection.write(http1.response_head(status, {**headers, **date, **end}) + body)
+
+    async def write(self, data: bytes) -> None:
+        """A part of a streamed answer, sent at once."""
+        if data:
+            await self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+
+    async def finish(self) -> None:
+        """End the answer and make the connection ready for the next request."""
+        if self._chunked_answer:
+            self._chunked_answer = False
+            await self.connection.write(b"0\r\n\r\n")
+        if not self._closing and not self._body_done:
+            async for _ in self.body():
+                pass
+
+    def _drainable(self) -> bool:
+        return self._chunks is None and self._left <= HIGH_WATER and not self._continue
+
+    def abort(self) -> None:
+        """Break a streamed answer off, so that the client sees that it is incomplete."""
+        self._chunked_answer = False
+        self._closing = True
+
+    async def hijack(self, head: bytes, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
+        """Send `head` as it is and give the connection to `protocol`; see `Connection.hijack`."""
+        self.hijacked = True
+        self.status = 101
+        await self.connection.write(head)
+        return self.connection.hijack(protocol)

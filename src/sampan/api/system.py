@@ -1,0 +1,230 @@
+"""`/_ping`, `/version`, `/info`, `/events`, `/system/df`, `/auth`."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from collections.abc import AsyncIterator
+from typing import Any
+
+from msgspec import UNSET
+
+from .. import __version__
+from ..engine import events, info, system
+from ..engine.events import Event
+from ..model.times import now
+from ..wire import system as wire
+from . import versions
+from .call import ENGINE_VERSION, Call, headers
+from .router import Route
+
+BUILD_TIME = "2026-11-29T00:00:00.000000000+00:00"
+INDEX = "https://index.docker.io/v1/"
+
+
+async def ping(call: Call) -> None:
+    """Also where clients learn the API version: each header is read by some of them."""
+    extra = {
+        "Builder-Version": "2",
+        "Cache-Control": "no-cache, no-store, must-revalidate",
+        "Pragma": "no-cache",
+        "Swarm": "inactive",
+        "Content-Type": "text/plain; charset=utf-8",
+    }
+    fields = {**headers(), **extra}
+    await call.exchange.respond(200, fields, b"" if call.exchange.head.method == "HEAD" else b"OK")
+
+
+async def version(call: Call) -> None:
+    details = {
+        "ApiVersion": versions.text(versions.CURRENT),
+        "Arch": info.architecture(),
+        "BuildTime": BUILD_TIME,
+        "Experimental": str(call.engine.config.experimental).lower(),
+        "GitCommit": __version__,
+        "GoVersion": f"python{platform.python_version()}",
+        "KernelVersion": info.kernel(),
+        "MinAPIVersion": versions.text(versions.MINIMUM),
+        "Os": "linux",
+    }
+    components = [
+        wire.Component(name="Engine", version=ENGINE_VERSION, details=details),
+        wire.Component(name="sampan", version=__version__, details={"GitCommit": ""}),
+    ]
+    await call.json(
+        wire.Version(
+            platform=wire.Platform(name=f"Sampan {__version__}"),
+            components=components,
+            version=ENGINE_VERSION,
+            api_version=details["ApiVersion"],
+            min_api_version=details["MinAPIVersion"],
+            git_commit=details["GitCommit"],
+            go_version=details["GoVersion"],
+            os="linux",
+            arch=details["Arch"],
+            kernel_version=details["KernelVersion"],
+            build_time=BUILD_TIME,
+        )
+    )
+
+
+async def show_info(call: Call) -> None:
+    await call.json(_info(call))
+
+
+def _info(call: Call) -> wire.Info:
+    engine, config = call.engine, call.engine.config
+    counts, cgroup = system.count(engine), system.cgroup_support()
+    old = call.version < (1, 50)
+    return wire.Info(
+        id=system.engine_id(engine),
+        containers=counts.total,
+        containers_running=counts.running,
+        containers_paused=counts.paused,
+        containers_stopped=counts.stopped,
+        images=0,
+        driver=config.storage_driver or "overlay2",
+        driver_status=[],
+        plugins=_plugins(),
+        memory_limit=cgroup.memory,
+        swap_limit=cgroup.swap,
+        cpu_cfs_period=cgroup.cpu,
+        cpu_cfs_quota=cgroup.cpu,
+        cpu_shares=cgroup.cpu,
+        cpu_set=cgroup.cpuset,
+        pids_limit=cgroup.pids,
+        ipv4_forwarding=info.ipv4_forwarding(),
+        bridge_nf_iptables=False if old else UNSET,
+        bridge_nf_ip6tables=False if old else UNSET,
+        debug=config.debug,
+        n_fd=info.open_files(),
+        oom_kill_disable=cgroup.oom_kill_disable,
+        n_goroutines=len(asyncio.all_tasks()),
+        system_time=now(),
+        logging_driver=config.container.log_driver,
+        cgroup_driver=config.cgroup_driver,
+        cgroup_version=cgroup.version,
+        n_events_listener=0,
+        kernel_version=info.kernel(),
+        operating_system=info.operating_system(),
+        os_version=info.os_release().get("VERSION_ID", ""),
+        os_type="linux",
+        architecture=info.machine(),
+        index_server_address=INDEX,
+        registry_config=_registries(call),
+        ncpu=info.processors(),
+        mem_total=info.memory(),
+        docker_root_dir=config.data_root,
+        http_proxy=config.container.proxies.get("http-proxy", ""),
+        https_proxy=config.container.proxies.get("https-proxy", ""),
+        no_proxy=config.container.proxies.get("no-proxy", ""),
+        name=system.host_name(engine),
+        labels=list(config.labels),
+        experimental_build=config.experimental,
+        server_version=ENGINE_VERSION,
+        runtimes=_runtimes(call),
+        default_runtime=config.container.runtime,
+        swarm=wire.SwarmInfo(),
+        live_restore_enabled=True,
+        init_binary="sampan-init",
+        containerd_commit=wire.Commit(),
+        runc_commit=wire.Commit(id=__version__),
+        init_commit=wire.Commit(id=__version__),
+        security_options=_security(call, cgroup.version),
+        default_address_pools=_pools(call),
+        firewall_backend={"Driver": "nftables"} if call.version >= (1, 49) else UNSET,
+        cdi_spec_dirs=list(system.CDI_DIRS),
+        warnings=_warnings(call, cgroup),
+    )
+
+
+def _plugins() -> wire.Plugins:
+    return wire.Plugins(
+        volume=["local"], network=list(system.NETWORK_DRIVERS), authorization=None, log=list(system.LOG_DRIVERS)
+    )
+
+
+def _registries(call: Call) -> wire.RegistryConfig:
+    settings = call.engine.config.registry
+    mirrors = list(settings.mirrors)
+    indexes = {"docker.io": wire.IndexInfo(mirrors=mirrors, name="docker.io", official=True, secure=True)}
+    networks = [name for name in settings.insecure if "/" in name]
+    for name in settings.insecure:
+        if "/" not in name:
+            indexes[name] = wire.IndexInfo(mirrors=[], name=name, official=False, secure=False)
+    return wire.RegistryConfig(
+        index_configs=indexes, insecure_registry_cidrs=[*networks, "::1/128", "127.0.0.0/8"], mirrors=mirrors
+    )
+
+
+def _runtimes(call: Call) -> dict[str, dict[str, Any]]:
+    named = call.engine.config.runtimes
+    own = {call.engine.config.container.runtime: {"path": "sampan-runc"}, "sampan": {"path": "sampan-runc"}}
+    return {**own, **{name: {"path": held.path} for name, held in named.items()}}
+
+
+def _security(call: Call, cgroup_version: str) -> list[str]:
+    settings = call.engine.config.container
+    options = [f"name=seccomp,profile={settings.seccomp_profile or 'builtin'}"]
+    if call.engine.config.userns_remap:
+        options.append("name=userns")
+    if cgroup_version == "2":
+        options.append("name=cgroupns")
+    return [*options, "name=no-new-privileges"] if settings.no_new_privileges else options
+
+
+def _pools(call: Call) -> Any:
+    pools = call.engine.config.network.address_pools
+    return [wire.AddressPool(base=pool.base, size=pool.size) for pool in pools] or UNSET
+
+
+def _warnings(call: Call, cgroup: system.CgroupSupport) -> list[str] | None:
+    lacking = {
+        "memory limit": cgroup.memory,
+        "swap limit": cgroup.swap,
+        "cpu cfs quota": cgroup.cpu,
+        "cpu shares": cgroup.cpu,
+        "cpuset": cgroup.cpuset,
+    }
+    found = [f"WARNING: No {name} support" for name, there in lacking.items() if not there]
+    if not info.ipv4_forwarding():
+        found.append("WARNING: IPv4 forwarding is disabled")
+    return [*found, *call.engine.warnings] or None
+
+
+async def follow_events(call: Call) -> None:
+    filters = call.query.filters()
+    events.check_filters(filters)
+    since, until = call.query.time_ns("since"), call.query.time_ns("until")
+    feed = events.follow(call.engine.events, since, until, filters)
+    await call.json_lines(_events(feed))
+
+
+async def _events(feed: AsyncIterator[Event]) -> AsyncIterator[wire.Event]:
+    async for event in feed:
+        yield event_document(event)
+
+
+def event_document(event: Event) -> wire.Event:
+    """An event as the API shows it."""
+    old = event.type in ("container", "image")
+    return wire.Event(
+        type=event.type,
+        action=event.action,
+        actor={"ID": event.actor, "Attributes": event.attributes},
+        scope=event.scope,
+        time=event.time_ns // 1_000_000_000,
+        time_nano=event.time_ns,
+        status=event.action if old else UNSET,
+        id=event.actor if old else UNSET,
+        from_=event.attributes.get("image", UNSET) if event.type == "container" else UNSET,
+    )
+
+
+ROUTES: list[Route] = [
+    ("GET", "/_ping", ping),
+    ("HEAD", "/_ping", ping),
+    ("GET", "/version", version),
+    ("GET", "/info", show_info),
+    ("GET", "/events", follow_events),
+]

@@ -1,0 +1,132 @@
+"""What a merged configuration must satisfy; every failure names the setting, in Docker's words."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Final
+
+from ..engine.config import SAMPAN_RUNTIME
+from ..errors import InvalidArgument
+from .settings import Settings
+from .values import parse_size
+
+LOG_LEVELS: Final = ("debug", "info", "warn", "error", "fatal", "trace", "panic", "warning")
+CGROUP_DRIVERS: Final = ("cgroupfs", "systemd")
+
+
+def check(settings: Settings) -> None:
+    """InvalidArgument for the first thing that is wrong."""
+    for complaint in _complaints(settings):
+        raise InvalidArgument(complaint)
+
+
+def _complaints(settings: Settings) -> Iterator[str]:
+    yield from _general(settings)
+    yield from _numbers(settings)
+    yield from _addresses(settings)
+    yield from _modes(settings)
+    yield from _listeners(settings)
+
+
+def _general(settings: Settings) -> Iterator[str]:
+    if settings.log_level not in LOG_LEVELS:
+        yield f"invalid logging level: {settings.log_level}"
+    if settings.log_format not in ("text", "json"):
+        yield f'invalid log format: {settings.log_format}: use "text" or "json"'
+    for label in settings.labels:
+        if "=" not in label:
+            yield f"bad attribute format: {label}"
+    for mirror in settings.registry_mirrors:
+        yield from _mirror(mirror)
+    if settings.default_runtime not in ("", SAMPAN_RUNTIME, "runc", *settings.runtimes):
+        yield f"specified default runtime '{settings.default_runtime}' does not exist"
+    for name, runtime in settings.runtimes.items():
+        if runtime.runtime_type:
+            yield f"runtime {name}: runtimeType is not supported: give the runtime's path"
+        elif not runtime.path:
+            yield f"runtime {name}: either a runtimeType or a path must be configured"
+
+
+def _mirror(mirror: str) -> Iterator[str]:
+    scheme, separator, _ = mirror.partition("://")
+    wanted = "must use either 'https://' or 'http://'"
+    if not separator:
+        yield f'invalid mirror: no scheme specified for "{mirror}": {wanted}'
+    elif scheme not in ("http", "https"):
+        yield f'invalid mirror: unsupported scheme "{scheme}" in "{mirror}": {wanted}'
+
+
+def _numbers(settings: Settings) -> Iterator[str]:
+    for name in ("max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"):
+        value = getattr(settings, name.replace("-", "_"))
+        if value < 0 or (value == 0 and name == "max-download-attempts"):
+            yield f"invalid {name.replace('-', ' ')}: {value}"
+    if settings.mtu < 0:
+        yield f"invalid default MTU: {settings.mtu}"
+    if isinstance(settings.default_shm_size, str):
+        parse_size(settings.default_shm_size)
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    for address in (*settings.dns, *settings.host_gateway_ips):
+        if not _is(ipaddress.ip_address, address):
+            yield f"invalid IP address: {address}"
+    for name in ("ip", "default-gateway", "default-gateway-v6"):
+        value = getattr(settings, name.replace("-", "_"))
+        if value and not _is(ipaddress.ip_address, value):
+            yield f'{name}: failed to parse IP: "{value}"'
+    for name in ("bip", "bip6", "fixed-cidr", "fixed-cidr-v6"):
+        value = getattr(settings, name.replace("-", "_"))
+        if value and ("/" not in value or not _is(ipaddress.ip_interface, value)):
+            yield f"{name}: invalid CIDR address: {value}"
+    for pool in settings.default_address_pools:
+        if not _is(ipaddress.ip_network, pool.base):
+            yield f'invalid base prefix "{pool.base}"'
+    if settings.bridge and settings.bip and settings.bridge == "none":
+        yield "you specified -b & --bip, mutually exclusive options; use --bip with the default bridge"
+
+
+def _is(parse: object, text: str) -> bool:
+    assert callable(parse)
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _modes(settings: Settings) -> Iterator[str]:
+    if settings.default_cgroupns_mode not in ("", "host", "private"):
+        yield f'invalid default cgroup namespace ({settings.default_cgroupns_mode}): use "host" or "private"'
+    if settings.default_ipc_mode not in ("shareable", "private"):
+        yield f'default IPC mode setting ({settings.default_ipc_mode}) is invalid; use "shareable" or "private"'
+    for option in settings.exec_opts:
+        name, _, value = option.partition("=")
+        if name != "native.cgroupdriver":
+            yield f"invalid exec-opt ({option}): unknown option: '{name}'"
+        elif value not in CGROUP_DRIVERS:
+            yield f"invalid exec-opt ({option}): unknown cgroup driver: '{value}'"
+
+
+def _listeners(settings: Settings) -> Iterator[str]:
+    for host in settings.hosts:
+        scheme, separator, address = host.partition("://")
+        if not separator or scheme not in ("unix", "tcp", "fd"):
+            yield f"invalid bind address ({host}): unsupported proto '{scheme}'"
+        if scheme == "tcp":
+            yield from _tcp(settings, host)
+        if scheme == "unix" and address and not address.startswith(("/", "@")):
+            yield f"invalid bind address ({host}): the socket's path must be absolute"
+        if scheme == "unix" and address.startswith("@"):
+            yield f"invalid bind address ({host}): an abstract socket is reachable from every host-network container"
+
+
+def _tcp(settings: Settings, host: str) -> Iterator[str]:
+    """A TCP listener without client verification is root for whoever reaches it (S24): it must be asked for by name."""
+    open_by_name = settings.tls is False or settings.tlsverify is False
+    if not settings.tlsverify and not open_by_name:
+        yield (
+            f"refusing to listen on {host} without verifying clients: give --tlsverify with --tlscacert, --tlscert and "
+            "--tlskey, or say --tlsverify=false (or --tls=false) to let anyone who reaches it be root on this host"
+        )

@@ -1,0 +1,75 @@
+"""The running daemon: engine, API and listeners; signals end or reload it."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+
+from ..api.app import App
+from ..engine.engine import Engine
+from . import listeners
+from .config import DaemonConfig
+from .reload import reload
+from .start import Zygote
+
+log = logging.getLogger("sampand")
+
+GRACE_SECONDS = 10.0
+"""How long requests in progress may take when the daemon ends."""
+
+
+async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
+    """Serve until SIGTERM or SIGINT; containers go on running."""
+    faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
+    stop = asyncio.Event()
+    async with Engine.open(config.engine, zygote) as engine:
+        app = App(engine)
+        servers = await listeners.listen(config, app.connection)
+        _on_signals(config, engine, stop)
+        for warning in engine.warnings:
+            log.warning("%s", warning)
+        log.info("API listens on %s", ", ".join(config.hosts))
+        _notify("READY=1")
+        await stop.wait()
+        _notify("STOPPING=1")
+        await _close(app, servers)
+    listeners.remove_sockets(config.hosts)
+
+
+def _on_signals(config: DaemonConfig, engine: Engine, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload, config, engine)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+
+async def _close(app: App, servers: list[asyncio.Server]) -> None:
+    """Accept no more, end streams, and let requests in progress finish."""
+    for server in servers:
+        server.close()
+    app.end()
+    deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
+    tasks = app.tasks()
+    if tasks:
+        await asyncio.wait(tasks, timeout=deadline - asyncio.get_running_loop().time())
+    for task in app.tasks():
+        task.cancel()
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); nothing where it does not ask."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
+        try:
+            notifier.connect("\0" + address[1:] if address.startswith("@") else address)
+            notifier.send(state.encode())
+        except OSError as error:
+            log.warning("cannot notify %s: %s", address, error)

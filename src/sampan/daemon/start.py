@@ -1,0 +1,66 @@
+"""From the command line to a running daemon: configuration, pid file, then the event loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import SampanError
+from . import config, flags, pidfile
+from .config import DaemonConfig
+
+Zygote = tuple[int, socket.socket]
+"""The zygote's pid and our end of its control socket."""
+
+
+def start(arguments: Sequence[str], zygote: Zygote | None) -> int:
+    """Do what the command line says; the exit status."""
+    try:
+        line = flags.parse(arguments)
+    except flags.HelpWanted:
+        sys.stdout.write(flags.usage())
+        return 0
+    except flags.UsageError as error:
+        sys.stderr.write(f"Status: {error}\nSee 'sampand --help'., Code: 125\n")
+        return 125
+    if line.version:
+        print(f"Sampan version {__version__}")
+        return 0
+    try:
+        settings = config.load(line)
+        if line.validate:
+            print("configuration OK")
+            return 0
+        return _run(settings, zygote)
+    except SampanError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _run(settings: DaemonConfig, zygote: Zygote | None) -> int:
+    os.umask(0o022)
+    _log_to_stderr(settings)
+    with pidfile.held(settings.pidfile):
+        import asyncio
+
+        from .serve import serve
+
+        asyncio.run(serve(settings, zygote))
+    return 0
+
+
+def _log_to_stderr(settings: DaemonConfig) -> None:
+    level = "debug" if settings.settings.debug else settings.settings.log_level
+    names = {"warn": "WARNING", "fatal": "CRITICAL", "panic": "CRITICAL", "trace": "DEBUG"}
+    form = '{"time":"%(asctime)s","level":"%(levelname)s","msg":"%(message)s"}'
+    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=names.get(level, level.upper()),
+        format=form if settings.settings.log_format == "json" else text,
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

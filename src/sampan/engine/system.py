@@ -1,0 +1,84 @@
+"""`info`: what the engine is and has, beside the facts of the machine in `info`."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ..linux.cgroup import Hierarchy
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+NETWORK_DRIVERS: Final = ("bridge", "host", "ipvlan", "macvlan", "null")
+LOG_DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "none", "syslog")
+CDI_DIRS: Final = ("/etc/cdi", "/var/run/cdi")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many containers there are, by state."""
+
+    total: int
+    running: int
+    paused: int
+
+    @property
+    def stopped(self) -> int:
+        return self.total - self.running - self.paused
+
+
+def count(engine: Engine) -> Counts:
+    """Containers by state; a paused one is not counted as running."""
+    states = [container.state.status for container in engine.containers]
+    return Counts(len(states), states.count("running"), states.count("paused"))
+
+
+def engine_id(engine: Engine) -> str:
+    """A UUID that this data root keeps for ever."""
+    path = f"{engine.paths.data_root}/engine-id"
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        made = str(uuid.uuid4())
+        with open(path, "x", encoding="ascii") as file:
+            file.write(made + "\n")
+        return made
+
+
+def host_name(engine: Engine) -> str:
+    """The name in the configuration, else the kernel's."""
+    return engine.config.name or os.uname().nodename
+
+
+@dataclass(frozen=True)
+class CgroupSupport:
+    """What the control groups of this machine can limit."""
+
+    version: str
+    memory: bool
+    swap: bool
+    cpu: bool
+    cpuset: bool
+    pids: bool
+    oom_kill_disable: bool
+
+
+def cgroup_support() -> CgroupSupport:
+    """Looked up anew each time: hierarchies may be mounted while the daemon runs."""
+    hierarchy = Hierarchy.detect()
+    controllers = hierarchy.mounts
+    memory = controllers.get("memory", "")
+    swap = f"{memory}/memory.memsw.limit_in_bytes"
+    return CgroupSupport(
+        version=str(hierarchy.version),
+        memory="memory" in controllers,
+        swap=hierarchy.version == 2 or os.path.exists(swap),
+        cpu="cpu" in controllers,
+        cpuset="cpuset" in controllers,
+        pids="pids" in controllers,
+        oom_kill_disable=hierarchy.version == 1,
+    )
