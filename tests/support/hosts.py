@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+_HOLD = "ip link set lo up && echo ready && exec sleep infinity"
+
+
 @dataclass
 class Result:
     """What a command left: exit status and both outputs, decoded."""
@@ -32,8 +35,9 @@ class Host:
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
-            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            # It must not outlive a test run that is killed, nor hold its output open.
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sh", "-c", _HOLD],
+            stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == b"ready\n"

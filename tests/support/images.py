@@ -45,7 +45,7 @@ def busybox_rootfs() -> bytes:
         for applet in applets:
             if applet != "busybox":
                 link = tarfile.TarInfo(f"bin/{applet}")
-                link.type, link.linkname = tarfile.LNKTYPE, "bin/busybox"
+                link.type, link.linkname, link.mode = tarfile.LNKTYPE, "bin/busybox", 0o755
                 tar.addfile(link)
     return buffer.getvalue()
 
