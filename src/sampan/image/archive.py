@@ -1,0 +1,253 @@
+"""Archives of images: docker-archive (`manifest.json`) and OCI layout (`index.json`) in one tar.
+
+Reading wants a seekable file: Docker, podman, buildkit, skopeo and kaniko order the members differently, and layers
+may be links to one another. Only offsets are taken from the tar; nothing of it is ever extracted by name.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tarfile
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import msgspec
+from msgspec import Struct
+
+from ..cas.compression import CHUNK, Decompressed, Readable, detect
+from ..errors import DataLoss, InvalidArgument, NotFound
+from ..oci import config as configs
+from ..oci import digest as digests
+from ..oci import manifest as manifests
+from ..oci import platform as platforms
+from ..oci import reference
+from ..oci.manifest import Descriptor, Index, Manifest
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+
+_MAX_MEMBERS = 100_000
+_MAX_LINKS = 8
+
+
+class _Item(Struct):
+    """One entry of `manifest.json`."""
+
+    config: str = msgspec.field(name="Config")
+    layers: list[str] = msgspec.field(name="Layers")
+    repo_tags: list[str] | None = msgspec.field(default=None, name="RepoTags")
+
+
+@dataclass(frozen=True)
+class ArchivedImage:
+    """One image of an archive. `layers` are member names, lowest first, `manifest` its bytes where it has one."""
+
+    config: bytes
+    layers: tuple[str, ...]
+    names: tuple[Reference, ...] = ()
+    manifest: bytes | None = None
+
+
+class Archive:
+    """An archive in a seekable file, decompressed already (`decompress_archive`)."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._members: dict[str, tuple[int, int]] = {}
+        self._links: dict[str, str] = {}
+        try:
+            self._index()
+        except tarfile.TarError as error:
+            raise InvalidArgument(f"invalid archive: {error}") from error
+
+    def _index(self) -> None:
+        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+            for count, member in enumerate(tar):
+                if count > _MAX_MEMBERS:
+                    raise InvalidArgument(f"archive has more than {_MAX_MEMBERS} members")
+                name = posixpath.normpath("/" + member.name)
+                if member.isreg():
+                    self._members[name] = (member.offset_data, member.size)
+                elif member.issym():
+                    self._links[name] = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
+                elif member.islnk():
+                    self._links[name] = posixpath.normpath("/" + member.linkname)
+
+    def _find(self, name: str) -> tuple[int, int] | None:
+        path = posixpath.normpath("/" + name)
+        for _ in range(_MAX_LINKS):
+            if path not in self._links:
+                break
+            path = self._links[path]
+        return self._members.get(path)
+
+    def has(self, name: str) -> bool:
+        """Whether the archive has a file of that name."""
+        return self._find(name) is not None
+
+    def size(self, name: str) -> int:
+        """Size in bytes; raises InvalidArgument when there is none."""
+        place = self._find(name)
+        if place is None:
+            raise InvalidArgument(f"invalid archive: no file {name}")
+        return place[1]
+
+    def open(self, name: str) -> Readable:
+        """A reader of one file; any number at once."""
+        place = self._find(name)
+        if place is None:
+            raise InvalidArgument(f"invalid archive: no file {name}")
+        return _Slice(self._file.fileno(), *place)
+
+    def read(self, name: str, limit: int) -> bytes:
+        """A small file; raises InvalidArgument when it is missing or larger than `limit`."""
+        if self.size(name) > limit:
+            raise InvalidArgument(f"invalid archive: {name} is larger than {limit} bytes")
+        reader = self.open(name)
+        return b"".join(iter(lambda: reader.read(CHUNK), b""))
+
+    def images(self, wanted: Platform | None = None) -> list[ArchivedImage]:
+        """All images; of an index the one for `wanted`, or for this host. Raises InvalidArgument, DataLoss."""
+        if self.has("manifest.json"):
+            return self._docker_images(wanted)
+        if self.has("index.json"):
+            return self._layout_images(wanted)
+        raise InvalidArgument("invalid archive: does not contain a manifest.json or an index.json")
+
+    def _docker_images(self, wanted: Platform | None) -> list[ArchivedImage]:
+        try:
+            items = msgspec.json.decode(self.read("manifest.json", configs.MAX_CONFIG_SIZE), type=list[_Item])
+        except msgspec.MsgspecError as error:
+            raise InvalidArgument(f"invalid manifest.json: {error}") from error
+        originals = self._manifests_by_config()
+        return [self._docker_image(item, originals, wanted) for item in items]
+
+    def _docker_image(self, item: _Item, originals: dict[str, bytes], wanted: Platform | None) -> ArchivedImage:
+        config = self.read(item.config, configs.MAX_CONFIG_SIZE)
+        check_platform(item.config, configs.parse(config).platform, wanted)
+        names = tuple(reference.parse(tag).with_default_tag() for tag in item.repo_tags or ())
+        return ArchivedImage(config, tuple(item.layers), names, originals.get(digests.of_bytes(config)))
+
+    def _manifests_by_config(self) -> dict[str, bytes]:
+        """The OCI manifests of an archive that is both: with them digests survive. Plain-tar layers are compressed on
+        loading, so their manifests are of no use."""
+        found = {}
+        index = self._layout_index() if self.has("index.json") else None
+        for descriptor in index.manifests if index else ():
+            if descriptor.media_type in manifests.MANIFESTS and self.has(_blob(descriptor.digest)):
+                data, document = self._manifest(descriptor)
+                if isinstance(document, Manifest) and _is_compressed(document):
+                    found[document.config.digest] = data
+        return found
+
+    def _layout_index(self) -> Index:
+        document = manifests.parse(self.read("index.json", manifests.MAX_MANIFEST_SIZE), manifests.OCI_INDEX)
+        if not isinstance(document, Index):
+            raise InvalidArgument("invalid archive: index.json is no index")
+        return document
+
+    def _layout_images(self, wanted: Platform | None) -> list[ArchivedImage]:
+        found: dict[str, ArchivedImage] = {}
+        for descriptor in choose_by_name(self._layout_index(), wanted):
+            image = self._layout_image(descriptor, wanted)
+            key = digests.of_bytes(image.config)
+            names = (found[key].names if key in found else ()) + _names(descriptor)
+            found[key] = ArchivedImage(image.config, image.layers, names, image.manifest)
+        return list(found.values())
+
+    def _layout_image(self, descriptor: Descriptor, wanted: Platform | None) -> ArchivedImage:
+        data, document = self._manifest(descriptor)
+        while isinstance(document, Index):
+            data, document = self._manifest(choose(document, wanted))
+        config = self._verified(document.config, configs.MAX_CONFIG_SIZE)
+        layers = tuple(_blob(layer.digest) for layer in document.layers)
+        return ArchivedImage(config, layers, (), data if _is_compressed(document) else None)
+
+    def _manifest(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index]:
+        data = self._verified(descriptor, manifests.MAX_MANIFEST_SIZE)
+        return data, manifests.parse(data, descriptor.media_type)
+
+    def _verified(self, descriptor: Descriptor, limit: int) -> bytes:
+        data = self.read(_blob(descriptor.digest), limit)
+        if digests.of_bytes(data) != descriptor.digest:
+            raise DataLoss(f"blob {descriptor.digest} is damaged")
+        return data
+
+
+class _Slice:
+    """A part of a file, read with pread so that several threads may."""
+
+    def __init__(self, handle: int, offset: int, size: int) -> None:
+        self._handle, self._offset, self._end = handle, offset, offset + size
+
+    def read(self, size: int = CHUNK) -> bytes:
+        import os
+
+        data = os.pread(self._handle, min(size, self._end - self._offset), self._offset)
+        self._offset += len(data)
+        return data
+
+
+def decompress_archive(source: BinaryIO, target: BinaryIO) -> bool:
+    """Archives may be compressed as a whole; whether `target` now holds the plain tar."""
+    if not detect(source.read(6)):
+        source.seek(0)
+        return False
+    source.seek(0)
+    reader = Decompressed(source)
+    while chunk := reader.read(CHUNK):
+        target.write(chunk)
+    target.flush()
+    return True
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
+
+
+def _is_compressed(document: Manifest) -> bool:
+    return all(layer.media_type not in manifests.UNCOMPRESSED_LAYERS for layer in document.layers)
+
+
+def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
+    annotations = descriptor.annotations or {}
+    text = annotations.get("io.containerd.image.name") or annotations.get("org.opencontainers.image.ref.name", "")
+    if ":" not in text:
+        return ()  # a bare tag names no repository
+    try:
+        return (reference.parse(text).with_default_tag(),)
+    except InvalidArgument:
+        return ()  # layouts may use any text as a name
+
+
+def choose_by_name(index: Index, wanted: Platform | None) -> list[Descriptor]:
+    """The images of a layout: every named entry, and of unnamed ones the one for the platform."""
+    images = [entry for entry in index.manifests if entry.media_type in manifests.MANIFESTS | manifests.INDEXES]
+    named = [entry for entry in images if entry.annotations and _names(entry)]
+    by_platform = [entry for entry in images if entry.platform is not None]
+    if len(images) > 1 and len(by_platform) == len(images) and len({_names(entry) for entry in images}) == 1:
+        return [choose(index, wanted)]
+    return named or images
+
+
+def choose(index: Index, wanted: Platform | None) -> Descriptor:
+    """The manifest of an index for a platform: exactly `wanted`, or the best for this host. Raises NotFound."""
+    target = wanted or platforms.host()
+    ranked = []
+    for position, entry in enumerate(index.manifests):
+        if entry.platform is None or entry.media_type not in manifests.MANIFESTS | manifests.INDEXES:
+            continue
+        rank = platforms.rank(target, entry.platform, strict=wanted is not None)
+        if rank is not None:
+            ranked.append((rank, position, entry))
+    if ranked:
+        return min(ranked, key=lambda choice: choice[:2])[2]
+    plain = [entry for entry in index.manifests if entry.platform is None and entry.media_type in manifests.MANIFESTS]
+    if len(plain) == 1 and wanted is None:
+        return plain[0]
+    raise NotFound(f"no matching manifest for {target} in the manifest list entries")
+
+
+def check_platform(name: str, actual: Platform, wanted: Platform | None) -> None:
+    """Raise NotFound in Docker's words when an image is not for the platform that was asked for."""
+    if wanted is not None and platforms.rank(wanted, actual, strict=True) is None:
+        raise NotFound(f"image with reference {name} was found but does not provide the specified platform ({wanted})")

@@ -1,0 +1,258 @@
+"""The images of one engine: rows in the database, blobs in the store, layers in the snapshots.
+
+Database calls happen on the event loop's thread; what is slow lies in `layers` and `archive` and runs in threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from ..cas import Store
+from ..cas.compression import DEFAULT_LIMITS, Limits
+from ..db import Database, Row
+from ..errors import Conflict, InvalidArgument, NotFound
+from ..oci import config as configs
+from ..oci import digest as digests
+from ..oci import manifest as manifests
+from ..oci import reference
+from ..oci.config import ImageConfig
+from ..oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
+from ..oci.reference import Reference
+from .layers import Layer, Layers, Snapshots
+from .record import HistoryLine, Image, timestamp
+
+
+class Images:
+    """Look up, add, name and describe images. Removal lies in `removal`, lists in `listing`."""
+
+    def __init__(self, db: Database, store: Store, snapshots: Snapshots, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.db = db
+        self.store = store
+        self.layers = Layers(store, snapshots, limits)
+        self._configs: dict[str, ImageConfig] = {}
+
+    def get(self, ref: str) -> Image:
+        """By familiar or full name, digest, ID or a unique prefix of the ID; raises NotFound in Docker's words."""
+        image_id = self.resolve(ref)
+        return self.by_id(image_id)
+
+    def resolve(self, ref: str) -> str:
+        """The image ID that a name, digest or prefix stands for."""
+        if digests.is_digest(ref) or (reference.is_identifier(ref) and len(ref) == 64):
+            return self._by_prefix(ref, ref)
+        name = reference.parse(ref)
+        found = self._named(name)
+        if found is not None:
+            return found
+        shown = name.with_default_tag().familiar
+        if reference.is_identifier(ref):
+            return self._by_prefix(ref, shown)
+        raise NotFound(f"No such image: {shown}")
+
+    def _named(self, name: Reference) -> str | None:
+        if name.digest:
+            sql, key = "SELECT image FROM image_digest WHERE name = ?", str(name.with_digest(name.digest))
+        else:
+            sql, key = "SELECT image FROM image_tag WHERE name = ?", str(name.with_default_tag())
+        row = self.db.one(sql, (key,))
+        return row["image"] if row else None
+
+    def _by_prefix(self, ref: str, shown: str) -> str:
+        prefix = "sha256:" + ref.removeprefix("sha256:")
+        rows = self.db.query("SELECT id FROM image WHERE id >= ? AND id < ? LIMIT 2", (prefix, prefix + "g"))
+        if len(rows) > 1:
+            raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
+        if not rows:
+            raise NotFound(f"No such image: {shown}")
+        image_id: str = rows[0]["id"]
+        return image_id
+
+    def by_id(self, image_id: str) -> Image:
+        """By full ID; raises NotFound."""
+        row = self.db.one("SELECT * FROM image WHERE id = ?", (image_id,))
+        if row is None:
+            raise NotFound(f"No such image: {image_id}")
+        return self._image(row)
+
+    def all(self) -> list[Image]:
+        """Every image, newest first."""
+        images = [self._image(row) for row in self.db.query("SELECT * FROM image")]
+        return sorted(images, key=lambda image: image.created_at, reverse=True)
+
+    def _image(self, row: Row) -> Image:
+        image_id = row["id"]
+        layers = self.db.query("SELECT * FROM image_layer WHERE image = ? ORDER BY position", (image_id,))
+        return Image(
+            id=image_id,
+            config=self.config(image_id),
+            manifest=row["manifest"],
+            layers=tuple(_layer(layer) for layer in layers),
+            size=row["size"],
+            parent=row["parent"],
+            tags=self._references("image_tag", image_id),
+            digests=self._references("image_digest", image_id),
+            tagged_at=row["tagged_at"],
+            used_at=row["used_at"],
+        )
+
+    def _references(self, table: str, image_id: str) -> tuple[Reference, ...]:
+        rows = self.db.query(f"SELECT name FROM {table} WHERE image = ? ORDER BY name", (image_id,))
+        return tuple(reference.parse(row["name"]) for row in rows)
+
+    def config(self, image_id: str) -> ImageConfig:
+        """The configuration; kept in memory, since it never changes."""
+        if image_id not in self._configs:
+            self._configs[image_id] = configs.parse(self.store.read(image_id, configs.MAX_CONFIG_SIZE))
+        return self._configs[image_id]
+
+    def manifest(self, image: Image) -> tuple[bytes, Manifest]:
+        """The manifest's bytes and content."""
+        data = self.store.read(image.manifest, manifests.MAX_MANIFEST_SIZE)
+        document = manifests.parse(data)
+        if not isinstance(document, Manifest):
+            raise InvalidArgument(f"{image.manifest} is no manifest")
+        return data, document
+
+    def children(self, image_id: str) -> list[str]:
+        """IDs of the images that were committed or built on this one here."""
+        return [row["id"] for row in self.db.query("SELECT id FROM image WHERE parent = ?", (image_id,))]
+
+    def layer_size(self, chain_id: str) -> int | None:
+        """Unpacked bytes of a layer that some image has."""
+        row = self.db.one("SELECT size FROM image_layer WHERE chain_id = ? LIMIT 1", (chain_id,))
+        return row["size"] if row else None
+
+    def known_layer(self, chain_id: str, digest: str = "") -> Layer | None:
+        """A layer that some image has, blob and snapshot alike; with `digest` only as that very blob."""
+        rows = self.db.query("SELECT * FROM image_layer WHERE chain_id = ?", (chain_id,))
+        for layer in map(_layer, rows):
+            wanted = not digest or layer.descriptor.digest == digest
+            if wanted and self.store.exists(layer.descriptor.digest) and self.layers.snapshots.exists(chain_id):
+                return layer
+        return None
+
+    def add(self, config: bytes, layers: Sequence[Layer], *, manifest: bytes | None = None, parent: str = "") -> Image:
+        """Note an image whose layers are in the store and unpacked; without `manifest` one is made.
+
+        An image that is known already stays, with the manifest that it has.
+        """
+        document = configs.parse(config)
+        if [layer.diff_id for layer in layers] != document.rootfs.diff_ids:
+            raise InvalidArgument("layers from manifest don't match image configuration")
+        image_id = self.store.add(config)
+        if self.db.one("SELECT id FROM image WHERE id = ?", (image_id,)):
+            return self.by_id(image_id)
+        data = manifest or _make_manifest(config, layers)
+        manifest_digest = self.store.add(data)
+        self._insert(image_id, manifest_digest, [self._sized(layer) for layer in layers], parent)
+        return self.by_id(image_id)
+
+    def _sized(self, layer: Layer) -> Layer:
+        if layer.size >= 0:
+            return layer
+        known = self.layer_size(layer.chain_id)
+        return Layer(layer.descriptor, layer.diff_id, layer.chain_id, known or 0)
+
+    def _insert(self, image_id: str, manifest: str, layers: list[Layer], parent: str) -> None:
+        rows = [
+            (image_id, position, layer.descriptor.digest, layer.descriptor.media_type, layer.descriptor.size,
+             layer.diff_id, layer.chain_id, layer.size)
+            for position, layer in enumerate(layers)
+        ]  # fmt: skip
+        with self.db.transaction():
+            self.db.execute(
+                "INSERT INTO image VALUES (?, ?, ?, ?, ?, ?)",
+                (image_id, manifest, parent, sum(layer.size for layer in layers), "0001-01-01T00:00:00Z", time.time()),
+            )
+            self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def tag(self, image_id: str, target: Reference) -> str | None:
+        """Name an image; returns the ID of the image that had the name before, if another."""
+        if target.digest:
+            raise InvalidArgument("refusing to create a tag with a digest reference")
+        if target.familiar_name in digests.ALGORITHMS:
+            raise InvalidArgument("refusing to create an ambiguous tag using digest algorithm as name")
+        name = str(target.with_default_tag())
+        row = self.db.one("SELECT image FROM image_tag WHERE name = ?", (name,))
+        with self.db.transaction():
+            self.db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?)", (name, image_id))
+            self.db.execute("UPDATE image SET tagged_at = ? WHERE id = ?", (now(), image_id))
+        previous = row["image"] if row else None
+        return previous if previous != image_id else None
+
+    def add_digest(self, image_id: str, repository: Reference, digest: str) -> None:
+        """Note under which digest a registry knows the image."""
+        name = str(repository.with_digest(digest))
+        self.db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?)", (name, image_id))
+
+    def add_origin(self, layer_digests: Iterable[str], repository: str) -> None:
+        """Note that a repository (`docker.io/library/busybox`) holds these blobs."""
+        rows = [(digest, repository) for digest in layer_digests]
+        with self.db.transaction():
+            self.db.execute_many("INSERT OR IGNORE INTO blob_origin VALUES (?, ?)", rows)
+
+    def origins(self, layer_digest: str) -> list[str]:
+        """Repositories known to hold a blob."""
+        rows = self.db.query("SELECT repository FROM blob_origin WHERE digest = ?", (layer_digest,))
+        return [row["repository"] for row in rows]
+
+    def untag(self, target: Reference) -> bool:
+        """Drop one tag or digest; whether it was there."""
+        table = "image_digest" if target.digest else "image_tag"
+        return self.db.execute(f"DELETE FROM {table} WHERE name = ?", (str(target),)) > 0
+
+    def touch(self, image_id: str) -> None:
+        """A container is made from the image: prune by last use counts from now."""
+        self.db.execute("UPDATE image SET used_at = ? WHERE id = ?", (time.time(), image_id))
+
+    def history(self, image: Image) -> list[HistoryLine]:
+        """As `docker history`: newest first, `<missing>` for all but the top."""
+        sizes = [layer.size for layer in image.layers]
+        lines = []
+        for entry in image.config.history or []:
+            size = 0 if entry.empty_layer or not sizes else sizes.pop(0)
+            created = int(timestamp(entry.created)) if entry.created else 0
+            lines.append(HistoryLine("<missing>", created, entry.created_by, None, size, entry.comment))
+        if lines:
+            top = lines[-1]
+            lines[-1] = HistoryLine(
+                image.id, top.created, top.created_by, image.repo_tags or None, top.size, top.comment
+            )
+        return lines[::-1]
+
+    def referenced_blobs(self) -> set[str]:
+        """Every blob that a row names."""
+        rows = self.db.query(
+            "SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_layer"
+        )
+        return {row["digest"] for row in rows}
+
+    def referenced_chains(self) -> set[str]:
+        """Every layer that an image stands on."""
+        return {row["chain_id"] for row in self.db.query("SELECT DISTINCT chain_id FROM image_layer")}
+
+    def forget(self, image: Image) -> None:
+        """Drop the row and its names; blobs and layers are the caller's to remove afterwards."""
+        if self.children(image.id):
+            raise Conflict("image has dependent child images")
+        self.db.execute("DELETE FROM image WHERE id = ?", (image.id,))
+        self._configs.pop(image.id, None)
+
+
+def _layer(row: Row) -> Layer:
+    descriptor = Descriptor(row["media_type"], row["digest"], row["compressed_size"])
+    return Layer(descriptor, row["diff_id"], row["chain_id"], row["size"])
+
+
+def _make_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
+    described = manifests.describe(config, OCI_CONFIG)
+    return manifests.encode(Manifest(2, described, [layer.descriptor for layer in layers], media_type=OCI_MANIFEST))
+
+
+def now() -> str:
+    """The time in RFC 3339 with nanoseconds, as Docker writes it."""
+    nanoseconds = time.time_ns()
+    moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09d}Z"

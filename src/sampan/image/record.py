@@ -1,0 +1,126 @@
+"""Values of images as the engine and the API see them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..oci import reference
+from ..oci.config import ImageConfig
+from ..oci.reference import Reference
+from .layers import Layer
+
+NEVER = "0001-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of one platform. `id` is its configuration's digest, `size` the bytes of its layers, unpacked."""
+
+    id: str
+    config: ImageConfig
+    manifest: str
+    layers: tuple[Layer, ...]
+    size: int
+    parent: str = ""
+    tags: tuple[Reference, ...] = ()
+    digests: tuple[Reference, ...] = ()
+    tagged_at: str = NEVER
+    used_at: float = 0.0
+
+    @property
+    def chain_ids(self) -> list[str]:
+        """Keys of the layers' snapshots, lowest first."""
+        return [layer.chain_id for layer in self.layers]
+
+    @property
+    def chain_id(self) -> str:
+        """Key of the top layer's snapshot; empty for an image without layers."""
+        return self.layers[-1].chain_id if self.layers else ""
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """Tags and digests."""
+        return self.tags + self.digests
+
+    @property
+    def repo_tags(self) -> list[str]:
+        """As in `RepoTags`."""
+        return [tag.familiar for tag in self.tags]
+
+    @property
+    def repo_digests(self) -> list[str]:
+        """As in `RepoDigests`."""
+        return [digest.familiar for digest in self.digests]
+
+    @property
+    def created(self) -> str:
+        """RFC 3339; empty where the configuration names no time."""
+        return self.config.created or ""
+
+    @cached_property
+    def created_at(self) -> float:
+        """Seconds since the epoch, as integers of the API count; Go's zero time where there is none."""
+        return timestamp(self.created or NEVER)
+
+
+@dataclass(frozen=True)
+class HistoryLine:
+    """One line of `docker history`, newest first; `created` in whole seconds since the epoch."""
+
+    id: str
+    created: int
+    created_by: str
+    tags: list[str] | None
+    size: int
+    comment: str
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """One record of a removal: `kind` is `untagged` (a familiar reference) or `deleted` (an image or chain ID).
+
+    `image` is the image's ID, for the event; empty for layers, which have none.
+    """
+
+    kind: str
+    ref: str
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a removal did; `freed` in bytes of unpacked layers, as Docker counts."""
+
+    records: tuple[Deleted, ...] = ()
+    freed: int = 0
+
+    def __add__(self, other: Removal) -> Removal:
+        return Removal(self.records + other.records, self.freed + other.freed)
+
+
+@dataclass(frozen=True)
+class ImageUser:
+    """A container, as far as images are concerned."""
+
+    container_id: str
+    image_id: str
+    running: bool
+
+
+def timestamp(text: str) -> float:
+    """Seconds since the epoch of an RFC 3339 time with any number of fractional digits."""
+    from datetime import UTC, datetime
+
+    whole, dot, rest = text.partition(".")
+    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+    zone = rest[len(digits) :] if dot else ""
+    moment = datetime.fromisoformat((whole + zone).replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() + float(f"0.{digits or 0}")
+
+
+def parse_reference(text: str) -> Reference:
+    """A name with `latest` filled in where it has neither a tag nor a digest."""
+    return reference.parse(text).with_default_tag()

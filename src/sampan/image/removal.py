@@ -1,0 +1,173 @@
+"""Removal of images: Docker's rules of untagging and deleting, and prune."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import Conflict, NotFound
+from ..oci import digest as digests
+from ..oci.reference import Reference
+from .images import Images
+from .listing import Filters, label_matches
+from .record import Deleted, Image, ImageUser, Removal, parse_reference
+
+
+@dataclass(frozen=True)
+class Remover:
+    """Removes images while `users`, the engine's containers, hold some of them."""
+
+    images: Images
+    users: Sequence[ImageUser]
+
+    def remove(self, ref: str, *, force: bool, prune_parents: bool = True) -> Removal:
+        """`docker rmi`: untag, and delete when the last name goes. Raises NotFound and Conflict in Docker's words."""
+        image = self.images.get(ref)
+        if _names_id(image.id, ref):
+            removal = self._untag_all_of_id(image, force)
+            return removal + self._delete(image.id, force=force, prune=prune_parents)
+        removal = self._untag(image, ref, force)
+        if self.images.by_id(image.id).references:
+            return removal
+        return removal + self._delete(image.id, force=force, prune=prune_parents)
+
+    def _untag(self, image: Image, ref: str, force: bool) -> Removal:
+        user = next((user for user in self.users if user.image_id == image.id), None)
+        if user and not force and _single_reference(image.references):
+            raise Conflict(
+                f"conflict: unable to remove repository reference {quoted(ref)} (must force) - container "
+                f"{user.container_id[:12]} is using its referenced image {digests.short(image.id)}"
+            )
+        target = parse_reference(ref)
+        target = target.with_digest(target.digest) if target.digest else target
+        removed = [target] if self.images.untag(target) else []
+        if not target.digest and not any(tag.name == target.name for tag in self.images.by_id(image.id).tags):
+            stale = [digest for digest in image.digests if digest.name == target.name]
+            removed += [digest for digest in stale if self.images.untag(digest)]
+        return Removal(tuple(Deleted("untagged", name.familiar, image.id) for name in removed))
+
+    def _untag_all_of_id(self, image: Image, force: bool) -> Removal:
+        if not _single_reference(image.references):
+            return Removal()
+        self._refuse(image, force=force, ignore_references=True)
+        removed = [name for name in image.references if self.images.untag(name)]
+        return Removal(tuple(Deleted("untagged", name.familiar, image.id) for name in removed))
+
+    def _delete(self, image_id: str, *, force: bool, prune: bool, quiet: bool = False) -> Removal:
+        image = self.images.by_id(image_id)
+        try:
+            self._refuse(image, force=force)
+        except Conflict:
+            if quiet:
+                return Removal()
+            raise
+        names = [name for name in image.references if self.images.untag(name)]
+        self.images.forget(image)
+        untagged = tuple(Deleted("untagged", name.familiar, image_id) for name in names)
+        removal = Removal((*untagged, Deleted("deleted", image_id, image_id))) + self._drop_content(image)
+        if prune and image.parent and self._is_there(image.parent):
+            removal += self._delete(image.parent, force=False, prune=True, quiet=True)
+        return removal
+
+    def _is_there(self, image_id: str) -> bool:
+        try:
+            self.images.by_id(image_id)
+        except NotFound:
+            return False
+        return True
+
+    def _refuse(self, image: Image, *, force: bool, ignore_references: bool = False) -> None:
+        for hard, message in self._conflicts(image, ignore_references):
+            if hard or not force:
+                how = "cannot be forced" if hard else "must be forced"
+                raise Conflict(f"conflict: unable to delete {digests.short(image.id)} ({how}) - {message}")
+
+    def _conflicts(self, image: Image, ignore_references: bool) -> list[tuple[bool, str]]:
+        found = []
+        users = [user for user in self.users if user.image_id == image.id]
+        if self.images.children(image.id):
+            found.append((True, "image has dependent child images"))
+        found += [
+            (True, f"image is being used by running container {user.container_id[:12]}")
+            for user in users
+            if user.running
+        ]
+        if image.references and not ignore_references:
+            found.append((False, "image is referenced in multiple repositories"))
+        found += [
+            (False, f"image is being used by stopped container {user.container_id[:12]}")
+            for user in users
+            if not user.running
+        ]
+        return found
+
+    def _drop_content(self, image: Image) -> Removal:
+        """Layers from the top down, while nothing else stands on them, then the blobs that no row names."""
+        chains, blobs = self.images.referenced_chains(), self.images.referenced_blobs()
+        removed, freed = [], 0
+        for layer in reversed(image.layers):
+            if layer.chain_id in chains or not self.images.layers.snapshots.remove(layer.chain_id):
+                break
+            removed.append(Deleted("deleted", layer.chain_id))
+            freed += layer.size
+        for digest in {image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)} - blobs:
+            self.images.store.collect_one(digest)
+        return Removal(tuple(removed), freed)
+
+    def prune(self, filters: Filters) -> Removal:
+        """`docker image prune`: dangling images, or all unused ones with `dangling=false`."""
+        dangling_only = filters.flag("dangling", default=True)
+        total = Removal()
+        used = {user.image_id for user in self.users}
+        for image in self.images.all():
+            if image.id in used or self.images.children(image.id) or not _prunable(image, filters):
+                continue
+            if dangling_only and image.tags:
+                continue
+            total += self._prune_one(image)
+        return total
+
+    def _prune_one(self, image: Image) -> Removal:
+        total = Removal()
+        for ref in [name.familiar for name in image.references] or [digests.encoded(image.id)]:
+            try:
+                total += self.remove(ref, force=False)
+            except (Conflict, NotFound):
+                continue  # a name that went with another one, or a container that came meanwhile
+        return total
+
+
+def quoted(text: str) -> str:
+    """As Go's %q writes plain text."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _prunable(image: Image, filters: Filters) -> bool:
+    until = filters.time("until")
+    if until is not None and image.created_at > until:
+        return False
+    unused_since = filters.time("unused-since")
+    if unused_since is not None and image.used_at > unused_since:
+        return False
+    labels = (image.config.config.labels if image.config.config else None) or {}
+    wanted, unwanted = filters.values.get("label", []), filters.values.get("label!", [])
+    return all(label_matches(labels, text) for text in wanted) and not any(
+        label_matches(labels, text) for text in unwanted
+    )
+
+
+def _names_id(image_id: str, ref: str) -> bool:
+    return image_id.startswith(ref) or digests.encoded(image_id).startswith(ref)
+
+
+def _single_reference(references: Sequence[Reference]) -> bool:
+    """At most one tag, and every digest in the same repository."""
+    tags = [name for name in references if not name.digest]
+    return len(tags) <= 1 and len({name.name for name in references}) <= 1
+
+
+def free_space(path: str) -> int:
+    """Bytes that the file system of `path` still has."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize

@@ -1,0 +1,143 @@
+"""Writing archives as docker 28 does: an OCI layout that also has `manifest.json` and `repositories`.
+
+Layers keep their own bytes, so the archive loads elsewhere with the same digests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ..cas import Store
+from ..cas.compression import CHUNK
+from ..errors import InvalidArgument
+from ..oci import digest as digests
+from ..oci import reference
+from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+from .archive import check_platform
+from .images import Images
+from .record import Image
+
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Saved:
+    """An image and the names that go with it into the archive."""
+
+    image: Image
+    names: tuple[Reference, ...]
+
+
+def select(images: Images, refs: Iterable[str], platform: Platform | None = None) -> list[Saved]:
+    """What `docker save REF…` means: a bare repository stands for all its tags, an ID for no name at all."""
+    chosen: dict[str, list[Reference]] = {}
+    for ref in refs:
+        image = images.get(ref)
+        check_platform(ref, image.config.platform, platform)
+        for image_id, names in _names(images, ref, image):
+            chosen.setdefault(image_id, []).extend(names)
+    return [Saved(images.by_id(key), tuple(dict.fromkeys(names))) for key, names in chosen.items()]
+
+
+def _names(images: Images, ref: str, image: Image) -> list[tuple[str, list[Reference]]]:
+    try:
+        name = reference.parse(ref)
+    except InvalidArgument:
+        return [(image.id, [])]
+    if name.tag and not name.digest and name in image.tags:
+        return [(image.id, [name])]
+    if not name.tag and not name.digest:
+        of_repository = [(other.id, [tag for tag in other.tags if tag.name == name.name]) for other in images.all()]
+        return [entry for entry in of_repository if entry[1]] or [(image.id, [])]
+    return [(image.id, [])]
+
+
+def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
+    """The archive, chunk by chunk; run the iteration in a thread."""
+    blobs: dict[str, int] = {}
+    entries: list[Descriptor] = []
+    items: list[dict[str, Any]] = []
+    for saved in selection:
+        image = saved.image
+        data, _ = images.manifest(image)
+        descriptor = Descriptor(_media_type(data), image.manifest, len(data))
+        entries += _index_entries(descriptor, saved.names)
+        items.append(_item(saved))
+        needed = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
+        blobs.update({digest: images.store.size(digest) for digest in needed})
+    yield from _archive(images.store, blobs, _documents(selection, entries, items))
+
+
+def _documents(selection: list[Saved], entries: list[Descriptor], items: list[dict[str, Any]]) -> dict[str, bytes]:
+    documents = {
+        "index.json": msgspec.json.encode(Index(2, entries, media_type=OCI_INDEX)),
+        "manifest.json": msgspec.json.encode(items),
+        "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
+    }
+    repositories: dict[str, dict[str, str]] = {}
+    for saved in selection:
+        for name in saved.names:
+            top = saved.image.layers[-1].diff_id if saved.image.layers else saved.image.id
+            repositories.setdefault(name.familiar_name, {})[name.tag] = digests.encoded(top)
+    if repositories:
+        documents["repositories"] = msgspec.json.encode(repositories)
+    return documents
+
+
+def _media_type(manifest: bytes) -> str:
+    from ..oci import manifest as manifests
+
+    return manifests.media_type_of(manifests.parse(manifest))
+
+
+def _index_entries(descriptor: Descriptor, names: tuple[Reference, ...]) -> list[Descriptor]:
+    if not names:
+        return [descriptor]
+    return [
+        msgspec.structs.replace(descriptor, annotations=dict(reference_annotations(name.name, name.tag)))
+        for name in names
+    ]
+
+
+def _item(saved: Saved) -> dict[str, Any]:
+    image = saved.image
+    return {
+        "Config": _blob_name(image.id),
+        "RepoTags": [name.familiar for name in saved.names] or None,
+        "Layers": [_blob_name(layer.descriptor.digest) for layer in image.layers],
+        "LayerSources": {layer.diff_id: layer.descriptor for layer in image.layers},
+    }
+
+
+def _blob_name(digest: str) -> str:
+    return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
+
+
+def _archive(store: Store, blobs: dict[str, int], documents: dict[str, bytes]) -> Iterator[bytes]:
+    yield _header("blobs/", 0, b"5") + _header("blobs/sha256/", 0, b"5")
+    for digest in sorted(blobs):
+        yield _header(_blob_name(digest), blobs[digest])
+        with store.open(digest) as blob:
+            while chunk := blob.read(CHUNK):
+                yield chunk
+        yield bytes(-blobs[digest] % _BLOCK)
+    for name, data in documents.items():
+        yield _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
+    yield bytes(2 * _BLOCK)
+
+
+def _header(name: str, size: int, kind: bytes = b"0") -> bytes:
+    """A ustar header (POSIX.1-2017, pax, «ustar Interchange Format»); sizes of 8 GiB and more in base 256."""
+    mode = b"0000755\0" if kind == b"5" else b"0000644\0"
+    length = b"%011o\0" % size if size < 8 << 30 else b"\x80" + size.to_bytes(11, "big")
+    fields = [name.encode().ljust(100, b"\0"), mode, b"0000000\0" * 2, length, b"00000000000\0"]
+    tail = kind + bytes(100) + b"ustar\00000" + bytes(64) + b"0000000\0" * 2
+    head = b"".join(fields)
+    checksum = sum(head) + 8 * 32 + sum(tail)
+    return (head + b"%06o\0 " % checksum + tail).ljust(_BLOCK, b"\0")

@@ -1,0 +1,236 @@
+"""Images from import to removal, over a real database and store."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from sampan.engine import images as use
+from sampan.errors import Conflict, DataLoss, InvalidArgument, NotFound
+from sampan.image.importing import ImportOptions
+from sampan.image.record import Image, ImageUser
+from sampan.model.progress import Progress
+from sampan.oci import digest as digests
+from sampan.oci import reference
+from sampan.oci.config import ExecutionConfig
+from sampan.oci.platform import parse as platform
+
+from ...support.imagehost import Host, body, layer_tar
+
+TAR = layer_tar({"etc/passwd": b"root", "bin/sh": os.urandom(200_000)})
+LINUX = platform("linux/amd64")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+async def imported(host: Host, name: str = "", data: bytes = TAR, *changes: str) -> Image:
+    target = reference.parse(name) if name else None
+    image = await use.import_image(host, body(data), ImportOptions(LINUX, changes=list(changes)), target)
+    return host.images.get(image.id)
+
+
+async def loaded(host: Host, data: bytes) -> list[str]:
+    lines: list[Progress] = []
+    await use.load(host, body(data), lines.append)
+    return [line.stream.strip() for line in lines if line.stream]
+
+
+async def saved(host: Host, *refs: str) -> bytes:
+    return b"".join([chunk async for chunk in use.save(host, use.select(host, refs))])
+
+
+async def test_import_makes_an_image_of_one_layer(host: Host) -> None:
+    image = await imported(host, "busybox", TAR, 'CMD ["sh"]', "ENV A=b C='d e'", "LABEL x=y", "EXPOSE 80 53/udp")
+    assert image.repo_tags == ["busybox:latest"]
+    assert image.size == 200_004
+    execution = image.config.config
+    assert isinstance(execution, ExecutionConfig)
+    assert (execution.cmd, execution.env) == (["sh"], ["A=b", "C=d e"])
+    assert execution.exposed_ports == {"80/tcp": {}, "53/udp": {}}
+    assert image.layers[0].diff_id == digests.of_bytes(TAR)
+    assert host.store.read(image.id, 1 << 20)
+    assert [event[0] for event in host.events] == ["tag", "import"]
+    line = use.history(host, "busybox")[0]
+    assert (line.id, line.comment, line.tags) == (image.id, "Imported from -", ["busybox:latest"])
+
+
+@pytest.mark.parametrize("change", ["RUN x", "FROM y", "EXPOSE 99999", "HEALTHCHECK sh", "ONBUILD FROM x", "ENV"])
+async def test_a_bad_change_is_refused_before_anything_is_stored(host: Host, change: str) -> None:
+    with pytest.raises(InvalidArgument):
+        await imported(host, "x", TAR, change)
+    assert not list(host.store.walk())
+
+
+async def test_an_import_that_breaks_off_leaves_nothing(host: Host) -> None:
+    with pytest.raises(DataLoss):
+        await imported(host, "x", gzip.compress(TAR)[:-100])
+
+    async def stuck() -> object:
+        yield TAR[:1000]
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(use.import_image(host, stuck(), ImportOptions(LINUX), None))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not list(host.store.walk())
+    assert not os.listdir(host.paths.tmp)
+
+
+async def test_images_are_found_by_name_digest_and_prefix(host: Host) -> None:
+    image = await imported(host, "localhost:5000/a/b:v1")
+    host.images.add_digest(image.id, image.tags[0], image.manifest)
+    prefix = digests.encoded(image.id)[:6]
+    for ref in ("localhost:5000/a/b:v1", image.id, prefix, f"sha256:{prefix}", f"localhost:5000/a/b@{image.manifest}"):
+        assert host.images.get(ref).id == image.id
+    for ref, shown in (("nothere", "nothere:latest"), ("abcdef", "abcdef:latest"), (digests.of_bytes(b""),) * 2):
+        with pytest.raises(NotFound) as caught:
+            host.images.get(ref)
+        assert str(caught.value) == f"No such image: {shown}"
+
+
+async def test_removal_follows_dockers_rules(host: Host) -> None:
+    image = await imported(host, "busybox")
+    use.tag(host, "busybox", "other", "v1")
+    short = digests.short(image.id)
+    with pytest.raises(Conflict) as caught:
+        use.remove(host, short)
+    assert str(caught.value) == (
+        f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories"
+    )
+    assert [record.ref for record in use.remove(host, "other:v1").records] == ["other:v1"]
+    host.users = [ImageUser("c" * 64, image.id, running=False)]
+    with pytest.raises(Conflict) as caught:
+        use.remove(host, "busybox")
+    assert str(caught.value) == (
+        f'conflict: unable to remove repository reference "busybox" (must force) - container {"c" * 12} '
+        f"is using its referenced image {short}"
+    )
+    host.users = [ImageUser("c" * 64, image.id, running=True)]
+    with pytest.raises(Conflict, match=r"cannot be forced.*running container cccccccccccc"):
+        use.remove(host, short, force=True)
+    host.users = []
+    host.images.add_digest(image.id, image.tags[0], image.manifest)
+    records = use.remove(host, "busybox").records
+    assert [(record.kind, record.ref) for record in records] == [
+        ("untagged", "busybox:latest"),
+        ("untagged", f"busybox@{image.manifest}"),
+        ("deleted", image.id),
+        ("deleted", image.layers[0].chain_id),
+    ]
+    assert not list(host.store.walk())
+    assert not host.snapshots.layers
+
+
+async def test_a_layer_stays_while_a_container_stands_on_it(host: Host) -> None:
+    image = await imported(host, "busybox")
+    host.users = [ImageUser("c" * 64, image.id, running=False)]
+    host.snapshots.in_use = {image.chain_id}
+    records = use.remove(host, "busybox", force=True).records
+    assert [record.ref for record in records] == ["busybox:latest", image.id]
+    assert host.snapshots.exists(image.chain_id)
+
+
+async def test_filters(host: Host) -> None:
+    first = await imported(host, "one:a", TAR, "LABEL k=v")
+    second = await imported(host, "", layer_tar({"x": b"y"}))
+    third = await imported(host, "reg.io/two/three:b", layer_tar({"x": b"z"}))
+
+    def ids(all_images: bool = False, **filters: str) -> list[str]:
+        asked = {key: [value] for key, value in filters.items()}
+        return [image.id for image in use.list_images(host, asked, all_images=all_images)]
+
+    assert ids() == [third.id, second.id, first.id]
+    assert ids(dangling="true") == [second.id]
+    assert ids(dangling="false") == [third.id, first.id]
+    assert ids(label="k") == ids(label="k=v") == [first.id]
+    assert ids(label="k=w") == []
+    assert ids(before=third.id) == [second.id, first.id]
+    assert ids(since="one:a") == [third.id, second.id]
+    assert ids(reference="one") == ids(reference="o*:a") == [first.id]
+    assert ids(reference="*") == [first.id]
+    assert ids(reference="reg.io/*/*") == [third.id]
+    assert ids(until="24h") == []
+    with pytest.raises(InvalidArgument, match="invalid filter 'nope'"):
+        ids(nope="x")
+
+
+async def test_prune(host: Host) -> None:
+    dangling = await imported(host)
+    tagged = await imported(host, "keep", layer_tar({"x": b"12345"}))
+    removal = use.prune(host, {})
+    assert [record.ref for record in removal.records] == [dangling.id, dangling.chain_id]
+    assert removal.freed == dangling.size
+    host.users = [ImageUser("c" * 64, tagged.id, running=False)]
+    assert not use.prune(host, {"dangling": ["false"]}).records
+    host.users = []
+    assert not use.prune(host, {"dangling": ["false"], "until": ["1h"]}).records
+    assert use.prune(host, {"dangling": ["false"]}).records[0].ref == "keep:latest"
+
+
+async def test_save_and_load_keep_every_digest(host: Host, tmp_path: Path) -> None:
+    image = await imported(host, "busybox")
+    use.tag(host, "busybox", "busybox", "two")
+    other = await imported(host, "other", layer_tar({"a": b"b"}))
+    data = await saved(host, "busybox", "other")
+    names = tarfile.open(fileobj=io.BytesIO(data)).getnames()
+    assert {"index.json", "manifest.json", "oci-layout", "repositories"} < set(names)
+    target = Host(tmp_path / "second")
+    lines = await loaded(target, data)
+    assert sorted(lines) == ["Loaded image: busybox:latest", "Loaded image: busybox:two", "Loaded image: other:latest"]
+    for original in (image, other):
+        assert target.images.by_id(original.id).manifest == original.manifest
+    assert await saved(target, "busybox", "other") == data
+    assert await loaded(target, gzip.compress(data)) == lines
+    assert await loaded(target, await saved(host, image.id)) == [f"Loaded image ID: {image.id}"]
+
+
+def docker_archive(config: bytes, layers: dict[str, bytes], tags: list[str], links: dict[str, str]) -> bytes:
+    item = {"Config": "c.json", "RepoTags": tags, "Layers": [*layers, *links]}
+    files = {**layers, "c.json": config, "manifest.json": json.dumps([item]).encode()}
+    buffer = io.BytesIO(layer_tar(files))
+    with tarfile.open(fileobj=buffer, mode="a") as tar:
+        for name, target in links.items():
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+    return buffer.getvalue()
+
+
+def config_of(*layers: bytes) -> bytes:
+    diff_ids = [digests.of_bytes(layer) for layer in layers]
+    document = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    return json.dumps(document).encode()
+
+
+async def test_older_archives_with_links_between_layers_load(host: Host) -> None:
+    archive = docker_archive(config_of(TAR, TAR), {"x/layer.tar": TAR}, ["old:1"], {"y/layer.tar": "../x/layer.tar"})
+    assert await loaded(host, archive) == ["Loaded image: old:1"]
+    assert len(host.images.get("old:1").layers) == 2
+
+
+async def test_hostile_archives_leave_nothing(host: Host) -> None:
+    wrong = docker_archive(config_of(b"other"), {"l": TAR}, ["x"], {})
+    missing = docker_archive(config_of(TAR), {}, ["x"], {"l": "../../../../etc/passwd"})
+    lengths = docker_archive(config_of(TAR, TAR), {"l": TAR}, ["x"], {})
+    loop = docker_archive(config_of(TAR), {}, ["x"], {"l": "l"})
+    for archive, error in (
+        (wrong, DataLoss), (missing, InvalidArgument), (lengths, DataLoss), (loop, InvalidArgument),
+        (b"no tar at all" * 100, InvalidArgument), (layer_tar({"a": b""}), InvalidArgument),
+    ):  # fmt: skip
+        with pytest.raises(error):
+            await loaded(host, archive)
+        assert not host.images.all()
+        assert not list(host.store.walk())
+        assert not host.snapshots.layers

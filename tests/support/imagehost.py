@@ -1,0 +1,82 @@
+"""An engine's image parts without containers: layers are kept as plain directories of tar members."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+from sampan.cas import Store
+from sampan.cas.compression import Readable
+from sampan.db import Database
+from sampan.image.images import Images
+from sampan.image.record import ImageUser
+from sampan.paths import Paths
+
+
+class ListedSnapshots:
+    """Snapshots that only remember the names and sizes of the members of each layer."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, dict[str, int]] = {}
+        self.parents: dict[str, str | None] = {}
+        self.in_use: set[str] = set()
+
+    def exists(self, chain_id: str) -> bool:
+        return chain_id in self.layers
+
+    def unpack(self, chain_id: str, parent: str | None, stream: Readable) -> int:
+        assert parent is None or parent in self.layers
+        with tarfile.open(fileobj=cast(io.BytesIO, stream), mode="r|") as tar:
+            members = {member.name: member.size for member in tar}
+        while stream.read(1 << 20):
+            pass
+        self.layers[chain_id] = members
+        self.parents[chain_id] = parent
+        return sum(members.values())
+
+    def remove(self, chain_id: str) -> bool:
+        if chain_id in self.in_use or chain_id in self.parents.values():
+            return False
+        self.parents.pop(chain_id, None)
+        return self.layers.pop(chain_id, None) is not None
+
+
+class Host:
+    """What `engine.imagehost.ImageHost` asks for."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths(str(root), str(root / "run"))
+        os.makedirs(self.paths.tmp, exist_ok=True)
+        self.db = Database(self.paths.database)
+        self.store = Store(self.paths.content, self.paths.tmp)
+        self.snapshots = ListedSnapshots()
+        self.images = Images(self.db, self.store, self.snapshots)
+        self.users: list[ImageUser] = []
+        self.events: list[tuple[str, str, Mapping[str, str]]] = []
+
+    def image_users(self) -> Iterable[ImageUser]:
+        return self.users
+
+    def publish_image(self, action: str, actor: str, attributes: dict[str, str]) -> None:
+        self.events.append((action, actor, attributes))
+
+
+def layer_tar(files: Mapping[str, bytes]) -> bytes:
+    """A plain tar of these files."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+async def body(data: bytes, size: int = 100_000) -> AsyncIterator[bytes]:
+    """A request's body in chunks."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
