@@ -121,3 +121,8 @@ def filesystem_type(fd: int) -> int:
     buffer = _StatFs()
     check(libc.fstatfs(fd, ctypes.byref(buffer)), f"fd {fd}")
     return int(buffer.f_type) & 0xFFFFFFFF
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): everything of the file system that `fd` lies on is on the disk; raises what writeback failed with."""
+    check(libc.syncfs(fd), f"fd {fd}")

@@ -1,0 +1,203 @@
+"""overlay2: one directory per layer, stacked by the kernel's overlayfs.
+
+    snapshots/overlay2/<number>/
+      diff/      the layer's own files (lowerdir of what lies on it, upperdir of an active snapshot)
+      work/      overlayfs' own, only for active snapshots
+      merged/    mount point
+
+The mount API (fsopen, lowerdir+ since Linux 6.5) takes each layer by itself, so any number up to the kernel's 500 is
+fine. Older kernels get mount(2) with relative paths, which fit into its one page of options for about 400 layers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+from sampan.linux.libc import AT_FDCWD
+from sampan.linux.mount import MS_PRIVATE, MS_REC, fsconfig_create, fsconfig_string, fsmount, fsopen, mount, move_mount
+from sampan.linux.namespaces import CLONE_NEWNS, unshare
+from sampan.tree.extract import Usage
+from sampan.tree.walk import usage as measure
+
+from .changes import Comparison, overlay_layer
+from .layers import Layers
+from .snapshotter import Change, SnapshotInfo
+
+_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
+"""Kernels may be built with these on; a layer whose upper directory they change is not a plain tree any more."""
+_STRING_LIMIT = 255  # fsconfig(2) takes strings of up to 255 bytes
+
+
+class Overlay(Layers):
+    """The driver for every file system that overlayfs can lie on."""
+
+    name = "overlay2"
+
+    def _make(self, path: str, parent: SnapshotInfo | None) -> None:
+        for name in ("diff", "work", "merged"):
+            os.makedirs(f"{path}/{name}", 0o755, exist_ok=True)
+        if parent is not None:
+            _copy_root_mode(f"{self.path(parent)}/diff", f"{path}/diff")
+
+    def _is_whole(self, info: SnapshotInfo) -> bool:
+        return os.path.isdir(f"{self.path(info)}/diff")
+
+    def _seal(self, info: SnapshotInfo) -> None:
+        for name in ("work/work", "work/index", "work"):
+            try:
+                os.rmdir(f"{self.path(info)}/{name}")
+            except (FileNotFoundError, OSError):
+                pass  # what overlayfs left in it goes with the snapshot
+
+    def upper(self, key: str) -> str | None:
+        return f"{self.path(self.stat(key))}/diff"
+
+    def lowers(self, key: str) -> list[str]:
+        return [f"{self.path(info)}/diff" for info in self.parents(key)]
+
+    def _tree(self, info: SnapshotInfo) -> str:
+        return f"{self.path(info)}/merged"
+
+    def _is_mounted(self, info: SnapshotInfo) -> bool:
+        path = self.path(info)
+        try:
+            return os.stat(f"{path}/merged").st_dev != os.stat(path).st_dev
+        except FileNotFoundError:
+            return False
+
+    def _show(self, info: SnapshotInfo) -> str:
+        target = self._tree(info)
+        if self._is_mounted(info):
+            return target
+        lowers = self.lowers(info.key)
+        path = self.path(info)
+        if info.committed:
+            lowers = [f"{path}/diff", *lowers]
+            os.makedirs(target, exist_ok=True)
+            stacked = self._stack(lowers)
+        else:
+            stacked = self._stack(lowers, f"{path}/diff", f"{path}/work")
+        try:
+            move_mount(stacked, AT_FDCWD, target)
+        finally:
+            os.close(stacked)
+        return target
+
+    def _stack(self, lowers: list[str], upper: str | None = None, work: str | None = None) -> int:
+        """A detached mount of layers, nearest first: the fd can be opened below, or attached with move_mount."""
+        if len(lowers) < (1 if upper else 2):  # overlayfs wants a lower layer, and two where nothing is written
+            lowers = [*lowers, self._empty()]
+        try:
+            return _new_stack(lowers, upper, work)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise
+        return _old_stack(self.root, lowers, upper, work)
+
+    def _empty(self) -> str:
+        path = f"{self.root}/empty"
+        os.makedirs(path, 0o755, exist_ok=True)
+        return path
+
+    def _measure(self, info: SnapshotInfo) -> Usage:
+        return measure(f"{self.path(info)}/diff")
+
+    def changes(self, key: str) -> list[Change]:
+        lowers = self.lowers(key)
+        old = self._stack(lowers) if lowers else None
+        new = os.open(f"{self.path(self.stat(key))}/diff", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return Comparison(new, old, overlay=True).run()
+        finally:
+            os.close(new)
+            if old is not None:
+                os.close(old)
+
+    def diff(self, key: str) -> Iterator[bytes]:
+        fd = os.open(f"{self.path(self.stat(key))}/diff", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield from overlay_layer(fd)
+        finally:
+            os.close(fd)
+
+
+def _copy_root_mode(source: str, target: str) -> None:
+    """The root directory of a layer that says nothing about it looks like its parent's (an upper hides the lower's)."""
+    found = os.stat(source)
+    os.chown(target, found.st_uid, found.st_gid)
+    os.chmod(target, found.st_mode & 0o7777)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _new_stack(lowers: list[str], upper: str | None, work: str | None) -> int:
+    context = fsopen("overlay")
+    held: list[int] = []
+    try:
+        fsconfig_string(context, "source", "overlay")
+        for lower in lowers:
+            fsconfig_string(context, "lowerdir+", _short(lower, held))
+        if upper is not None and work is not None:
+            fsconfig_string(context, "upperdir", _short(upper, held))
+            fsconfig_string(context, "workdir", _short(work, held))
+        for key, value in _OPTIONS:
+            fsconfig_string(context, key, value)
+        fsconfig_create(context)
+        return fsmount(context)
+    finally:
+        for fd in (*held, context):
+            os.close(fd)
+
+
+def _short(path: str, held: list[int]) -> str:
+    if len(os.fsencode(path)) <= _STRING_LIMIT:
+        return path
+    held.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    return f"/proc/self/fd/{held[-1]}"
+
+
+def _old_stack(root: str, lowers: list[str], upper: str | None, work: str | None) -> int:
+    """The same with mount(2) before Linux 6.5.
+
+    Paths are relative to keep the options within one page. Both the working directory and the mount namespace are the
+    thread's own, so no other thread notices and nothing is left behind when it ends but the detached copy.
+    """
+    from sampan.linux.mount import clone_tree
+
+    options = [f"lowerdir={':'.join(os.path.relpath(lower, root) for lower in lowers)}"]
+    if upper is not None and work is not None:
+        options += [f"upperdir={os.path.relpath(upper, root)}", f"workdir={os.path.relpath(work, root)}"]
+    options += [f"{key}={value}" for key, value in _OPTIONS]
+    target = os.path.join(root, "empty")
+
+    def make() -> int:
+        unshare(CLONE_NEWNS)
+        mount(None, "/", None, MS_REC | MS_PRIVATE)
+        os.makedirs(target, exist_ok=True)
+        os.chdir(root)
+        mount("overlay", target, "overlay", 0, ",".join(options))
+        return clone_tree(target, recursive=False)
+
+    return in_thread(make)
+
+
+def in_thread(work: Callable[[], int]) -> int:
+    """Run `work` in a thread of its own, which may unshare what it likes; its result, or its error."""
+    outcome: list[int | BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except OSError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="mount")
+    thread.start()
+    thread.join()
+    if not outcome:
+        raise OSError(errno.EIO, "mount thread died")
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
