@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 _HOLD = "ip link set lo up && echo ready && exec sleep infinity"
 
 

@@ -19,10 +19,7 @@ from .hosts import Host, Result, run
 from .images import busybox_rootfs
 from .leaks import CGROUP_PARENT
 
-PACKAGES = (
-    "docker.io docker-cli docker-buildx docker-compose podman runc crun containerd iptables nftables ca-certificates "
-    "netavark aardvark-dns passt procps skopeo docker-registry iperf3"
-).split()
+PACKAGES = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "podman", "runc", "crun", "containerd", "iptables", "nftables", "ca-certificates", "netavark", "aardvark-dns", "passt", "procps", "skopeo", "docker-registry", "iperf3"]
 _NUMBERS = itertools.count()
 
 # pivot_root, not chroot: in a chroot, runc's setns would land in the machine's root.
