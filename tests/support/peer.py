@@ -1,8 +1,8 @@
 """A real Docker Engine from Debian's packages, to compare with and to measure against.
 
 Debian sid is bootstrapped once into `/var/tmp/sampan-peer/tree` (or `$SAMPAN_PEER`), with docker.io, buildx, Compose,
-podman, runc, crun and skopeo. Each `Peer` runs a dockerd of that tree in namespaces of its own (pid, mount, network), so
-that nothing of it touches the machine and all of it ends with one process.
+podman, runc, crun and skopeo. Each `Peer` runs a dockerd of that tree in namespaces of its own (pid, mount, network),
+so that nothing of it touches the machine and all of it ends with one process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from .hosts import Host, Result, run
 from .images import busybox_rootfs
 from .leaks import CGROUP_PARENT
 
-PACKAGES = ["docker.io", "docker-cli", "docker-buildx", "docker-compose", "podman", "runc", "crun", "containerd", "iptables", "nftables", "ca-certificates", "netavark", "aardvark-dns", "passt", "procps", "skopeo", "docker-registry", "iperf3"]
+PACKAGES = (
+    "docker.io docker-cli docker-buildx docker-compose podman runc crun containerd iptables nftables ca-certificates "
+    "netavark aardvark-dns passt procps skopeo docker-registry iperf3"
+)
 _NUMBERS = itertools.count()
 
 # pivot_root, not chroot: in a chroot, runc's setns would land in the machine's root.
@@ -66,7 +69,7 @@ def ensure_tree() -> Path:
     shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
     # A mirror that lags behind serves a release file past its date.
     apt = "apt-get -qq -o Acquire::Check-Valid-Until=false"
-    install = f"{apt} update && {apt} install -y --no-install-recommends {' '.join(PACKAGES)}"
+    install = f"{apt} update && {apt} install -y --no-install-recommends {PACKAGES}"
     subprocess.run(["chroot", str(tree), "sh", "-c", install], check=True, stdout=subprocess.DEVNULL)
     return tree
 
