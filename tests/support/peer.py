@@ -125,18 +125,20 @@ class Peer:
         daemon = self.pids()[0]
         return ["nsenter", "--target", str(daemon), "--mount", "--net", "--pid", "--", *argv]
 
-    def pids(self) -> list[int]:
-        """dockerd, containerd and their threads' processes as the machine sees them, dockerd first."""
+    def descendants(self) -> list[int]:
+        """Every process of the peer's pid namespace, as the machine sees them, parents first."""
         assert self._process is not None
         found, queue = [], [self._process.pid]
         while queue:
             pid = queue.pop(0)
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            queue += map(int, children)
-            name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if name in ("dockerd", "containerd"):
-                found.append(pid)
+            queue += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            found.append(pid)
         return found
+
+    def pids(self) -> list[int]:
+        """dockerd and containerd, dockerd first."""
+        names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in self.descendants()}
+        return [pid for pid, name in names.items() if name in ("dockerd", "containerd")]
 
     def load_busybox(self) -> None:
         path = "ENV PATH=/bin:/sbin:/usr/bin:/usr/sbin"

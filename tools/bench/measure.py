@@ -1,0 +1,66 @@
+"""Clocks and counters."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+GAP = 0.15
+"""Seconds between isolated starts: the kernel's caches and our pools settle as they would for a person."""
+
+
+def seconds(argv: Sequence[str], stdin: bytes | None = None) -> float:
+    """Wall-clock time of a command that must succeed."""
+    began = time.perf_counter()
+    done = subprocess.run(argv, input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
+                          capture_output=True, check=False)  # fmt: skip
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.decode()[-500:]}")
+    return took
+
+
+def interleaved(calls: dict[str, Callable[[], float]], rounds: int, gap: float = 0.0) -> dict[str, float]:
+    """The median of each call, all called in turn so that the machine's mood falls on all alike."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        call()  # the first of each pays for cold caches
+    for _ in range(rounds):
+        for name, call in calls.items():
+            time.sleep(gap)
+            taken[name].append(call())
+    return {name: median(values) for name, values in taken.items()}
+
+
+def together(argvs: Sequence[Sequence[str]]) -> float:
+    """Wall-clock time of several commands started at once."""
+    began = time.perf_counter()
+    running = [subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+               for argv in argvs]  # fmt: skip
+    for one in running:
+        error = one.communicate()[1]
+        if one.returncode:
+            raise RuntimeError(f"{' '.join(map(str, one.args))}: {error.decode()[-500:]}")  # type: ignore[arg-type] # a list
+    return time.perf_counter() - began
+
+
+def proportional(pids: Sequence[int]) -> float:
+    """Proportional set size of processes together, MB."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1000
+
+
+def processor(pids: Sequence[int]) -> float:
+    """Processor seconds used so far by processes."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100

@@ -1,0 +1,183 @@
+"""What is measured. Each scenario returns a figure for each engine: smaller is better, unless it says `rate`."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.leaks import CGROUP_PARENT
+
+from .engines import Dockerd, Engine, Podman, Sampan
+from .measure import GAP, interleaved, proportional, seconds, together
+
+Figures = dict[str, float]
+_NUMBERS = itertools.count()
+
+
+@dataclass
+class Bench:
+    """The engines under test and how many rounds each scenario takes."""
+
+    sampan: Sampan
+    dockerd: Dockerd
+    podman: Podman
+    rounds: int
+
+    @property
+    def all(self) -> list[Engine]:
+        return [self.sampan, self.dockerd, self.podman]
+
+    @property
+    def daemons(self) -> list[Engine]:
+        return [self.sampan, self.dockerd]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`target` is the ratio to dockerd (or to the named peer) that design.md §5 asks for; None where it names none."""
+
+    name: str
+    unit: str
+    target: float | None
+    run: Callable[[Bench], Figures]
+    peer: str = "dockerd"
+
+
+def _runs(*flags: str, gap: float) -> Callable[[Bench], Figures]:
+    def scenario(bench: Bench) -> Figures:
+        def call(engine: Engine) -> Callable[[], float]:
+            return lambda: 1000 * seconds(engine.argv("run", "--rm", *flags, "busybox", "true"))
+
+        return interleaved({engine.name: call(engine) for engine in bench.all}, bench.rounds, gap)
+
+    return scenario
+
+
+def _exec(bench: Bench) -> Figures:
+    for engine in bench.all:
+        seconds(engine.argv("run", "-d", "--name", "bench-exec", "busybox", "sleep", "3600"))
+
+    def call(engine: Engine) -> Callable[[], float]:
+        return lambda: 1000 * seconds(engine.argv("exec", "bench-exec", "true"))
+
+    figures = interleaved({engine.name: call(engine) for engine in bench.all}, bench.rounds, GAP)
+    for engine in bench.all:
+        seconds(engine.argv("rm", "-f", "bench-exec"))
+    return figures
+
+
+def _parallel(bench: Bench) -> Figures:
+    def call(engine: Engine) -> Callable[[], float]:
+        return lambda: 1000 * together([engine.argv("run", "--rm", "busybox", "true")] * 8)
+
+    return interleaved({engine.name: call(engine) for engine in bench.all}, max(3, bench.rounds // 3))
+
+
+def _stop(bench: Bench) -> Figures:
+    program = "trap 'exit 0' TERM; while :; do sleep 0.01; done"
+
+    def call(engine: Engine) -> Callable[[], float]:
+        def once() -> float:
+            name = f"bench-stop-{next(_NUMBERS)}"
+            seconds(engine.argv("run", "-d", "--name", name, "busybox", "sh", "-c", program))
+            took = seconds(engine.argv("stop", name))
+            seconds(engine.argv("rm", "-f", name))
+            return 1000 * took
+
+        return once
+
+    return interleaved({engine.name: call(engine) for engine in bench.daemons}, max(3, bench.rounds // 3))
+
+
+def _idle_daemon(bench: Bench) -> Figures:
+    return {engine.name: proportional(engine.daemons()) for engine in bench.daemons}
+
+
+def _idle_container(bench: Bench) -> Figures:
+    figures = {}
+    for engine in bench.all:
+        names = [f"bench-idle-{number}" for number in range(20)]
+        for name in names:
+            seconds(engine.argv("run", "-d", "--name", name, "busybox", "sleep", "3600"))
+        figures[engine.name] = sum(proportional(engine.keepers(name)) for name in names) / len(names)
+        seconds(engine.argv("rm", "-f", *names))
+    return figures
+
+
+def _big_layer(directory: Path) -> None:
+    """12,000 files, 280 MB, half of it compressible: about what a language's image holds."""
+    import random
+
+    source = random.Random(1)
+    text = b"def function(argument):\n    return argument\n" * 300
+    for number in range(12_000):
+        folder = directory / f"d{number % 200}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f{number}").write_bytes(source.randbytes(11_500) + text[:11_800])
+
+
+def _load(bench: Bench) -> Figures:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
+        _big_layer(Path(scratch) / "root")
+        seconds(["tar", "-C", f"{scratch}/root", "-cf", f"{scratch}/big.tar", "."])
+        seconds(bench.dockerd.argv("import", f"{scratch}/big.tar", "bench-big:latest"))
+        seconds(bench.dockerd.argv("save", "-o", f"{scratch}/image.tar", "bench-big:latest"))
+
+        def call(engine: Engine) -> Callable[[], float]:
+            def once() -> float:
+                subprocess.run(engine.argv("rmi", "bench-big:latest"), capture_output=True, check=False)
+                return seconds(engine.argv("load", "-q", "-i", f"{scratch}/image.tar"))
+
+            return once
+
+        figures = interleaved({engine.name: call(engine) for engine in bench.daemons}, 3)
+        for engine in bench.daemons:
+            seconds(engine.argv("rmi", "bench-big:latest"))
+    return figures
+
+
+def _runtimes(bench: Bench) -> Figures:
+    """`run` of one bundle by both runtimes, on the machine itself, with no network namespace set up."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
+        bundle = Path(scratch)
+        (bundle / "rootfs").mkdir()
+        export = subprocess.run(
+            bench.dockerd.argv("run", "--rm", "busybox", "tar", "-C", "/", "-cf", "-", "bin", "etc", "tmp"),
+            capture_output=True, check=True,
+        ).stdout  # fmt: skip
+        seconds(["tar", "-C", str(bundle / "rootfs"), "-xf", "-"], stdin=export)
+        seconds(["runc", "spec", "--bundle", scratch])
+        config = (bundle / "config.json").read_text()
+        config = config.replace('"terminal": true', '"terminal": false').replace('"sh"', '"true"')
+        config = config.replace('"linux": {', f'"linux": {{ "cgroupsPath": "{CGROUP_PARENT}/bench",', 1)
+        (bundle / "config.json").write_text(config)
+
+        def call(program: str) -> Callable[[], float]:
+            def once() -> float:
+                name = f"bench-{next(_NUMBERS)}"
+                return 1000 * seconds([program, "--root", f"{scratch}/state", "run", "--bundle", scratch, name])
+
+            return once
+
+        from tests.support.daemon import BIN
+
+        return interleaved({"sampan": call(str(BIN / "sampan-runc")), "runc": call("runc")}, bench.rounds, 0.05)
+
+
+SCENARIOS = (
+    Scenario("run --rm, bridge, 150 ms apart", "ms", 1 / 4, _runs(gap=GAP)),
+    Scenario("run --rm, bridge, back to back", "ms", 1 / 4, _runs(gap=0)),
+    Scenario("run --rm, no network, 150 ms apart", "ms", 1 / 3, _runs("--network", "none", gap=GAP)),
+    Scenario("run --rm, no network, back to back", "ms", 1 / 3, _runs("--network", "none", gap=0)),
+    Scenario("exec in a running container", "ms", 1 / 2, _exec),
+    Scenario("8 runs at once", "ms", 1 / 4, _parallel),
+    Scenario("stop of a willing container", "ms", 1.0, _stop),
+    Scenario("memory of an idle container (of 20)", "MB", 1 / 2, _idle_container),
+    Scenario("memory of the idle daemon", "MB", 1 / 2, _idle_daemon),
+    Scenario("load of 280 MB in 12,000 files", "s", 1 / 3, _load),
+    Scenario("sampan-runc run against runc run", "ms", 1.5, _runtimes, peer="runc"),
+)
