@@ -10,7 +10,7 @@ from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Iterable
 from struct import calcsize, pack, unpack
 
-from .libc import syscall
+from .libc import check, libc, syscall
 
 CLOSE_RANGE_CLOEXEC = 4
 MAX_FDS = 253
@@ -34,6 +34,11 @@ def recv_fds(sock: socket, size: int, max_fds: int = 16) -> tuple[bytes, list[in
             count = len(payload) // width
             fds.extend(unpack(f"{count}i", payload[: count * width]))
     return data, fds
+
+
+def accept(listener: int) -> int:
+    """accept4(2): the fd of the next connection, close-on-exec."""
+    return check(libc.accept4(listener, None, None, os.O_CLOEXEC), "accept")
 
 
 def close_range(first: int, last: int = 0xFFFFFFFF, flags: int = 0) -> None:
@@ -69,4 +74,4 @@ def memfd(name: str, content: bytes) -> int:
     return fd
 
 
-__all__ = ["MAX_FDS", "close_from", "close_range", "memfd", "open_fds", "recv_fds", "send_fds", "socket"]
+__all__ = ["MAX_FDS", "accept", "close_from", "close_range", "memfd", "open_fds", "recv_fds", "send_fds", "socket"]

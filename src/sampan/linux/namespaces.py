@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-import signal
 
 from .libc import check, libc, locked_libc, locked_syscall
+from .signals import SIGCHLD
 
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
@@ -58,7 +58,7 @@ def clone(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     pidfd = ctypes.c_int(-1)
     arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
     # CLONE_PARENT keeps the exit signal of the sibling and refuses another (clone(2), EINVAL).
-    arguments.exit_signal = 0 if flags & CLONE_PARENT else signal.SIGCHLD
+    arguments.exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
     if cgroup_fd >= 0:
         arguments.flags |= CLONE_INTO_CGROUP
         arguments.cgroup = cgroup_fd

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 
-P_PIDFD = 3
+from . import signals
 
 
 def open_pid(pid: int) -> int:
@@ -16,7 +15,7 @@ def open_pid(pid: int) -> int:
 
 def send_signal(pidfd: int, signo: int) -> None:
     """pidfd_send_signal(2)."""
-    signal.pidfd_send_signal(pidfd, signo)
+    signals.send(pidfd, signo)
 
 
 def has_exited(pidfd: int, timeout_ms: int = 0) -> bool:
