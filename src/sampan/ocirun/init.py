@@ -12,6 +12,7 @@ from ..linux import fds as linux_fds
 from ..linux import libc, prctl, signals
 from ..linux import mount as mnt
 from ..linux import namespaces as ns
+from ..linux.cgroup import Cgroup
 from ..linux.openat2 import O_PATH, make_directories
 from . import devices, hooks, process, rootfs, sysctl
 from .channel import Channel, Closed
@@ -26,10 +27,10 @@ EXEC_FAILURE_STATUS = 255
 """What runc's init exits with when execve itself fails after the start."""
 
 
-def main(channel: Channel) -> NoReturn:
-    """Run in the cloned child; never returns."""
+def main(channel: Channel, cgroup: str = "") -> NoReturn:
+    """Run in the cloned child; `cgroup` is the one to wait in. Never returns."""
     try:
-        _main(channel)
+        _main(channel, cgroup)
     except Closed:
         pass  # parked and not needed, or the runtime died: nobody is left to be told
     except BaseException as error:  # noqa: BLE001  (whatever it is, it must not reach the caller's frames)
@@ -38,14 +39,18 @@ def main(channel: Channel) -> NoReturn:
         os._exit(1)
 
 
-def _main(channel: Channel) -> None:
+def _main(channel: Channel, cgroup: str) -> None:
     # S01: until execve nobody may look into this process, not even root of the container.
     prctl.set_dumpable(False)
     prctl.set_name("sampan-init")
     os.setsid()
     signals.reset()
+    if cgroup:
+        Cgroup(cgroup).enter()
     order, fds = channel.receive()
     setup = {"init": Init, "exec": Exec}[order["kind"]](order, fds, channel)
+    if order["enter"]:
+        Cgroup(order["enter"]).enter()
     program = setup.prepare()
     setup.channel.send({"ready": setup.warnings})
     setup.await_start()

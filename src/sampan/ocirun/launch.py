@@ -30,9 +30,7 @@ class Parked:
         self.cgroup = Cgroup(cgroup) if cgroup else None
         if self.cgroup:
             self.cgroup.create()
-        self.pid, self.pidfd, self.channel = spawn(flags, init.main)
-        if self.cgroup:
-            self.cgroup.add(self.pid)
+        self.pid, self.pidfd, self.channel = spawn(flags, lambda channel: init.main(channel, cgroup))
 
     @property
     def netns_fd(self) -> int:
@@ -52,8 +50,7 @@ class Parked:
 def park(flags: int = DEFAULT, cgroup: str = "") -> Parked:
     """Clone a child into fresh namespaces ahead of need.
 
-    `cgroup` is a group to make and put it into. On cgroup v1 `create` only renames it, which takes microseconds where
-    moving a process takes up to 14 ms (it waits for an RCU grace period); for that both have the same parent group.
+    `cgroup` is a control group for it to enter already; on v1 `create` renames it when both have the same parent group.
     """
     return Parked(flags, cgroup)
 
@@ -142,7 +139,8 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
         raise
     created = Created(pid, pidfd, channel)
     try:
-        warnings = _limit(group, parked, pid, spec)
+        order["enter"] = "" if _take_over(group, parked) else cgroup
+        warnings = group.apply((spec.get("linux") or {}).get("resources") or {}) if group else []
         _set_oom_score(pid, spec.get("process") or {}, warnings)
         if wanted.new & ns.CLONE_NEWUSER:
             map_ids(pid, spec["linux"])
@@ -158,6 +156,7 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
         raise
     finally:
         _close(order["close"])
+    _discard_held(parked, order["enter"])
     return created
 
 
@@ -210,18 +209,20 @@ def _spawn(spec: dict[str, Any], wanted: Namespaces, parked: Parked | None) -> t
     return spawn(wanted.new, init.main)
 
 
-def _limit(group: Cgroup | None, parked: Parked | None, pid: int, spec: dict[str, Any]) -> list[str]:
-    if group is None:
-        return []
+def _take_over(group: Cgroup | None, parked: Parked | None) -> bool:
+    """Make the container's group; True where it is the parked one under a new name, with the process in it."""
     held = parked.cgroup if parked else None
-    if held and held.hierarchy.version == 1 and os.path.dirname(held.path) == os.path.dirname(group.path):
+    if group and held and held.hierarchy.version == 1 and os.path.dirname(held.path) == os.path.dirname(group.path):
         held.rename(group.path)
-    else:
+        return True
+    if group:
         group.create()
-        group.add(pid)
-        if held:
-            held.remove()
-    return group.apply((spec.get("linux") or {}).get("resources") or {})
+    return False
+
+
+def _discard_held(parked: Parked | None, entered: str) -> None:
+    if parked and parked.cgroup and entered:
+        parked.cgroup.remove()
 
 
 def _set_oom_score(pid: int, process: dict[str, Any], warnings: list[str]) -> None:
@@ -266,10 +267,9 @@ def exec_process(init_pid: int, spec: dict[str, Any], process: dict[str, Any], *
         pid, child, channel = _spawn_in(pidfd, kinds)
         created = Created(pid, child, channel)
         try:
-            if cgroup:
-                Cgroup(cgroup).add(pid)
             _set_oom_score(pid, process, created.warnings)
             order = _exec_order(spec, process, kinds, console, launch)
+            order["enter"] = cgroup
             channel.send(order, [stdin, stdout, stderr, *launch.preserved, pidfd])
             _await_ready(created, spec, "")
             created.start()
