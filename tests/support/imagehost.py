@@ -17,6 +17,24 @@ from sampan.image.record import ImageUser
 from sampan.paths import Paths
 
 
+class ListedUnpacking:
+    def __init__(self, snapshots: ListedSnapshots, parent: str | None) -> None:
+        self._snapshots, self._parent = snapshots, parent
+        self._members: dict[str, int] = {}
+
+    def apply(self, stream: Readable) -> int:
+        with tarfile.open(fileobj=cast(io.BytesIO, stream), mode="r|") as tar:
+            self._members = {member.name: member.size for member in tar}
+        return sum(self._members.values())
+
+    def commit(self, chain_id: str) -> None:
+        self._snapshots.layers[chain_id] = self._members
+        self._snapshots.parents[chain_id] = self._parent
+
+    def abort(self) -> None:
+        self._members = {}
+
+
 class ListedSnapshots:
     """Snapshots that only remember the names and sizes of the members of each layer."""
 
@@ -28,15 +46,9 @@ class ListedSnapshots:
     def exists(self, chain_id: str) -> bool:
         return chain_id in self.layers
 
-    def unpack(self, chain_id: str, parent: str | None, stream: Readable) -> int:
+    def begin(self, parent: str | None) -> ListedUnpacking:
         assert parent is None or parent in self.layers
-        with tarfile.open(fileobj=cast(io.BytesIO, stream), mode="r|") as tar:
-            members = {member.name: member.size for member in tar}
-        while stream.read(1 << 20):
-            pass
-        self.layers[chain_id] = members
-        self.parents[chain_id] = parent
-        return sum(members.values())
+        return ListedUnpacking(self, parent)
 
     def remove(self, chain_id: str) -> bool:
         if chain_id in self.in_use or chain_id in self.parents.values():

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import queue
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
-from ..cas.compression import CHUNK, Readable
-
-T = TypeVar("T")
+from ..cas.compression import CHUNK
+from ..errors import SampanError
 
 
 class Feed:
@@ -40,47 +39,37 @@ class Feed:
         data, self._left = self._left[:size], self._left[size:]
         return data
 
-    def close(self) -> None:
-        """The reader is done: whoever still waits to put may go on."""
+    def interrupt(self) -> None:
+        """Make the reader raise, and let whoever waits to put go on."""
         while not self._chunks.empty():
             self._chunks.get_nowait()
+        self._chunks.put(InterruptedError("the client went away"))
 
 
-async def read_in_thread(body: AsyncIterator[bytes], reader: Callable[[Readable], T]) -> T:
-    """Run `reader(stream)` in a thread while `body` is pumped into the stream; returns its result."""
+@asynccontextmanager
+async def fed(body: AsyncIterator[bytes]) -> AsyncIterator[Feed]:
+    """`body`, pumped into a stream for a thread."""
     feed = Feed()
-    work = asyncio.create_task(asyncio.to_thread(reader, feed))
     pump = asyncio.create_task(_pump(body, feed))
     try:
-        await asyncio.wait({work, pump}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            await asyncio.wait({work})
-    except asyncio.CancelledError:
-        await _abandon(feed, work, pump)
-        raise
-    pump.cancel()
-    feed.close()
-    await asyncio.gather(pump, return_exceptions=True)
-    return work.result()
+        yield feed
+    finally:
+        pump.cancel()
+        feed.interrupt()
+        await asyncio.wait({pump})
 
 
 async def _pump(body: AsyncIterator[bytes], feed: Feed) -> None:
     try:
         async for chunk in body:
-            await feed.put(chunk)
-    except Exception as error:
-        await feed.put(error)
-        raise
-    else:
+            if chunk:
+                await feed.put(chunk)
         await feed.put(b"")
-
-
-async def _abandon(feed: Feed, work: asyncio.Task[T], pump: asyncio.Task[None]) -> None:
-    pump.cancel()
-    await asyncio.gather(pump, return_exceptions=True)
-    feed.close()
-    await feed.put(InterruptedError("the client went away"))
-    await asyncio.gather(work, return_exceptions=True)
+    except (OSError, SampanError) as error:
+        await feed.put(error)  # the reader raises it
+    except BaseException:
+        feed.interrupt()
+        raise
 
 
 @asynccontextmanager

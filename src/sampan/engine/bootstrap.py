@@ -109,7 +109,7 @@ async def _import(host: ImageHost, names: list[Reference], fill: Callable[[Binar
     with tempfile.TemporaryFile(dir=host.paths.tmp) as file:
         await asyncio.to_thread(fill, file)
         file.seek(0)
-        layer = await asyncio.to_thread(host.images.layers.ingest, file, None)
+        layer = await host.images.layers.ingest(file, None)
     image = host.images.add(configs.encode(with_layer(config, layer)), [layer])
     for name in names:
         set_tag(host, image, name)

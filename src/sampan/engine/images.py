@@ -26,7 +26,7 @@ from ..oci import reference
 from ..oci.manifest import Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .bodies import read_in_thread, spooled
+from .bodies import fed, spooled
 from .imagehost import ImageHost, image_event
 
 
@@ -87,7 +87,8 @@ async def import_image(
 ) -> Image:
     """`docker import`: a tar of a root file system, compressed or not, becomes an image of one layer."""
     config = import_config(options)
-    layer = await read_in_thread(body, lambda stream: host.images.layers.ingest(stream, None))
+    async with fed(body) as stream:
+        layer = await host.images.layers.ingest(stream, None)
     image = host.images.add(configs.encode(with_layer(config, layer)), [layer])
     if target is not None:
         set_tag(host, image, target.with_default_tag())
@@ -152,7 +153,7 @@ async def _load_layer(
     total = archive.size(name)
     short = digests.short(diff_id)
     report(_loading(short, 0, total))
-    layer = await asyncio.to_thread(host.images.layers.load, archive.open(name), diff_id, parent)
+    layer = await host.images.layers.load(archive.open(name), diff_id, parent)
     if digest and layer.descriptor.digest != digest:
         raise DataLoss(f"blob {digest} is damaged")
     report(_loading(short, total, total))

@@ -1,14 +1,16 @@
 """Layers on their way into the store: hash, decompress, compress and unpack as one pipeline of threads.
 
-    source ─ read-ahead thread: read, store the blob (compressing a plain tar), hash ─► caller's thread: unpack
+    source ─ read-ahead thread: read, store the blob (compressing a plain tar), hash ─► second thread: unpack
 
-Nothing here touches the database: these functions run in worker threads.
+The event loop begins and commits; nothing is committed before the whole stream was read and its digest is right.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..cas import Store
 from ..cas.compression import (
@@ -32,13 +34,31 @@ from ..oci.manifest import (
 )
 
 
+class Unpacking(Protocol):
+    """One layer on its way into the snapshots. `apply` runs in a thread, the rest on the event loop's."""
+
+    def apply(self, stream: Readable) -> int:
+        """Unpack a tar stream; returns its bytes."""
+        ...
+
+    def commit(self, chain_id: str) -> None:
+        """Make it the snapshot of the chain ID, durably; where another was quicker, that one is kept."""
+        ...
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
 class Snapshots(Protocol):
-    """What images need of storage; the engine supplies it. Called from worker threads."""
+    """What images need of storage; the engine supplies it. Called on the event loop's thread."""
 
-    def exists(self, chain_id: str) -> bool: ...
+    def exists(self, chain_id: str) -> bool:
+        """Whether the layer is unpacked."""
+        ...
 
-    def unpack(self, chain_id: str, parent: str | None, stream: Readable) -> int:
-        """Unpack a tar stream as a new committed layer; returns its bytes. On failure nothing is left."""
+    def begin(self, parent: str | None) -> Unpacking:
+        """Begin a layer on that of the chain ID `parent`."""
         ...
 
     def remove(self, chain_id: str) -> bool:
@@ -46,9 +66,16 @@ class Snapshots(Protocol):
         ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A source that may block in `read`: `interrupt` makes it raise instead."""
+
+    def interrupt(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an image in the store; `size` is unpacked bytes."""
+    """One layer of an image in the store; `size` is unpacked bytes, -1 where the layer was unpacked before."""
 
     descriptor: Descriptor
     diff_id: str
@@ -65,7 +92,7 @@ class Layers:
         self.limits = limits
 
     def store_blob(self, stream: Readable) -> tuple[Descriptor, str]:
-        """Store a layer whose digests are not known yet; returns its descriptor and its diff ID.
+        """Store a layer whose snapshot exists already; returns its descriptor and its diff ID. Run it in a thread.
 
         A compressed stream is kept byte by byte; a plain tar is kept as gzip.
         """
@@ -77,64 +104,92 @@ class Layers:
         finally:
             stored.close()
 
-    def ingest(self, stream: Readable, parent: str | None) -> Layer:
+    async def ingest(self, stream: Readable, parent: str | None) -> Layer:
         """Store and unpack a layer whose digests are not known yet. `parent` is the chain ID below."""
-        descriptor, diff_id = self.store_blob(stream)
-        with self.store.open(descriptor.digest) as blob:
-            return self.unpack(blob, descriptor, diff_id, parent)
+        return await self._unpack(stream, parent, _Ingestion(self, stream))
 
-    def load(self, source: Readable, diff_id: str, parent: str | None) -> Layer:
-        """Store and unpack, in one pass, a layer of an archive that names its diff ID."""
-        chain_id = chain_on(parent, diff_id)
-        stored = Stored(source, self.store, self.limits)
-        try:
-            verified = Verified(Decompressed(stored, self.limits), diff_id)
-            size = self._unpack(chain_id, parent, verified)
-            return Layer(stored.finish(), diff_id, chain_id, size)
-        finally:
-            stored.close()
+    async def load(self, source: Readable, diff_id: str, parent: str | None) -> Layer:
+        """Store and unpack a layer of an archive that names its diff ID; raises DataLoss when it is another."""
+        return await self._unpack(source, parent, _Ingestion(self, source, expected=diff_id))
 
-    def unpack(self, source: Readable, descriptor: Descriptor, diff_id: str, parent: str | None) -> Layer:
-        """Unpack a layer whose digests are known; raises DataLoss when the content is not `diff_id`.
+    async def unpack(self, source: Readable, descriptor: Descriptor, diff_id: str, parent: str | None) -> Layer:
+        """Unpack a layer whose blob is in the store or on its way there; raises DataLoss when it is not `diff_id`.
 
         `source` yields the blob's bytes, perhaps while they still arrive.
         """
-        chain_id = chain_on(parent, diff_id)
-        size = self._unpack(chain_id, parent, Verified(Decompressed(source, self.limits), diff_id))
+        return await self._unpack(source, parent, _Ingestion(self, source, descriptor, diff_id))
+
+    async def _unpack(self, source: Readable, parent: str | None, ingestion: _Ingestion) -> Layer:
+        unpacking = self.snapshots.begin(parent)
+        try:
+            size = await in_thread(source, lambda: ingestion.run(unpacking))
+            descriptor, diff_id = ingestion.result()
+            chain_id = chain_on(parent, diff_id)
+            unpacking.commit(chain_id)
+        except BaseException:
+            unpacking.abort()
+            raise
+        finally:
+            ingestion.close()
         return Layer(descriptor, diff_id, chain_id, size)
 
-    def _unpack(self, chain_id: str, parent: str | None, verified: Verified) -> int:
-        if self.snapshots.exists(chain_id):
-            verified.drain()
-            return -1
-        with ReadAhead(verified) as stream:
-            size = self.snapshots.unpack(chain_id, parent, stream)
-            try:
-                stream.drain()
-            except DataLoss:
-                self.snapshots.remove(chain_id)
-                raise
+
+class _Ingestion:
+    """One run of the pipeline: what it stores, what it finds out. `run` belongs in a thread."""
+
+    def __init__(
+        self, layers: Layers, source: Readable, descriptor: Descriptor | None = None, expected: str = ""
+    ) -> None:
+        self._layers = layers
+        self._source = source
+        self._descriptor = descriptor
+        self._expected = expected
+        self._stored: Stored | None = None
+        self._diff_id = ""
+
+    def run(self, unpacking: Unpacking) -> int:
+        """Read it all, store it where it has no descriptor yet, unpack it; returns its bytes."""
+        layers, source = self._layers, self._source
+        if self._descriptor is None:
+            source = self._stored = Stored(source, layers.store, layers.limits)
+        hashed = Hashed(Decompressed(source, layers.limits))
+        with ReadAhead(hashed) as stream:
+            size = unpacking.apply(stream)
+            stream.drain()
+        self._diff_id = hashed.digest
+        if self._expected and hashed.digest != self._expected:
+            raise DataLoss(f"layers from manifest don't match image configuration: {self._expected}")
+        if self._stored is not None:
+            self._descriptor = self._stored.finish()
         return size
+
+    def result(self) -> tuple[Descriptor, str]:
+        """The layer's descriptor and diff ID."""
+        assert self._descriptor is not None
+        return self._descriptor, self._diff_id
+
+    def close(self) -> None:
+        """Drop a blob that was not finished."""
+        if self._stored is not None:
+            self._stored.close()
+
+
+async def in_thread(source: Readable, work: Callable[[], int]) -> int:
+    """Run `work` in a thread to its end: on cancellation its source is interrupted, and the end awaited."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if isinstance(source, Interruptible):
+            source.interrupt()
+        await asyncio.wait({task})
+        task.exception()
+        raise
 
 
 def chain_on(parent: str | None, diff_id: str) -> str:
     """The chain ID of a layer upon `parent`."""
     return digests.of_bytes(f"{parent} {diff_id}".encode()) if parent else diff_id
-
-
-class Verified(Hashed):
-    """A stream whose end comes only when its digest is right, so that nothing wrong is ever committed."""
-
-    def __init__(self, source: Readable, expected: str) -> None:
-        super().__init__(source)
-        self._expected = expected
-
-    def read(self, size: int = CHUNK) -> bytes:
-        """Up to `size` bytes; raises DataLoss at the end of wrong content."""
-        chunk = super().read(size)
-        if not chunk and self.digest != self._expected:
-            raise DataLoss(f"layers from manifest don't match image configuration: {self._expected}")
-        return chunk
 
 
 class Stored:

@@ -57,8 +57,12 @@ class Unpacking:
             self._usage = done.usage if done.exact else measure(self._upper)
         return self._usage or done.usage
 
-    def commit(self) -> SnapshotInfo:
-        """Make it the snapshot of the chain id, durably; where another was quicker, that one is kept."""
+    def commit(self, chain_id: str = "") -> SnapshotInfo:
+        """Make it the snapshot of the chain id, durably; where another was quicker, that one is kept.
+
+        A chain id that is known only once the whole stream was read is given here.
+        """
+        self._chain_id = chain_id or self._chain_id
         self._release()
         try:
             return self._snapshotter.commit(self._key, self._chain_id, self._usage)

@@ -48,7 +48,7 @@ def test_apt_sources_are_read_in_both_formats(tmp_path: Path) -> None:
         "Components: main\n\nTypes: deb\nEnabled: no\nURIs: http://off.test/debian\nSuites: trixie\nComponents: main\n"
     )
     (tmp_path / "sources.list").write_text(
-        "# deb http://no.test/x y main\ndeb [arch=amd64 signed-by=/k] http://old.test/debian bookworm main contrib # c\n"
+        "# deb http://no.test/x y main\ndeb [arch=amd64 signed-by=/k] http://old.test/debian bookworm main x # c\n"
     )
     sources = read_sources(str(tmp_path))
     assert [source.uri for source in sources] == ["http://mirror.test/debian", "http://old.test/debian"]

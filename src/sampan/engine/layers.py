@@ -1,0 +1,53 @@
+"""Storage as images see it: the only place where the two meet."""
+
+from __future__ import annotations
+
+from ..cas.compression import Readable
+from ..errors import Conflict
+from ..storage import Limits, Snapshotter, Unpacking
+
+
+class LayerUnpacking:
+    """`image.layers.Unpacking` over storage's."""
+
+    def __init__(self, snapshotter: Snapshotter, parent: str | None, limits: Limits | None) -> None:
+        self._limits = limits
+        self._unpacking = Unpacking(snapshotter, "", parent)
+
+    def apply(self, stream: Readable) -> int:
+        """Unpack a tar stream; returns its bytes."""
+        return self._unpacking.apply(stream, self._limits).bytes
+
+    def commit(self, chain_id: str) -> None:
+        """Make it the snapshot of the chain ID."""
+        self._unpacking.commit(chain_id)
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._unpacking.abort()
+
+
+class LayerSnapshots:
+    """`image.layers.Snapshots` over a snapshotter."""
+
+    def __init__(self, snapshotter: Snapshotter, limits: Limits | None = None) -> None:
+        self._snapshotter = snapshotter
+        self._limits = limits
+
+    def exists(self, chain_id: str) -> bool:
+        """Whether the layer is unpacked."""
+        return self._snapshotter.exists(chain_id)
+
+    def begin(self, parent: str | None) -> LayerUnpacking:
+        """Begin a layer on `parent`."""
+        return LayerUnpacking(self._snapshotter, parent, self._limits)
+
+    def remove(self, chain_id: str) -> bool:
+        """Remove a layer; False while something stands on it, or when there is none."""
+        if not self._snapshotter.exists(chain_id):
+            return False
+        try:
+            self._snapshotter.remove(chain_id)
+        except Conflict:
+            return False
+        return True
