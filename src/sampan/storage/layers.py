@@ -21,9 +21,11 @@ from sampan.errors import Conflict, NotFound
 from sampan.linux.libc import syncfs
 from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 from sampan.tree.extract import Usage
+from sampan.tree.marked import mark_root, remove_marked
 
-from .marked import MARKER, mark_root, remove_marked
 from .snapshotter import Change, Problem, SnapshotInfo
+
+MARKER = ".snapshot"
 
 
 class Marker(msgspec.Struct):

@@ -1,8 +1,8 @@
 """Deleting below the data root, and nowhere else (S29).
 
 A storage engine once removed a user's home directory because its root had been configured wrongly. So every root
-carries a marker that only we write, only numbered entries directly below it are ever removed, and a root that is `/`,
-a home, the working directory or the root of a mounted file system full of other things is refused before it is marked.
+carries a marker that only we write, only plain names directly below it are ever removed, and a root that is `/`, a
+home, the working directory or full of other things is refused before it is marked.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 
 from sampan.errors import Conflict, InvalidArgument
-from sampan.tree.remove import remove
+
+from .remove import remove
 
 ROOT_MARKER = ".sampan"
-MARKER = ".snapshot"
 _TEXT = "This directory belongs to Sampan; `sampan` commands change it, nothing else should.\n"
 
 
@@ -34,9 +34,9 @@ def mark_root(root: str) -> None:
 
 
 def remove_marked(root: str, name: str) -> None:
-    """Remove `<root>/<name>`: the root has our marker, the name is a number, it is no mount point and no link."""
-    if not name.isdecimal():
-        raise InvalidArgument(f"{name!r} is not the name of a snapshot directory")
+    """Remove `<root>/<name>`: the root has our marker, the name is plain, nothing is mounted there."""
+    if not name or "/" in name or name.startswith("."):
+        raise InvalidArgument(f"{name!r} is not a name below {root}")
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         _require_marker(fd, root)

@@ -1,0 +1,199 @@
+"""The `local` driver: directories below the data root, or anything that mount(2) can mount.
+
+volumes/
+  .sampan                 the root is ours (S29)
+  <name>/                 0701
+    _data                 what containers see; mount point for volumes with `type` and `device`
+    _new                  a copy-up or restore that is not complete yet; removed at start
+    _snapshots/<snapshot> full copies (`volume snapshot`)
+    image                 ext4 in a file, for volumes with a size limit
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import subprocess
+
+from sampan.errors import InvalidArgument, SampanError
+from sampan.linux.mount import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, UMOUNT_NOFOLLOW, mount, umount2
+from sampan.tree.marked import mark_root, remove_marked
+
+from . import loop
+from .options import parse
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_OPTIONS = ("type", "o", "device", "size")
+_SIZE = re.compile(r"(\d+)([bkmgtp]?)(i?b)?", re.IGNORECASE)
+_SMALLEST_IMAGE = 4 << 20
+
+
+class Local:
+    """Volumes of this host."""
+
+    scope = "local"
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._users: dict[str, set[str]] = {}
+        mark_root(root)
+
+    def create(self, name: str, options: dict[str, str]) -> None:
+        check_name(name)
+        check_options(options)
+        os.makedirs(f"{self.root}/{name}", mode=0o701, exist_ok=True)
+        os.makedirs(self.path(name), mode=0o755, exist_ok=True)
+        os.chmod(self.path(name), 0o755)
+        if "size" in options and "device" not in options:
+            self._make_image(name, size(options["size"]))
+
+    def _make_image(self, name: str, limit: int) -> None:
+        path = f"{self.root}/{name}/image"
+        with open(path, "wb") as file:
+            file.truncate(max(limit, _SMALLEST_IMAGE))
+        command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "root_owner=0:0,lazy_itable_init=1", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SampanError(f"{' '.join(command)}: {done.stderr.strip()}")
+
+    def remove(self, name: str, options: dict[str, str]) -> None:
+        self._users.pop(name, None)
+        self._detach(name)
+        remove_marked(self.root, name)
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}/_data"
+
+    def mount(self, name: str, options: dict[str, str], user: str) -> str:
+        path = self.path(name)
+        if not os.path.isdir(path):
+            self.create(name, options)
+        if ("device" in options or "size" in options) and not is_mount_point(path):
+            self._attach(name, path, options)
+        self._users.setdefault(name, set()).add(user)
+        return path
+
+    def unmount(self, name: str, user: str) -> None:
+        users = self._users.get(name, set())
+        users.discard(user)
+        if not users:
+            self._users.pop(name, None)
+            self._detach(name)
+
+    def users(self, name: str) -> set[str]:
+        """Who has it mounted."""
+        return self._users.get(name, set())
+
+    def status(self, name: str) -> dict[str, object]:
+        return {}
+
+    def _attach(self, name: str, path: str, options: dict[str, str]) -> None:
+        try:
+            if "device" in options:
+                _mount_device(path, options)
+            else:
+                _mount_loop(path, f"{self.root}/{name}/image", "ext4", 0, "")
+                _drop_lost_and_found(path)
+        except OSError as error:
+            device = options.get("device", f"{self.root}/{name}/image")
+            raise SampanError(
+                f"failed to mount local volume: mount {device}:{path}, data: {options.get('o', '')}: "
+                f"{(error.strerror or '').lower()}"
+            ) from error
+
+    def _detach(self, name: str) -> None:
+        path = self.path(name)
+        if os.path.isdir(path) and is_mount_point(path):
+            umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+
+
+def check_name(name: str) -> None:
+    """Docker's rule and words for names of local volumes."""
+    if len(name) == 1:
+        raise InvalidArgument("volume name is too short, names should be at least two alphanumeric characters")
+    if not _NAME.fullmatch(name):
+        raise InvalidArgument(
+            f'"{name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are '
+            "allowed. If you intended to pass a host directory, use absolute path"
+        )
+
+
+def check_options(options: dict[str, str]) -> None:
+    """Known keys, and `type` and `o` need a `device`."""
+    for key in options:
+        if key not in _OPTIONS:
+            raise InvalidArgument(f'invalid option: "{key}"')
+    if "size" in options:
+        size(options["size"])
+    if ("type" in options or "o" in options) and "device" not in options:
+        raise InvalidArgument('missing required option: "device"')
+    if "device" in options and "type" not in options:
+        raise InvalidArgument('missing required option: "type"')
+
+
+def size(text: str) -> int:
+    """Bytes of `10m`, `2GiB`, …, counted in 1024s."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise InvalidArgument(f"invalid size: '{text}'")
+    return int(found[1]) << (10 * "bkmgtp".index(found[2].lower() or "b"))
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted right on `path` (a bind mount of the same file system counts)."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+        return any(unescape(line.split(" ", 5)[4]) == path for line in table)
+
+
+def unescape(text: str) -> str:
+    """A path of /proc/self/mountinfo, where blanks and backslashes are octal."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text) if "\\" in text else text
+
+
+def _mount_device(path: str, options: dict[str, str]) -> None:
+    kind, device = options.get("type", ""), options["device"]
+    parsed = parse(options.get("o", ""))
+    data = list(parsed.data)
+    if "loop" in data:
+        data.remove("loop")
+        _mount_loop(path, device, kind, parsed.flags, ",".join(data))
+        return
+    if kind in ("nfs", "nfs4", "cifs"):
+        data = [_resolve_address(option) for option in data]
+    mount(device, path, kind or None, parsed.flags, ",".join(data) or None)
+    if parsed.flags & MS_BIND and parsed.flags & ~(MS_BIND | MS_REC):
+        # the other flags of a bind mount count only in a second call (mount(2))
+        mount(None, path, None, parsed.flags & ~MS_REC | MS_REMOUNT)
+    if parsed.propagation:
+        mount(None, path, None, parsed.propagation)
+
+
+def _resolve_address(option: str) -> str:
+    """`addr=` wants a number, people write names (the kernel does no look-ups)."""
+    key, _, value = option.partition("=")
+    if key != "addr":
+        return option
+    try:
+        found = socket.getaddrinfo(value, None, proto=socket.IPPROTO_TCP)
+    except OSError as error:
+        raise SampanError(f"error resolving passed in network volume address: {error}") from None
+    return f"addr={found[0][4][0]}"
+
+
+def _mount_loop(path: str, file: str, kind: str, flags: int, data: str) -> None:
+    device, fd = loop.attach(file, read_only=bool(flags & MS_RDONLY))
+    try:
+        mount(device, path, kind or "ext4", flags, data or None)
+    finally:
+        os.close(fd)
+
+
+def _drop_lost_and_found(path: str) -> None:
+    """A new ext4 is not empty, and a copy-up wants an empty volume."""
+    try:
+        if stat.S_ISDIR(os.lstat(f"{path}/lost+found").st_mode):
+            os.rmdir(f"{path}/lost+found")
+    except OSError:
+        pass  # it holds something, or is gone already

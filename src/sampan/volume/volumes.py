@@ -1,0 +1,278 @@
+"""All volumes of one engine: names, labels, drivers, who uses what. The row is the truth for names and labels.
+
+Who uses a volume is not stored here: the containers' records say so. The engine passes `users`, so that there is one
+truth and nothing to repair after a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from sampan.db import Database, Row
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.linux.openat2 import open_in_root
+from sampan.tree.copy import copy_tree
+from sampan.tree.remove import remove
+from sampan.tree.walk import usage
+
+from .local import Local
+from .plugins import Plugins
+from .volume import ANONYMOUS, Driver, Volume
+
+Filters = dict[str, list[str]]
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_TRUE, _FALSE = ("1", "t", "T", "true", "True", "TRUE"), ("0", "f", "F", "false", "False", "FALSE")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What `prune` removed, and the bytes of it."""
+
+    names: list[str]
+    bytes: int
+
+
+class Volumes:
+    """`users(name)` gives the ids of the containers that have a volume in their configuration."""
+
+    def __init__(
+        self,
+        db: Database,
+        root: str,
+        users: Callable[[str], list[str]] = lambda name: [],
+        plugins: Plugins | None = None,
+    ) -> None:
+        self._db = db
+        self.users = users
+        self.local = Local(root)
+        self.plugins = plugins or Plugins()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Half-made things of a crash; volume directories without a row get one back: they hold users' data (S31)."""
+        for name in os.listdir(self.local.root):
+            if name.startswith(".") or not os.path.isdir(f"{self.local.root}/{name}/_data"):
+                continue
+            _remove_below(f"{self.local.root}/{name}", "_new")
+            if self._row(name) is None:
+                self._insert(Volume(name, options=None, labels=None, created=_now()))
+
+    def _row(self, name: str) -> Row | None:
+        return self._db.one("SELECT * FROM volume WHERE name = ?", (name,))
+
+    def _insert(self, volume: Volume) -> None:
+        self._db.execute(
+            "INSERT INTO volume (name, driver, options, labels, created) VALUES (?, ?, ?, ?, ?)",
+            (volume.name, volume.driver, _json(volume.options), _json(volume.labels), volume.created),
+        )
+
+    def driver(self, name: str) -> Driver:
+        """The driver of that name; a plugin is looked for when it is not `local`. NotFound with Docker's text."""
+        return self.local if name in ("", "local") else self.plugins.get(name)
+
+    def create(
+        self,
+        name: str = "",
+        driver: str = "",
+        options: dict[str, str] | None = None,
+        labels: dict[str, str] | None = None,
+    ) -> Volume:
+        """Make a volume; an existing one of that name and driver is returned as it is, as Docker does."""
+        if not name:
+            name = secrets.token_hex(32)
+            labels = {**(labels or {}), ANONYMOUS: ""}
+        driver = driver or "local"
+        row = self._row(name)
+        if row is not None:
+            if row["driver"] != driver:
+                raise Conflict(f"create {name}: conflict: volume name must be unique")
+            return self._volume(row)
+        volume = Volume(name, driver, options=options, labels=labels, created=_now())
+        try:
+            self.driver(driver).create(name, options or {})
+        except SampanError as error:
+            raise type(error)(f"create {name}: {error}") from None
+        self._insert(volume)
+        return self.get(name)
+
+    def exists(self, name: str) -> bool:
+        """Whether a volume of that name is known."""
+        return self._row(name) is not None
+
+    def get(self, name: str) -> Volume:
+        """A volume; NotFound `get NAME: no such volume`."""
+        row = self._row(name)
+        if row is None:
+            raise NotFound(f"get {name}: no such volume")
+        return self._volume(row)
+
+    def status(self, volume: Volume) -> Volume:
+        """The same with what its driver says about it now."""
+        found = self.driver(volume.driver).status(volume.name)
+        return replace(volume, status=found)
+
+    def _volume(self, row: Row) -> Volume:
+        options, labels = (msgspec.json.decode(row[key], type=dict[str, str] | None) for key in ("options", "labels"))
+        driver = row["driver"]
+        try:
+            backend = self.driver(driver)
+            path, scope = backend.path(row["name"]), backend.scope
+        except SampanError:  # its plugin is away: the volume is still listed
+            path, scope = "", "local"
+        return Volume(row["name"], driver, path, options, labels, row["created"], scope)
+
+    def list(self, filters: Filters | None = None) -> list[Volume]:
+        """Volumes by name that match all filters: dangling, name (part of it), driver, label."""
+        filters = filters or {}
+        _check_filters(filters, ("dangling", "name", "driver", "label"))
+        volumes = [self._volume(row) for row in self._db.query("SELECT * FROM volume ORDER BY name")]
+        return [volume for volume in volumes if self._matches(volume, filters)]
+
+    def _matches(self, volume: Volume, filters: Filters) -> bool:
+        names, drivers, dangling = filters.get("name"), filters.get("driver"), filters.get("dangling")
+        if names and not any(name in volume.name for name in names):
+            return False
+        if drivers and volume.driver not in drivers:
+            return False
+        if dangling and _boolean("dangling", dangling) == bool(self.users(volume.name)):
+            return False
+        return _has_labels(volume.labels or {}, filters.get("label", []))
+
+    def remove(self, name: str, force: bool = False) -> bool:
+        """Remove a volume nobody uses, with Docker's errors; whether there was one (`force` forgives its absence)."""
+        row = self._row(name)
+        if row is None:
+            if force:
+                return False
+            raise NotFound(f"get {name}: no such volume")
+        users = self.users(name)
+        if users:
+            raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+        volume = self._volume(row)
+        try:
+            self.driver(volume.driver).remove(name, volume.options or {})
+        except SampanError:
+            if not force:
+                raise
+        self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
+        return True
+
+    def prune(self, filters: Filters | None = None) -> Pruned:
+        """Remove unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
+        filters = dict(filters or {})
+        _check_filters(filters, ("label", "label!", "all"))
+        everything = _boolean("all", filters.pop("all", ["false"]))
+        removed, freed = [], 0
+        for volume in self.list():
+            if volume.driver != "local" or self.users(volume.name) or not (everything or volume.anonymous):
+                continue
+            labels, unwanted = filters.get("label", []), filters.get("label!", [])
+            if not _has_labels(volume.labels or {}, labels):
+                continue
+            if unwanted and _has_labels(volume.labels or {}, unwanted):
+                continue
+            freed += self.size(volume)
+            self.remove(volume.name)
+            removed.append(volume.name)
+        return Pruned(removed, freed)
+
+    def size(self, volume: Volume) -> int:
+        """The bytes in a local volume's files; -1 for others, as the API has it."""
+        if volume.driver != "local" or (volume.options and "device" in volume.options):
+            return -1 if volume.driver != "local" else 0
+        return usage(volume.mountpoint).bytes
+
+    def mount(self, name: str, user: str) -> str:
+        """Make a volume's data available for a user (a container's id); its path."""
+        volume = self.get(name)
+        return self.driver(volume.driver).mount(name, volume.options or {}, user)
+
+    def unmount(self, name: str, user: str) -> None:
+        """The user is done; unknown volumes are fine."""
+        row = self._row(name)
+        if row is not None:
+            self.driver(row["driver"]).unmount(name, user)
+
+    # copy-up
+
+    def wants_copy_up(self, name: str) -> bool:
+        """Whether a volume was never filled from an image (S30)."""
+        row = self._row(name)
+        return row is not None and not row["copied"]
+
+    def copy_up(self, root: int, path: str, name: str) -> bool:
+        """Fill a mounted, empty volume with what the file tree `root` (an fd) has at `path`; once in its life.
+
+        Complete or not at all: the copy is made beside the volume and takes its place by one rename, unless something
+        is mounted there or already looks at it.
+        """
+        target = self.driver(self.get(name).driver).path(name)
+        if not self.wants_copy_up(name) or not os.path.isdir(target) or os.listdir(target):
+            return False
+        try:
+            source = open_in_root(root, path, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            self._fill(source, name, target)
+        finally:
+            os.close(source)
+        self._db.execute("UPDATE volume SET copied = 1 WHERE name = ?", (name,))
+        return True
+
+    def _fill(self, source: int, name: str, target: str) -> None:
+        volume = self.get(name)
+        alone = volume.driver == "local" and not volume.options and len(self.local.users(name)) <= 1
+        staged = f"{self.local.root}/{name}/_new" if alone else target
+        if alone:
+            _remove_below(f"{self.local.root}/{name}", "_new")
+            os.mkdir(staged, 0o700)
+        fd = os.open(staged, _DIRECTORY)
+        try:
+            copy_tree(source, fd)
+        finally:
+            os.close(fd)
+        if alone:
+            os.rename(staged, target)
+
+
+def _remove_below(directory: str, name: str) -> None:
+    fd = os.open(directory, _DIRECTORY)
+    try:
+        remove(fd, name)
+    finally:
+        os.close(fd)
+
+
+def _json(value: dict[str, str] | None) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _check_filters(filters: Filters, known: tuple[str, ...]) -> None:
+    for key in filters:
+        if key not in known:
+            raise InvalidArgument(f"invalid filter '{key}'")
+
+
+def _boolean(key: str, values: list[str]) -> bool:
+    if len(values) == 1 and values[0] in (*_TRUE, *_FALSE):
+        return values[0] in _TRUE
+    raise InvalidArgument(f"invalid filter '{key}=[{' '.join(values)}]'")
+
+
+def _has_labels(labels: dict[str, str], wanted: list[str]) -> bool:
+    for text in wanted:
+        key, equals, value = text.partition("=")
+        if key not in labels or (equals and labels[key] != value):
+            return False
+    return True
