@@ -124,7 +124,8 @@ def value(data: bytes) -> bytes:
 def verdict(code: int, chain: str = "") -> bytes:
     """NFTA_DATA_VERDICT."""
     name = text(NFTA_VERDICT_CHAIN, chain) if chain else b""
-    return nested(NFTA_DATA_VERDICT, be32(NFTA_VERDICT_CODE, code & 0xFFFFFFFF), name)
+    # As the kernel writes it, without the nested flag: what is read back compares equal.
+    return attribute(NFTA_DATA_VERDICT, be32(NFTA_VERDICT_CODE, code & 0xFFFFFFFF) + name)
 
 
 class Table:

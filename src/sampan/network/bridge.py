@@ -1,0 +1,218 @@
+"""The bridge driver: one Linux bridge per network, a veth pair per container."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+from ipaddress import IPv4Address, IPv6Address
+
+from ..errors import Conflict
+from ..linux import rtnetlink
+from ..linux.netlink import NetlinkError
+from ..linux.rtnetlink import Link, Route
+from .config import NetworkDefaults
+from .endpoint import Endpoint
+from .firewall import BridgeRules, Firewall
+from .ipam import IPInterface
+from .netns import Interface, write_sysctls
+from .options import ENDPOINT_INTERFACE, endpoint_sysctls
+from .store import Stored
+
+BRIDGE_NETFILTER = "net/bridge/bridge-nf-call-iptables"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(f"/proc/sys/{path}") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+class BridgeDriver:
+    """See `endpoint.Driver`."""
+
+    def __init__(self, route: Route, firewall: Firewall, defaults: NetworkDefaults) -> None:
+        self._route = route
+        self._firewall = firewall
+        self._defaults = defaults
+        self._index: dict[str, int] = {}
+        self.warnings: list[str] = []
+
+    async def create(self, stored: Stored) -> None:
+        """Make the bridge, its addresses and its firewall elements."""
+        link = self._route.link(stored.link)
+        stored.made_link = link is None
+        try:
+            self._set_up(stored, link)
+        except BaseException:
+            if stored.made_link:
+                await self.remove(stored)
+            raise
+
+    async def restore(self, stored: Stored) -> None:
+        """Make again what is missing."""
+        link = self._route.link(stored.link)
+        stored.made_link = stored.made_link or link is None
+        self._set_up(stored, link)
+
+    def _set_up(self, stored: Stored, link: Link | None) -> None:
+        if link is None:
+            mac = "02:42:" + secrets.token_bytes(4).hex(":")
+            self._route.request(rtnetlink.bridge(stored.link, mac, stored.options.mtu))
+            link = self._route.link(stored.link)
+        if link is None or link.kind != "bridge":
+            raise Conflict(f"existing interface {stored.link} is not a bridge")
+        self._index[stored.link] = link.index
+        self._forwarding(stored.network.enable_ipv6)
+        self._sysctls(stored)
+        self._addresses(stored, link)
+        if not link.up:
+            self._route.request(rtnetlink.set_link(link.index, up=True))
+        self._firewall.change(add=self._rules(stored).elements())
+
+    def _sysctls(self, stored: Stored) -> None:
+        name = stored.link
+        settings = [(f"net/ipv4/conf/{name}/route_localnet", "1")] if self._firewall.ipv4 else []
+        if os.path.isdir("/proc/sys/net/ipv6"):
+            # IPv6 is off where it was not asked for (S27); router advertisements of containers are not heeded.
+            off = "0" if stored.network.enable_ipv6 else "1"
+            settings += [(f"net/ipv6/conf/{name}/accept_ra", "0"), (f"net/ipv6/conf/{name}/disable_ipv6", off)]
+        write_sysctls(settings)
+
+    def _addresses(self, stored: Stored, link: Link) -> None:
+        wanted = self.bridge_addresses(stored)
+        present = [address for index, address in self._route.addresses() if index == link.index]
+        if stored.made_link or stored.is_default:
+            for stale in present:
+                if stale not in wanted and not stale.is_link_local:
+                    self._route.request(rtnetlink.no_address(link.index, stale))
+        for address in wanted:
+            if address not in present:
+                self._route.request(rtnetlink.address(link.index, address))
+
+    def bridge_addresses(self, stored: Stored) -> list[IPInterface]:
+        """The gateways that the bridge itself plays."""
+        found = []
+        for pool in stored.pools:
+            version = pool.subnet.version
+            isolated = stored.options.gateway_mode(version) == "isolated" and stored.network.internal
+            if pool.gateway is None or isolated or (version == 4 and stored.options.inhibit_ipv4):
+                continue
+            found.append(pool.interface(pool.gateway))
+        return found
+
+    def _forwarding(self, ipv6: bool) -> None:
+        if not self._defaults.ip_forward:
+            return
+        switches = ["net/ipv4/ip_forward"]
+        if ipv6:
+            switches += ["net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"]
+        off = [path for path in switches if _read(path) == "0"]
+        if not off:
+            return
+        if not self._firewall.guard:
+            self._firewall.guard = True
+            self._firewall.load()
+        try:
+            write_sysctls((path, "1") for path in off)
+        except OSError as error:
+            self.warnings.append(f"IP forwarding is off and cannot be turned on: {error}")
+
+    def _rules(self, stored: Stored) -> BridgeRules:
+        options, network = stored.options, stored.network
+        masquerade = options.masquerade and (self._defaults.ip_masq or not stored.is_default)
+        return BridgeRules(
+            name=stored.link,
+            icc=options.icc,
+            internal=network.internal,
+            mode4=options.gateway_mode_ipv4,
+            mode6=options.gateway_mode_ipv6,
+            masquerade4=masquerade and network.enable_ipv4,
+            masquerade6=masquerade and network.enable_ipv6,
+            source4=IPv4Address(options.host_ipv4) if options.host_ipv4 else None,
+            source6=IPv6Address(options.host_ipv6) if options.host_ipv6 else None,
+            trusted_interfaces=options.trusted_interfaces,
+        )
+
+    async def remove(self, stored: Stored) -> None:
+        """Delete the bridge if we made it, and its elements."""
+        self._firewall.change(remove=self._rules(stored).elements())
+        self._index.pop(stored.link, None)
+        if stored.made_link:
+            await delete_link(stored.link)
+
+    async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:
+        """A veth pair between bridge and container."""
+        stored = endpoint.network
+        link = rtnetlink.veth(
+            endpoint.link,
+            endpoint.interface,
+            netns_fd=netns_fd,
+            master=self._bridge_index(stored),
+            mtu=stored.options.mtu,
+            peer_mac=endpoint.mac,
+        )
+        self._route.request(link)
+        self._port_flags(endpoint)
+        return Interface(endpoint.interface, endpoint.addresses, interface_sysctls(endpoint))
+
+    def _bridge_index(self, stored: Stored) -> int:
+        index = self._index.get(stored.link, 0)
+        if not index:
+            link = self._route.link(stored.link)
+            index = self._index[stored.link] = link.index if link else 0
+        return index
+
+    def _port_flags(self, endpoint: Endpoint) -> None:
+        # With br_netfilter on, bridged packets pass the firewall: a container that calls itself by a published port
+        # is answered over its own port, and `icc=false` is the firewall's matter. Without it, the bridge isolates.
+        filtered = _read(BRIDGE_NETFILTER) == "1" and self._firewall.enabled
+        isolated = not endpoint.network.options.icc and not filtered
+        if not (filtered or isolated):
+            return
+        link = self._route.link(endpoint.link)
+        if link is not None:
+            self._route.request(rtnetlink.bridge_port(link.index, hairpin=filtered, isolated=isolated))
+
+    async def unplug(self, endpoint: Endpoint, netns_fd: int) -> None:
+        """Traffic stops at once; the kernel takes its time to delete the pair."""
+        link = self._route.link(endpoint.link)
+        if link is not None:
+            await delete_link(endpoint.link)
+
+
+def interface_sysctls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+    """Settings of the interface in the container: IPv6 off unless it has an address, then what was asked for."""
+    name = endpoint.interface
+    settings = []
+    if os.path.isdir("/proc/sys/net/ipv6"):
+        settings.append((f"net/ipv6/conf/{name}/disable_ipv6", "0" if endpoint.address6 else "1"))
+    return (*settings, *endpoint_sysctls(endpoint.settings.driver_opts, name))
+
+
+def interface_prefix(stored: Stored, driver_opts: dict[str, str] | None) -> tuple[str, bool]:
+    """(name or prefix of the interface in the container, whether it is a whole name)."""
+    name = (driver_opts or {}).get(ENDPOINT_INTERFACE, "")
+    return (name, True) if name else (stored.options.interface_prefix or "eth", False)
+
+
+def delete_now(name: str) -> None:
+    """Delete a link of this thread's namespace; the kernel waits up to 20 ms for packets in flight."""
+    route = Route()
+    try:
+        link = route.link(name)
+        if link is not None:
+            route.request(rtnetlink.delete(link.index))
+    except NetlinkError as refusal:
+        if refusal.errno != errno.ENODEV:
+            raise
+    finally:
+        route.close()
+
+
+async def delete_link(name: str) -> None:
+    """Delete a link without holding up the event loop; one that is gone is fine."""
+    await asyncio.to_thread(delete_now, name)

@@ -1,0 +1,380 @@
+"""The firewall: one nftables table, `inet sampan`, that is a picture of `Firewall`'s sets.
+
+The rules never change; bridges and ports are elements of sets and maps, so that a change is a few elements in one
+transaction whatever the number of networks. docs/networking.md draws the chains. The chain `operator` is made empty
+and never touched again: it belongs to whoever runs the machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+from ..linux import nft
+from ..linux.netlink import NetlinkError
+from ..linux.nft import (
+    CMP_EQ,
+    CMP_NEQ,
+    CT_STATE,
+    CT_STATE_ESTABLISHED,
+    CT_STATE_RELATED,
+    CT_STATUS,
+    FIB_DADDR,
+    FIB_IIF,
+    IFNAME,
+    INET_PROTO,
+    INET_SERVICE,
+    IPS_DST_NAT,
+    IPV4_ADDR,
+    IPV6_ADDR,
+    META_IIFNAME,
+    META_L4PROTO,
+    META_NFPROTO,
+    META_OIFNAME,
+    META_PKTTYPE,
+    NETWORK_HEADER,
+    NF_ACCEPT,
+    NF_DROP,
+    NF_INET_FORWARD,
+    NF_INET_LOCAL_IN,
+    NF_INET_LOCAL_OUT,
+    NF_INET_POST_ROUTING,
+    NF_INET_PRE_ROUTING,
+    NF_IP_PRI_FILTER,
+    NF_IP_PRI_NAT_DST,
+    NF_IP_PRI_NAT_SRC,
+    NF_IP_PRI_RAW,
+    NFT_GOTO,
+    NFT_JUMP,
+    NFT_RETURN,
+    RTN_LOCAL,
+    TRANSPORT_HEADER,
+    Chain,
+    Nftables,
+    Set,
+    Table,
+    compare,
+    concatenate,
+    ct,
+    fib,
+    immediate,
+    interface_name,
+    lookup,
+    map_lookup,
+    mask,
+    masquerade,
+    meta,
+    nat,
+    payload,
+    verdict,
+    verdict_lookup,
+)
+
+IPAddress = IPv4Address | IPv6Address
+
+OPERATOR = "operator"
+GUARD = "guard"
+PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
+
+_PORT4 = (INET_PROTO, IPV4_ADDR, INET_SERVICE)
+_PORT6 = (INET_PROTO, IPV6_ADDR, INET_SERVICE)
+
+SETS = (
+    Set("bridges", (IFNAME,)),
+    Set("internal", (IFNAME,)),
+    Set("same", (IFNAME, IFNAME)),
+    Set("within", (IFNAME, IFNAME)),
+    Set("trusted", (IFNAME, IFNAME)),
+    Set("entrance4", (IFNAME,), verdicts=True),
+    Set("entrance6", (IFNAME,), verdicts=True),
+    Set("masquerade4", (IFNAME,)),
+    Set("masquerade6", (IFNAME,)),
+    Set("snat4", (IFNAME,), (IPV4_ADDR,)),
+    Set("snat6", (IFNAME,), (IPV6_ADDR,)),
+    Set("at4", _PORT4, (IPV4_ADDR, INET_SERVICE)),
+    Set("at6", _PORT6, (IPV6_ADDR, INET_SERVICE)),
+    Set("any4", (INET_PROTO, INET_SERVICE), (IPV4_ADDR, INET_SERVICE)),
+    Set("any6", (INET_PROTO, INET_SERVICE), (IPV6_ADDR, INET_SERVICE)),
+    Set("open4", _PORT4),
+    Set("open6", _PORT6),
+    Set("relayed", (INET_PROTO, INET_SERVICE)),
+    Set("self4", (IPV4_ADDR, IPV4_ADDR)),
+    Set("self6", (IPV6_ADDR, IPV6_ADDR)),
+)
+
+CHAINS = (
+    Chain(OPERATOR),
+    Chain("nat-entrance"),
+    Chain("routed-entrance"),
+    Chain("unprotected-entrance"),
+    Chain("published"),
+    Chain("loopback", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW),
+    Chain("gate", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST - 10),
+    Chain("prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
+    Chain("output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
+    Chain("input", "filter", NF_INET_LOCAL_IN, NF_IP_PRI_FILTER),
+    Chain("forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER),
+    Chain("postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
+)
+
+_IPV4 = meta(META_NFPROTO), compare(b"\x02")
+_IPV6 = meta(META_NFPROTO), compare(b"\x0a")
+_IN = meta(META_IIFNAME)
+_OUT = meta(META_OIFNAME)
+_IN_OUT = (meta(META_IIFNAME, 0), meta(META_OIFNAME, 4))
+_TO_LOCAL = (fib(FIB_DADDR), compare(struct.pack("=I", RTN_LOCAL)))
+_FOLLOWS = (
+    ct(CT_STATE),
+    mask(struct.pack("=I", CT_STATE_ESTABLISHED | CT_STATE_RELATED)),
+    compare(bytes(4), CMP_NEQ),
+)
+_DNAT = (ct(CT_STATUS), mask(struct.pack("=I", IPS_DST_NAT)), compare(bytes(4), CMP_NEQ))
+_NOT_DNAT = (ct(CT_STATUS), mask(struct.pack("=I", IPS_DST_NAT)), compare(bytes(4), CMP_EQ))
+_ACCEPT, _DROP, _RETURN = immediate(NF_ACCEPT), immediate(NF_DROP), immediate(NFT_RETURN)
+_SOURCE_127 = (*_IPV4, payload(NETWORK_HEADER, 12, 1), compare(b"\x7f"))
+_TO_127 = (*_IPV4, payload(NETWORK_HEADER, 16, 1), compare(b"\x7f"))
+_TO_ONE = (*_IPV6, payload(NETWORK_HEADER, 24, 16), compare(bytes(15) + b"\x01"))
+_PORT4_KEY = (meta(META_L4PROTO, 0), payload(NETWORK_HEADER, 16, 4, 1), payload(TRANSPORT_HEADER, 2, 2, 2))
+_PORT6_KEY = (meta(META_L4PROTO, 0), payload(NETWORK_HEADER, 24, 16, 1), payload(TRANSPORT_HEADER, 2, 2, 5))
+_ANY_KEY = (meta(META_L4PROTO, 0), payload(TRANSPORT_HEADER, 2, 2, 1))
+_NAT4 = nat(socket.AF_INET, source=False, address=0, port=1)
+_NAT6 = nat(socket.AF_INET6, source=False, address=0, port=4)
+_ICMP = (meta(META_L4PROTO), compare(bytes((socket.IPPROTO_ICMP,))))
+_ICMP6 = (meta(META_L4PROTO), compare(bytes((socket.IPPROTO_ICMPV6,))))
+_SELF4 = (payload(NETWORK_HEADER, 12, 4, 0), payload(NETWORK_HEADER, 16, 4, 1))
+_SELF6 = (payload(NETWORK_HEADER, 8, 16, 0), payload(NETWORK_HEADER, 24, 16, 4))
+_JUMP_OPERATOR = immediate(NFT_JUMP, OPERATOR)
+
+Rules = tuple[tuple[str, tuple[bytes, ...]], ...]
+
+RULES: Rules = (
+    # route_localnet on our bridges must not let containers reach what listens on the host's loopback (S28).
+    ("loopback", (_IN, lookup("bridges"), *_TO_127, _DROP)),
+    ("loopback", (_IN, lookup("bridges"), *_SOURCE_127, _DROP)),
+    ("gate", (*_FOLLOWS, _RETURN)),
+    ("gate", (*_IPV4, *_TO_LOCAL, *_PORT4_KEY, map_lookup("at4", 0, 8), _JUMP_OPERATOR)),
+    ("gate", (*_IPV4, *_TO_LOCAL, *_ANY_KEY, map_lookup("any4", 0, 8), _JUMP_OPERATOR)),
+    ("gate", (*_IPV6, *_TO_LOCAL, *_PORT6_KEY, map_lookup("at6", 0, 8), _JUMP_OPERATOR)),
+    ("gate", (*_IPV6, *_TO_LOCAL, *_ANY_KEY, map_lookup("any6", 0, 8), _JUMP_OPERATOR)),
+    ("gate", (*_TO_LOCAL, *_ANY_KEY, lookup("relayed"), _JUMP_OPERATOR)),
+    ("prerouting", (*_TO_127, _RETURN)),
+    ("prerouting", (*_TO_LOCAL, immediate(NFT_GOTO, "published"))),
+    # Linux routes nothing from ::1 to another link, translated or not: the proxy's socket serves it.
+    ("output", (*_TO_ONE, _RETURN)),
+    ("output", (*_TO_LOCAL, immediate(NFT_GOTO, "published"))),
+    ("published", (*_IPV4, *_PORT4_KEY, map_lookup("at4"), _NAT4)),
+    ("published", (*_IPV4, *_ANY_KEY, map_lookup("any4"), _NAT4)),
+    ("published", (*_IPV6, *_PORT6_KEY, map_lookup("at6"), _NAT6)),
+    ("published", (*_IPV6, *_ANY_KEY, map_lookup("any6"), _NAT6)),
+    # An internal network's containers reach the bridge's own address, nothing else of the host (S27).
+    ("input", (
+        _IN, lookup("internal"), meta(META_PKTTYPE), compare(b"\0"),
+        fib(FIB_DADDR | FIB_IIF), compare(struct.pack("=I", RTN_LOCAL), CMP_NEQ), _DROP,
+    )),
+    ("forward", (*_IN_OUT, lookup("within"), _ACCEPT)),
+    ("forward", (_IN, lookup("internal"), _DROP)),
+    ("forward", (_OUT, lookup("internal"), _DROP)),
+    ("forward", (*_FOLLOWS, _ACCEPT)),
+    ("forward", (_OUT, lookup("bridges"), *_NOT_DNAT, _JUMP_OPERATOR)),
+    ("forward", (*_IN_OUT, lookup("trusted"), _ACCEPT)),
+    ("forward", (*_IPV4, _OUT, verdict_lookup("entrance4"))),
+    ("forward", (*_IPV6, _OUT, verdict_lookup("entrance6"))),
+    ("routed-entrance", (*_IPV4, *_ICMP, _ACCEPT)),
+    ("routed-entrance", (*_IPV6, *_ICMP6, _ACCEPT)),
+    ("routed-entrance", (immediate(NFT_GOTO, "nat-entrance"),)),
+    ("nat-entrance", (*_DNAT, _ACCEPT)),
+    ("nat-entrance", (*_IPV4, *_PORT4_KEY, lookup("open4"), _ACCEPT)),
+    ("nat-entrance", (*_IPV6, *_PORT6_KEY, lookup("open6"), _ACCEPT)),
+    ("nat-entrance", (_DROP,)),
+    ("unprotected-entrance", (*_DNAT, _ACCEPT)),
+    ("unprotected-entrance", (_IN, lookup("bridges"), _DROP)),
+    ("unprotected-entrance", (_ACCEPT,)),
+    # From the host's loopback: the answer must find the way back.
+    ("postrouting", (_OUT, lookup("bridges"), *_DNAT, *_SOURCE_127, masquerade())),
+    # Hairpin: the answer must come back through the host rather than straight over the bridge.
+    ("postrouting", (*_IN_OUT, lookup("same"), *_DNAT, masquerade())),
+    ("postrouting", (*_IN_OUT, lookup("same"), _ACCEPT)),
+    # The same where br_netfilter translates on the bridge, which tells no incoming interface here.
+    ("postrouting", (_OUT, lookup("bridges"), *_DNAT, *_IPV4, *_SELF4, lookup("self4"), masquerade())),
+    ("postrouting", (_OUT, lookup("bridges"), *_DNAT, *_IPV6, *_SELF6, lookup("self6"), masquerade())),
+    ("postrouting", (*_IPV4, _IN, map_lookup("snat4"), nat(socket.AF_INET, source=True, address=0))),
+    ("postrouting", (*_IPV6, _IN, map_lookup("snat6"), nat(socket.AF_INET6, source=True, address=0))),
+    ("postrouting", (*_IPV4, _IN, lookup("masquerade4"), masquerade())),
+    ("postrouting", (*_IPV6, _IN, lookup("masquerade6"), masquerade())),
+)  # fmt: skip
+
+GUARD_RULES: Rules = (
+    (GUARD, (_IN, lookup("bridges"), _RETURN)),
+    (GUARD, (_OUT, lookup("bridges"), _RETURN)),
+    (GUARD, (*_FOLLOWS, _RETURN)),
+    (GUARD, (_DROP,)),
+)
+"""Where we turned forwarding on, the host must not become a router between other interfaces (as Docker's DROP)."""
+
+_GUARD_CHAIN = Chain(GUARD, "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER + 10)
+
+ENTRANCES = {"nat": "nat-entrance", "routed": "routed-entrance", "nat-unprotected": "unprotected-entrance"}
+
+Element = tuple[str, bytes, bytes | None]
+
+
+@dataclass(frozen=True)
+class BridgeRules:
+    """How one bridge is treated. Gateway modes are `nat`, `routed`, `nat-unprotected` or `isolated`."""
+
+    name: str
+    icc: bool = True
+    internal: bool = False
+    mode4: str = "nat"
+    mode6: str = "nat"
+    masquerade4: bool = True
+    masquerade6: bool = False
+    source4: IPv4Address | None = None
+    """The host address that outgoing connections bear instead of the interface's (`host_ipv4`)."""
+    source6: IPv6Address | None = None
+    trusted_interfaces: tuple[str, ...] = ()
+
+    def elements(self) -> list[Element]:
+        """The elements of all sets that stand for the bridge."""
+        key = interface_name(self.name)
+        found: list[Element] = [("bridges", key, None), ("same", key + key, None)]
+        if self.icc:
+            found.append(("within", key + key, None))
+        if self.internal:
+            return [*found, ("internal", key, None)]
+        found += [("trusted", interface_name(other) + key, None) for other in self.trusted_interfaces]
+        found.append(("entrance4", key, verdict(NFT_GOTO, ENTRANCES.get(self.mode4, "nat-entrance"))))
+        found.append(("entrance6", key, verdict(NFT_GOTO, ENTRANCES.get(self.mode6, "nat-entrance"))))
+        return found + self._sources(key)
+
+    def _sources(self, key: bytes) -> list[Element]:
+        found: list[Element] = []
+        if self.masquerade4 and self.mode4.startswith("nat"):
+            found.append(("snat4", key, nft.value(self.source4.packed)) if self.source4 else ("masquerade4", key, None))
+        if self.masquerade6 and self.mode6.startswith("nat"):
+            found.append(("snat6", key, nft.value(self.source6.packed)) if self.source6 else ("masquerade6", key, None))
+        return found
+
+
+@dataclass(frozen=True)
+class PortRule:
+    """One published port: host address (unspecified for any) and port to container address and port."""
+
+    protocol: str
+    host: IPAddress
+    host_port: int
+    container: IPAddress
+    container_port: int
+
+    def element(self) -> Element:
+        """The element of the map that stands for the port."""
+        number = bytes((PROTOCOLS[self.protocol],))
+        port = struct.pack(">H", self.host_port)
+        data = nft.value(concatenate(self.container.packed, struct.pack(">H", self.container_port)))
+        if self.host.is_unspecified:
+            return f"any{self.host.version}", concatenate(number, port), data
+        return f"at{self.host.version}", concatenate(number, self.host.packed, port), data
+
+
+def open_port(protocol: str, container: IPAddress, port: int) -> Element:
+    """A container's port that may be reached at the container's own address (routed networks)."""
+    key = concatenate(bytes((PROTOCOLS[protocol],)), container.packed, struct.pack(">H", port))
+    return f"open{container.version}", key, None
+
+
+def relayed(protocol: str, host_port: int) -> Element:
+    """A host port that the proxy serves: the operator's chain sees it too."""
+    return "relayed", concatenate(bytes((PROTOCOLS[protocol],)), struct.pack(">H", host_port)), None
+
+
+def hairpin(container: IPAddress) -> Element:
+    """A container that may call itself by its published ports."""
+    return f"self{container.version}", container.packed * 2, None
+
+
+class Firewall:
+    """What the table shall hold, and the table. With neither family on, nothing is ever touched."""
+
+    def __init__(self, *, ipv4: bool = True, ipv6: bool = True, table: str = "sampan") -> None:
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.enabled = ipv4 or ipv6
+        self.table = Table(table)
+        self.guard = False
+        self._wanted: dict[str, dict[bytes, bytes | None]] = {declared.name: {} for declared in SETS}
+        self._socket = Nftables() if self.enabled else None
+
+    def close(self) -> None:
+        """Leave the table as it is: connections go on without us."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def guarded(self) -> bool:
+        """Whether the loaded table bears the guard, from a run of ours that turned forwarding on."""
+        return self._socket is not None and GUARD in self._socket.chains(self.table)
+
+    def change(self, add: Iterable[Element] = (), remove: Iterable[Element] = ()) -> None:
+        """Add and remove elements, all or none."""
+        add, remove = list(add), list(remove)
+        requests = []
+        for name, key, _ in remove:
+            if self._wanted[name].pop(key, b"") != b"":
+                requests += self.table.delete_elements(name, [key])
+        for name, key, data in add:
+            self._wanted[name][key] = data
+            requests += self.table.add_elements(name, [(key, data)])
+        if self._socket is None or not requests:
+            return
+        try:
+            self._socket.batch(requests)
+        except NetlinkError as refusal:
+            if refusal.errno not in (errno.ENOENT, errno.EEXIST):
+                raise
+            self.load()  # another program changed the table meanwhile
+
+    def _rules(self) -> list[tuple[str, tuple[bytes, ...]]]:
+        rules = [*RULES, *(GUARD_RULES if self.guard else ())]
+        if self.ipv4 and self.ipv6:
+            return rules
+        other = _IPV6 if self.ipv4 else _IPV4
+        bases = [chain.name for chain in self._chains() if chain.kind]
+        return [(name, (*other, _ACCEPT)) for name in bases] + rules
+
+    def _chains(self) -> tuple[Chain, ...]:
+        return (*CHAINS, _GUARD_CHAIN) if self.guard else CHAINS
+
+    def load(self) -> None:
+        """Make the table what it shall be, in one transaction; the operator's chain stays as it is."""
+        if self._socket is None:
+            return
+        table = self.table
+        requests = [table.add()]
+        requests += [table.add_set(declared) for declared in SETS]
+        requests += [table.add_chain(chain) for chain in self._chains()]
+        requests += [table.flush_chain(chain.name) for chain in self._chains() if chain.name != OPERATOR]
+        requests += [table.add_rule(chain, *expressions) for chain, expressions in self._rules()]
+        for name, elements in self._wanted.items():
+            requests.append(table.flush_set(name))
+            requests += table.add_elements(name, list(elements.items()))
+        self._socket.batch(requests)
+
+    def intact(self) -> bool:
+        """Whether the loaded table is what it shall be."""
+        if self._socket is None:
+            return True
+        try:
+            loaded = [rule.chain for rule in self._socket.rules(self.table) if rule.chain != OPERATOR]
+            if sorted(loaded) != sorted(chain for chain, _ in self._rules()):
+                return False
+            for name, elements in self._wanted.items():
+                if self._socket.elements(self.table, name) != elements:
+                    return False
+        except NetlinkError as refusal:
+            if refusal.errno != errno.ENOENT:
+                raise
+            return False
+        return True

@@ -1,0 +1,112 @@
+"""Work inside a container's network namespace, from the thread that asks: namespaces(7), setns(2)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Interface, IPv6Interface
+
+from ..linux import rtnetlink
+from ..linux.namespaces import CLONE_NEWNET, setns
+from ..linux.rtnetlink import Route
+from .ipam import IPAddress, IPInterface, IPNetwork
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How a link inside a container is set up. `sysctls` are (path below /proc/sys, value)."""
+
+    name: str
+    addresses: tuple[IPInterface, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    mac: str = ""
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A default route: through `address`, or straight onto the link where that is None."""
+
+    interface: str
+    version: int
+    address: IPAddress | None
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One visit's worth of work; in this order."""
+
+    loopback: bool = False
+    interfaces: tuple[Interface, ...] = ()
+    old_gateways: tuple[Gateway, ...] = ()
+    gateways: tuple[Gateway, ...] = ()
+    routes: tuple[tuple[str, IPNetwork], ...] = field(default=())
+
+
+class Namespaces:
+    """Knows the way home; for one thread."""
+
+    def __init__(self) -> None:
+        self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        """Forget the way home."""
+        os.close(self._home)
+
+    @contextmanager
+    def inside(self, netns_fd: int) -> Iterator[None]:
+        """The thread is in that namespace; sockets that are opened stay in it. Never await inside."""
+        setns(netns_fd, CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            setns(self._home, CLONE_NEWNET)
+
+    def set_up(self, netns_fd: int, setup: Setup) -> None:
+        """Configure links that are in the namespace already."""
+        with self.inside(netns_fd):
+            for interface in setup.interfaces:
+                write_sysctls(interface.sysctls)
+            route = Route()
+        try:
+            _apply(route, setup)
+        finally:
+            route.close()
+
+
+def _apply(route: Route, setup: Setup) -> None:
+    indexes: dict[str, int] = {}
+
+    def index(name: str) -> int:
+        if name not in indexes:
+            link = route.link(name)
+            if link is None:
+                raise FileNotFoundError(19, "No such device", name)
+            indexes[name] = link.index
+        return indexes[name]
+
+    requests = [rtnetlink.set_link(1, up=True)] if setup.loopback else []
+    for interface in setup.interfaces:
+        number = index(interface.name)
+        requests.append(rtnetlink.set_link(number, up=True, mac=interface.mac))
+        requests += [rtnetlink.address(number, address) for address in interface.addresses]
+    requests += [
+        rtnetlink.no_route(index(old.interface), old.address, version=old.version) for old in setup.old_gateways
+    ]
+    requests += [rtnetlink.route(index(name), to=subnet) for name, subnet in setup.routes]
+    requests += [rtnetlink.route(index(new.interface), new.address, version=new.version) for new in setup.gateways]
+    if requests:
+        route.request(*requests)
+
+
+def write_sysctls(settings: Iterable[tuple[str, str]]) -> None:
+    """Write below /proc/sys, as the namespace that the thread is in shows it."""
+    for path, value in settings:
+        with open(f"/proc/sys/{path}", "w") as file:
+            file.write(value)
+
+
+def address_text(interface: IPv4Interface | IPv6Interface | None) -> str:
+    """`172.17.0.2/16`, or nothing."""
+    return str(interface) if interface is not None else ""

@@ -1,0 +1,252 @@
+"""The networks of one engine: the facade that the engine uses."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ..db import Database
+from ..errors import Forbidden, InvalidArgument, NotFound
+from ..linux.rtnetlink import Route
+from ..model import times
+from ..model.container import EndpointSettings, PortMap
+from . import files
+from .bridge import BridgeDriver
+from .config import NetworkDefaults
+from .creation import PREDEFINED, complete, new_id, with_pools
+from .default import default_bridge
+from .endpoint import Driver, Endpoint
+from .filters import Filters, check_filters, matches, prunable
+from .firewall import Firewall
+from .ipam import IPNetwork
+from .netns import address_text
+from .ports import PortAllocator
+from .publishing import Publisher
+from .sandbox import Files, Sandbox, SandboxRequest
+from .sandboxes import Sandboxes
+from .spec import Network, NetworkContainer, NetworkSpec
+from .store import Store, Stored
+
+
+class Networks:
+    """Open it with `Networks.open` on the event loop's thread, in the network namespace that it is to manage."""
+
+    def __init__(self, db: Database, defaults: NetworkDefaults) -> None:
+        self._defaults = defaults
+        self._store = Store(db)
+        self._route = Route()
+        self._firewall = Firewall(ipv4=defaults.iptables, ipv6=defaults.ip6tables)
+        self._bridge = BridgeDriver(self._route, self._firewall, defaults)
+        self._drivers: dict[str, Driver] = {"bridge": self._bridge}
+        publisher = Publisher(self._firewall, PortAllocator(), defaults)
+        self._sandboxes = Sandboxes(self._store, self._drivers, publisher)
+        self.warnings: list[str] = self._bridge.warnings
+
+    @classmethod
+    async def open(cls, db: Database, defaults: NetworkDefaults) -> Networks:
+        """Load the networks and make what the kernel lacks of them; never fails for a single network's sake."""
+        networks = cls(db, defaults)
+        networks._firewall.guard = networks._firewall.guarded()
+        networks._predefine()
+        await networks._restore_networks()
+        networks._firewall.load()
+        return networks
+
+    async def close(self) -> None:
+        """Let go; links, rules and connections stay."""
+        self._sandboxes.close()
+        self._firewall.close()
+        self._route.close()
+
+    # Networks
+
+    def _predefine(self) -> None:
+        for name, driver in (("none", "null"), ("host", "host")):
+            if self._store.named(name) is None:
+                network = Network(name=name, id=new_id(), created=times.now(), driver=driver)
+                self._store.save(Stored(network, []))
+        old = self._store.named("bridge")
+        if self._defaults.bridge == "none":
+            if old is not None:
+                self._store.forget(old)
+            return
+        network = default_bridge(self._defaults, old.network if old else None)
+        if old is not None and old.network == network:
+            return
+        if old is not None:
+            self._store.forget(old)
+        fresh = with_pools(network, self._store, self._defaults, self._host_subnets(self._defaults.bridge))
+        shown = fresh.effective  # Docker shows the default bridge's gateway always
+        network = msgspec.structs.replace(fresh.network, ipam=msgspec.structs.replace(network.ipam, config=shown))
+        self._store.save(Stored(network, fresh.effective, old.made_link if old else False))
+
+    async def _restore_networks(self) -> None:
+        for stored in self._store:
+            driver = self._drivers.get(stored.network.driver)
+            if driver is None or stored.network.config_only:
+                continue
+            try:
+                await driver.restore(stored)
+                self._store.save(stored)
+            except (OSError, InvalidArgument, Forbidden) as error:
+                self.warnings.append(f"network {stored.network.name} could not be restored: {error}")
+
+    def _host_subnets(self, except_link: str = "") -> builtins.list[IPNetwork]:
+        skipped = self._route.link(except_link) if except_link else None
+        index = skipped.index if skipped else -1
+        found = [address.network for link, address in self._route.addresses() if link != index]
+        found += [to for to, _, link in self._route.routes() if link != index and to.prefixlen]
+        return found
+
+    async def create(self, spec: NetworkSpec) -> Network:
+        """Make a network."""
+        driver_name = spec.driver or "bridge"
+        if driver_name not in ("host", "null") and driver_name not in self._drivers:
+            raise NotFound(f'plugin "{driver_name}" not found')
+        stored = complete(spec, self._store, self._defaults, self._host_subnets())
+        driver = self._drivers.get(stored.network.driver)
+        if driver is not None:
+            await driver.create(stored)
+        self._store.save(stored)
+        return stored.network
+
+    def get(self, ref: str) -> Network:
+        """By name, id or unique id prefix."""
+        return self._store.get(ref).network
+
+    def members(self, ref: str) -> dict[str, NetworkContainer]:
+        """The running containers on a network, by container id."""
+        return {one.container_id: _member(one) for one in self._sandboxes.on(self._store.get(ref))}
+
+    def list(self, filters: Filters) -> Sequence[Network]:
+        """Networks that match Docker's filters; by name."""
+        check_filters(filters)
+        found = [one.network for one in self._store if matches(one.network, filters, self._dangling(one))]
+        return sorted(found, key=lambda network: network.name)
+
+    def _dangling(self, stored: Stored) -> bool:
+        return stored.network.name not in PREDEFINED and not self._sandboxes.on(stored)
+
+    async def remove(self, ref: str) -> Network:
+        """Remove a network that no running container is on."""
+        stored = self._store.get(ref)
+        network = stored.network
+        if network.name in PREDEFINED:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        if network.config_only:
+            users = [other for other in self._store if other.network.config_from.network == network.name]
+            if users:
+                raise Forbidden(f'configuration network "{network.name}" is in use')
+        active = self._sandboxes.on(stored)
+        if active:
+            raise Forbidden(f"error while removing network: network {network.name} has active endpoints "
+                            f"({_endpoints_text(active)})")  # fmt: skip
+        driver = self._drivers.get(network.driver)
+        if driver is not None and not network.config_only:
+            await driver.remove(stored)
+        self._store.forget(stored)
+        return network
+
+    async def prune(self, filters: Filters) -> Sequence[Network]:
+        """Remove the networks that no container uses; `until` and `label` restrict it."""
+        gone = []
+        for stored in self._store:
+            network = stored.network
+            if network.config_only or not self._dangling(stored) or not prunable(network, filters):
+                continue
+            gone.append(await self.remove(network.id))
+        return gone
+
+    # Containers
+
+    async def attach(self, request: SandboxRequest) -> Sandbox:
+        """Plug a starting container into all its networks; all or nothing."""
+        return await self._sandboxes.attach(request)
+
+    async def detach(self, container_id: str) -> None:
+        """The container has ended: its addresses and ports are free on return."""
+        await self._sandboxes.detach(container_id)
+
+    async def connect(self, container_id: str, ref: str, settings: EndpointSettings) -> EndpointSettings:
+        """Plug a running container into one more network; the settings with what was given."""
+        return await self._sandboxes.connect(container_id, self._store.get(ref), settings)
+
+    async def disconnect(self, container_id: str, ref: str) -> None:
+        """Unplug a running container from a network."""
+        await self._sandboxes.disconnect(container_id, self._store.get(ref))
+
+    async def restore(self, requests: Iterable[SandboxRequest]) -> dict[str, Sandbox]:
+        """Take over the containers that run on after a restart, by id; failures become warnings."""
+        found = {}
+        for request in requests:
+            try:
+                found[request.container_id] = self._sandboxes.restore(request)
+            except (OSError, NotFound, InvalidArgument) as error:
+                self.warnings.append(f"networks of container {request.name} could not be restored: {error}")
+        return found
+
+    async def publish(self, container_id: str, add: PortMap, remove: Iterable[str]) -> PortMap:
+        """Change the published ports of a running container; its ports afterwards."""
+        return await self._sandboxes.publish(container_id, add, remove)
+
+    def rename(self, container_id: str, name: str) -> None:
+        """The container has a new name."""
+        self._sandboxes.rename(container_id, name)
+
+    def sandbox(self, container_id: str) -> Sandbox | None:
+        """What a running container has."""
+        held = self._sandboxes.get(container_id)
+        return held.shown() if held else None
+
+    def files(self, container_id: str) -> Files:
+        """The files under /etc of a container that is attached."""
+        held = self._sandboxes.get(container_id)
+        if held is None:
+            raise NotFound(f"container {container_id} has no sandbox")
+        request = held.request
+        short = request.hostname or request.container_id[:12]
+        names = f"{short}.{request.domainname} {short}" if request.domainname else short
+        entries = [*self._extra_hosts(request)]
+        for endpoint in held.endpoints.values():
+            entries += [(str(address.ip), names) for address in endpoint.addresses]
+        defaults = self._defaults
+        overrides = files.Overrides(
+            request.dns or defaults.dns, request.dns_search or defaults.dns_search,
+            request.dns_options or defaults.dns_options,
+        )  # fmt: skip
+        internal = any(endpoint.names for endpoint in held.endpoints.values())
+        ipv6 = any(endpoint.address6 for endpoint in held.endpoints.values())
+        host = files.host_resolv_conf(defaults.resolv_conf)
+        content = files.resolv_conf(host, overrides, internal, ipv6=ipv6)
+        return Files(files.hosts(entries), content.text(), short + "\n")
+
+    def _extra_hosts(self, request: SandboxRequest) -> Sequence[tuple[str, str]]:
+        entries = []
+        for text in request.extra_hosts:
+            name, _, address = text.partition("=") if "=" in text else text.partition(":")
+            targets = self.host_gateways() if address == "host-gateway" else [address.strip("[]")]
+            entries += [(target, name) for target in targets]
+        return entries
+
+    def host_gateways(self) -> Sequence[str]:
+        """What `host-gateway` stands for: `host-gateway-ip`, or the default bridge's own address."""
+        if self._defaults.host_gateway_ips:
+            return list(self._defaults.host_gateway_ips)
+        bridge = self._store.named("bridge")
+        return [str(pool.gateway) for pool in bridge.pools if pool.gateway] if bridge else []
+
+
+def _member(endpoint: Endpoint) -> NetworkContainer:
+    return NetworkContainer(
+        name=endpoint.container_name,
+        endpoint_id=endpoint.id,
+        mac_address=endpoint.mac,
+        ipv4_address=address_text(endpoint.address4),
+        ipv6_address=address_text(endpoint.address6),
+    )
+
+
+def _endpoints_text(endpoints: list[Endpoint]) -> str:
+    return ", ".join(f'name:"{one.container_name}" id:"{one.id[:12]}"' for one in endpoints)

@@ -1,0 +1,105 @@
+"""The in-process proxy of published ports, for what address translation cannot serve.
+
+That is: IPv6 clients of a container without IPv6, and all clients where `iptables=false`. The listening sockets are
+the ones that reserve the ports; translation takes all else before it reaches them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .ipam import IPAddress
+
+BUFFER = 1 << 16
+CONNECT_SECONDS = 10
+UDP_IDLE_SECONDS = 90
+UDP_CLIENTS = 1024
+"""Clients of one port that are remembered at a time; the one that was silent longest makes room."""
+
+
+def _family(address: IPAddress) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+class Proxy:
+    """Serves one reserved socket; `close` ends it and its connections, the socket stays its owner's."""
+
+    def __init__(self, listening: socket.socket, address: IPAddress, port: int) -> None:
+        self._socket = listening
+        self._target = (str(address), port)
+        self._family = _family(address)
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: dict[Any, socket.socket] = {}
+        stream = listening.type == socket.SOCK_STREAM
+        self._loop.add_reader(listening, self._accept if stream else self._datagram)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._loop.remove_reader(self._socket)
+        for task in list(self._tasks):
+            task.cancel()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], after: Callable[[], object]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: after())
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self._socket.accept()
+        except OSError:
+            return  # gone before it was taken, or out of descriptors: the backlog waits
+        client.setblocking(False)
+        self._spawn(self._relay(client), client.close)
+
+    async def _relay(self, client: socket.socket) -> None:
+        with socket.socket(self._family, socket.SOCK_STREAM) as server:
+            server.setblocking(False)
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._loop.sock_connect(server, self._target)
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(client, server))
+                    both.create_task(self._pump(server, client))
+            except* (OSError, TimeoutError):
+                pass  # one side broke off; closing both tells the other
+
+    async def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        buffer = memoryview(bytearray(BUFFER))
+        while size := await self._loop.sock_recv_into(source, buffer):
+            await self._loop.sock_sendall(sink, buffer[:size])
+        sink.shutdown(socket.SHUT_WR)
+
+    def _datagram(self) -> None:
+        try:
+            data, client = self._socket.recvfrom(BUFFER)
+            server = self._clients.pop(client, None) or self._new_client(client)
+            self._clients[client] = server
+            server.send(data)
+        except OSError:
+            return  # datagrams may be lost
+
+    def _new_client(self, client: Any) -> socket.socket:
+        if len(self._clients) >= UDP_CLIENTS:
+            oldest = next(iter(self._clients))
+            self._clients.pop(oldest).close()
+        server = socket.socket(self._family, socket.SOCK_DGRAM)
+        server.setblocking(False)
+        server.connect(self._target)
+        self._spawn(self._answers(client, server), server.close)
+        return server
+
+    async def _answers(self, client: Any, server: socket.socket) -> None:
+        try:
+            while True:
+                async with asyncio.timeout(UDP_IDLE_SECONDS):
+                    data = await self._loop.sock_recv(server, BUFFER)
+                self._socket.sendto(data, client)
+        except (OSError, TimeoutError):
+            if self._clients.get(client) is server:
+                del self._clients[client]

@@ -1,0 +1,169 @@
+"""Published ports of one container: reserved, translated, relayed where translation cannot serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from ..errors import SampanError
+from ..model.container import PortBinding, PortMap
+from . import firewall
+from .config import NetworkDefaults
+from .endpoint import Endpoint
+from .firewall import Element, Firewall, PortRule
+from .ipam import IPAddress
+from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation
+from .proxy import Proxy
+
+
+@dataclass(frozen=True)
+class Gateways:
+    """The endpoints whose gateways a container's default routes use; its ports are published by them."""
+
+    four: Endpoint | None = None
+    six: Endpoint | None = None
+
+    def of(self, version: int) -> Endpoint | None:
+        """The endpoint of IP version 4 or 6."""
+        return self.four if version == 4 else self.six
+
+
+@dataclass
+class Published:
+    """One container port with all its host addresses (the same host port on each); none in routed networks."""
+
+    request: PortRequest
+    reservations: list[Reservation] = field(default_factory=list)
+    elements: list[Element] = field(default_factory=list)
+    proxies: list[Proxy] = field(default_factory=list)
+
+
+class Publisher:
+    """Publishes ports; one per engine."""
+
+    def __init__(self, walls: Firewall, allocator: PortAllocator, defaults: NetworkDefaults) -> None:
+        self._firewall = walls
+        self._allocator = allocator
+        self._defaults = defaults
+
+    def publish(self, requests: Iterable[PortRequest], gateways: Gateways) -> list[Published]:
+        """All of the ports, or none."""
+        made: list[Published] = []
+        try:
+            for request in requests:
+                published = Published(request, self._reserve(request, gateways))
+                made.append(published)
+                self._open(published, gateways)
+            self._firewall.change(add=_once(element for one in made for element in one.elements))
+        except BaseException:
+            self.unpublish(made)
+            raise
+        return made
+
+    def unpublish(self, published: Iterable[Published]) -> None:
+        """Close the ports and free them."""
+        published = list(published)
+        self.suspend(published)
+        for one in published:
+            self._allocator.release(one.reservations)
+
+    def suspend(self, published: Iterable[Published]) -> None:
+        """Close the ports but keep them reserved: the container moves to another network."""
+        published = list(published)
+        self._firewall.change(remove=_once(element for one in published for element in one.elements))
+        for one in published:
+            for proxy in one.proxies:
+                proxy.close()
+            one.elements, one.proxies = [], []
+
+    def resume(self, published: Iterable[Published], gateways: Gateways) -> None:
+        """Open suspended ports again at the container's new addresses."""
+        published = list(published)
+        for one in published:
+            self._open(one, gateways)
+        self._firewall.change(add=_once(element for one in published for element in one.elements))
+
+    def _reserve(self, request: PortRequest, gateways: Gateways) -> list[Reservation]:
+        hosts = [host for host in self._hosts(request, gateways) if self._reachable(host, gateways)]
+        target = self._target(hosts[0], gateways) if hosts else None
+        return self._allocator.reserve(request, hosts, target) if target else []
+
+    def _hosts(self, request: PortRequest, gateways: Gateways) -> list[IPAddress]:
+        if request.host is not None:
+            return [request.host]
+        four = gateways.four
+        default = ip_address((four and four.network.options.host_binding) or self._defaults.publish_ip or "0.0.0.0")
+        return [ANY4, ANY6] if default == ANY4 else [default]
+
+    def _reachable(self, host: IPAddress, gateways: Gateways) -> bool:
+        endpoint = gateways.of(host.version)
+        if endpoint is not None:
+            return endpoint.network.options.gateway_mode(host.version).startswith("nat")
+        return host.version == 6 and self._defaults.userland_proxy and self._reachable(ANY4, gateways)
+
+    def _target(self, host: IPAddress, gateways: Gateways) -> IPAddress | None:
+        for version in (host.version, 4):
+            endpoint = gateways.of(version)
+            address = endpoint.address(version) if endpoint else None
+            if address is not None:
+                return address.ip
+        return None
+
+    def _open(self, published: Published, gateways: Gateways) -> None:
+        request = published.request
+        for reservation in published.reservations:
+            target = self._target(reservation.host, gateways)
+            if target is None:
+                continue
+            translated = target.version == reservation.host.version and self._walls(target.version)
+            if translated:
+                rule = PortRule(request.protocol, reservation.host, reservation.port, target, request.port)
+                published.elements += [rule.element(), firewall.hairpin(target)]
+            elif reservation.socket is not None:
+                published.elements.append(firewall.relayed(request.protocol, reservation.port))
+            if self._defaults.userland_proxy and reservation.socket is not None:
+                published.proxies.append(Proxy(reservation.socket, target, request.port))
+        published.elements += self._routed(request, gateways)
+
+    def _routed(self, request: PortRequest, gateways: Gateways) -> list[Element]:
+        found = []
+        for version in (4, 6):
+            endpoint = gateways.of(version)
+            address = endpoint.address(version) if endpoint else None
+            if endpoint is None or address is None:
+                continue
+            if endpoint.network.options.gateway_mode(version) == "routed" or self._defaults.allow_direct_routing:
+                found.append(firewall.open_port(request.protocol, address.ip, request.port))
+        return found
+
+    def _walls(self, version: int) -> bool:
+        return self._firewall.ipv4 if version == 4 else self._firewall.ipv6
+
+
+def _once(elements: Iterable[Element]) -> list[Element]:
+    return list(dict.fromkeys(elements))
+
+
+def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:
+    """`NetworkSettings.Ports`: every exposed port, with the host bindings of those that are published."""
+    ports: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed)
+    for one in published:
+        bindings = [PortBinding(host_ip=str(held.host), host_port=str(held.port)) for held in one.reservations]
+        ports[one.request.key] = (ports.get(one.request.key) or []) + bindings
+    return ports
+
+
+def restored(requests: Iterable[PortRequest], ports: PortMap) -> list[PortRequest]:
+    """The requests with the host ports that an earlier run of the daemon gave them."""
+    given = {key: [int(binding.host_port) for binding in bindings or ()] for key, bindings in ports.items()}
+    found = []
+    for request in requests:
+        numbers = given.get(request.key, [])
+        fitting = [n for n in numbers if not request.first or request.first <= n <= request.last]
+        if not fitting:
+            raise SampanError(f"no record of the host port of {request.key}")
+        found.append(PortRequest(request.protocol, request.port, request.host, fitting[0], fitting[0]))
+        # One number appears once per host address.
+        given[request.key] = [n for n in numbers if n != fitting[0]]
+    return found

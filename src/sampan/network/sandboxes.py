@@ -1,0 +1,334 @@
+"""Running containers on their networks: plugged in at start, moved while they run, found again after a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_interface
+
+import msgspec
+
+from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
+from ..model.container import EndpointSettings, PortMap
+from .bridge import interface_prefix
+from .creation import new_id
+from .endpoint import Driver, Endpoint
+from .ipam import IPAddress
+from .netns import Gateway, Interface, Namespaces, Setup
+from .ports import PortRequest, requests
+from .publishing import Gateways, Published, Publisher, port_map, restored
+from .sandbox import Sandbox, SandboxRequest
+from .store import Store, Stored
+
+
+@dataclass
+class Held:
+    """All that one running container holds."""
+
+    request: SandboxRequest
+    netns_fd: int
+    name: str
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    """By network name."""
+    gateways: Gateways = field(default_factory=Gateways)
+    published: list[Published] = field(default_factory=list)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def shown(self) -> Sandbox:
+        """As the engine records it."""
+        return Sandbox(
+            container_id=self.request.container_id,
+            name=self.name,
+            endpoints={name: endpoint.shown() for name, endpoint in self.endpoints.items()},
+            ports=port_map(self.request.exposed_ports, self.published),
+        )
+
+
+def choose_gateways(endpoints: Iterable[Endpoint]) -> Gateways:
+    """The highest `gw_priority` wins, then the network's name; per address family."""
+    ordered = sorted(endpoints, key=lambda one: (-one.settings.gw_priority, one.network.network.name))
+    able = [one for one in ordered if not one.network.network.internal]
+    four = next((one for one in able if one.gateway4 and one.address4), None)
+    six = next((one for one in able if one.gateway6 and one.address6), None)
+    return Gateways(four, six)
+
+
+class Sandboxes:
+    """All running containers of one engine."""
+
+    def __init__(self, store: Store, drivers: Mapping[str, Driver], publisher: Publisher) -> None:
+        self._store = store
+        self._drivers = drivers
+        self._publisher = publisher
+        self._namespaces = Namespaces()
+        self._held: dict[str, Held] = {}
+
+    def close(self) -> None:
+        """Let go; containers keep their links, ports that need no proxy stay open."""
+        for held in self._held.values():
+            os.close(held.netns_fd)
+        self._namespaces.close()
+
+    def get(self, container_id: str) -> Held | None:
+        """What a container holds."""
+        return self._held.get(container_id)
+
+    def on(self, stored: Stored) -> list[Endpoint]:
+        """The endpoints of one network."""
+        name = stored.network.name
+        return [held.endpoints[name] for held in self._held.values() if name in held.endpoints]
+
+    async def attach(self, request: SandboxRequest) -> Sandbox:
+        """Plug a starting container into all its networks; all or nothing."""
+        held = Held(request, os.dup(request.netns_fd) if request.netns_fd >= 0 else -1, request.name)
+        try:
+            interfaces = []
+            for ref, settings in request.networks.items():
+                interfaces += await self._plug(held, self._store.get(ref), settings)
+            held.gateways = choose_gateways(held.endpoints.values())
+            if held.netns_fd >= 0:
+                setup = Setup(loopback=True, interfaces=tuple(interfaces), gateways=_routes(held.gateways))
+                self._namespaces.set_up(held.netns_fd, setup)
+            self._publish(held, requests(request.port_bindings, request.exposed_ports, request.publish_all))
+        except BaseException:
+            await self._release(held, running=True)
+            raise
+        self._held[request.container_id] = held
+        return held.shown()
+
+    def _publish(self, held: Held, wanted: list[PortRequest]) -> None:
+        leading = held.gateways.four or held.gateways.six
+        if leading is None:
+            return
+        try:
+            held.published += self._publisher.publish(wanted, held.gateways)
+        except SampanError as error:
+            raise type(error)(
+                f"driver failed programming external connectivity on endpoint {held.name} ({leading.id}): {error}"
+            ) from error
+
+    async def _plug(self, held: Held, stored: Stored, settings: EndpointSettings) -> list[Interface]:
+        endpoint = self._endpoint(held, stored, settings)
+        held.endpoints[stored.network.name] = endpoint
+        if stored.network.driver in ("null", "host"):
+            return []
+        self._address(endpoint)
+        endpoint.interface = self._interface_name(held, stored, settings)
+        return [await self._drivers[stored.network.driver].plug(endpoint, held.netns_fd)]
+
+    def _endpoint(self, held: Held, stored: Stored, settings: EndpointSettings) -> Endpoint:
+        if stored.network.config_only:
+            raise Forbidden("cannot create endpoint on configuration-only network")
+        request = held.request
+        endpoint = Endpoint(new_id(), stored, request.container_id, held.name, settings)
+        if not stored.is_default and stored.network.driver not in ("null", "host"):
+            short = request.container_id[:12]
+            names = (held.name, *(settings.aliases or ()), short, request.hostname or short)
+            endpoint.names = list(dict.fromkeys(names))
+        return endpoint
+
+    def _address(self, endpoint: Endpoint) -> None:
+        stored, settings = endpoint.network, endpoint.settings
+        wanted = settings.ipam_config
+        pools = stored.pools
+        if stored.network.enable_ipv4:
+            given = pools.take(4, wanted.ipv4_address if wanted else "")
+            endpoint.address4 = given if given.version == 4 else None
+            endpoint.gateway4 = self._gateway(stored, 4)
+        if stored.network.enable_ipv6:
+            given = pools.take(6, wanted.ipv6_address if wanted else "")
+            endpoint.address6 = given if given.version == 6 else None
+            endpoint.gateway6 = self._gateway(stored, 6)
+        endpoint.mac = settings.mac_address or _mac(endpoint)
+
+    def _gateway(self, stored: Stored, version: int) -> IPAddress | None:
+        if stored.network.internal or stored.options.gateway_mode(version) == "isolated":
+            return None
+        return stored.pools.gateway(version)
+
+    def _interface_name(self, held: Held, stored: Stored, settings: EndpointSettings) -> str:
+        prefix, whole = interface_prefix(stored, settings.driver_opts)
+        taken = {endpoint.interface for endpoint in held.endpoints.values()}
+        if whole:
+            if prefix in taken:
+                raise InvalidArgument(f"interface name {prefix} is already in use")
+            return prefix
+        return next(name for name in (f"{prefix}{number}" for number in range(len(taken) + 1)) if name not in taken)
+
+    async def detach(self, container_id: str) -> None:
+        """The container has ended: its addresses and ports are free. The kernel drops its links with its namespace."""
+        held = self._held.pop(container_id, None)
+        if held is not None:
+            async with held.lock:
+                await self._release(held, running=False)
+
+    async def _release(self, held: Held, *, running: bool) -> None:
+        self._publisher.unpublish(held.published)
+        held.published = []
+        for name, endpoint in list(held.endpoints.items()):
+            if running and endpoint.interface:
+                await self._drivers[endpoint.network.network.driver].unplug(endpoint, held.netns_fd)
+            del held.endpoints[name]
+            _free(endpoint)
+        if held.netns_fd >= 0:
+            os.close(held.netns_fd)
+            held.netns_fd = -1
+
+    async def connect(self, container_id: str, stored: Stored, settings: EndpointSettings) -> EndpointSettings:
+        """Plug a running container into one more network."""
+        held = self._running(container_id)
+        async with held.lock:
+            if stored.network.name in held.endpoints:
+                raise Forbidden(f"endpoint with name {held.name} already exists in network {stored.network.name}")
+            try:
+                interfaces = await self._plug(held, stored, settings)
+                self._move(held, tuple(interfaces))
+            except BaseException:
+                await self._unplug(held, stored)
+                raise
+            return held.endpoints[stored.network.name].shown()
+
+    async def disconnect(self, container_id: str, stored: Stored) -> None:
+        """Unplug a running container from a network."""
+        held = self._running(container_id)
+        async with held.lock:
+            if stored.network.name not in held.endpoints:
+                raise Forbidden(f"container {container_id} is not connected to network {stored.network.name}")
+            await self._unplug(held, stored)
+
+    async def _unplug(self, held: Held, stored: Stored) -> None:
+        endpoint = held.endpoints.pop(stored.network.name, None)
+        if endpoint is None:
+            return
+        if endpoint.interface:
+            # The routes through the link go with it; ports move to the gateway that is left.
+            if endpoint in (held.gateways.four, held.gateways.six):
+                self._publisher.suspend(held.published)
+            await self._drivers[stored.network.driver].unplug(endpoint, held.netns_fd)
+            _forget_gateway(held, endpoint)
+            self._move(held, ())
+        _free(endpoint)
+
+    def _move(self, held: Held, interfaces: tuple[Interface, ...]) -> None:
+        """Set up new interfaces, and change default routes and published ports to the gateways that are due now."""
+        old, new = held.gateways, choose_gateways(held.endpoints.values())
+        changed = [version for version in (4, 6) if old.of(version) is not new.of(version)]
+        setup = Setup(
+            interfaces=interfaces,
+            old_gateways=tuple(route for route in _routes(old) if route.version in changed),
+            gateways=tuple(route for route in _routes(new) if route.version in changed),
+        )
+        self._namespaces.set_up(held.netns_fd, setup)
+        held.gateways = new
+        if not changed:
+            return
+        self._publisher.suspend(held.published)
+        if not held.published:
+            request = held.request
+            self._publish(held, requests(request.port_bindings, request.exposed_ports, request.publish_all))
+        elif new.four or new.six:
+            self._publisher.resume(held.published, new)
+
+    def _running(self, container_id: str) -> Held:
+        held = self._held.get(container_id)
+        if held is None:
+            raise NotFound(f"container {container_id} is not running")
+        return held
+
+    def rename(self, container_id: str, name: str) -> None:
+        """The container has a new name."""
+        held = self._held.get(container_id)
+        if held is None:
+            return
+        for endpoint in held.endpoints.values():
+            endpoint.names = [name if known == held.name else known for known in endpoint.names]
+            endpoint.container_name = name
+        held.name = name
+
+    async def publish(self, container_id: str, add: PortMap, remove: Iterable[str]) -> PortMap:
+        """Open and close ports of a running container; `remove` are host ports, `8080` or `8080/udp`."""
+        held = self._running(container_id)
+        async with held.lock:
+            leaving = [_published_at(held, text) for text in remove]
+            leading = held.gateways.four or held.gateways.six
+            if add and leading is None:
+                raise InvalidArgument(f"container {held.name} is on no network that can publish ports")
+            self._publish(held, requests(add))
+            self._publisher.unpublish(leaving)
+            held.published = [one for one in held.published if one not in leaving]
+            return held.shown().ports
+
+    def restore(self, request: SandboxRequest) -> Sandbox:
+        """Take over a container that ran on while the daemon was away; nothing in it is touched."""
+        held = Held(request, os.dup(request.netns_fd) if request.netns_fd >= 0 else -1, request.name)
+        for ref, settings in request.networks.items():
+            stored = self._store.get(settings.network_id or ref)
+            held.endpoints[stored.network.name] = self._restored(held, stored, settings)
+        held.gateways = choose_gateways(held.endpoints.values())
+        self._held[request.container_id] = held
+        wanted = requests(request.port_bindings, request.exposed_ports, request.publish_all)
+        if (held.gateways.four or held.gateways.six) and wanted:
+            held.published = self._publisher.publish(restored(wanted, request.published or {}), held.gateways)
+        return held.shown()
+
+    def _restored(self, held: Held, stored: Stored, settings: EndpointSettings) -> Endpoint:
+        endpoint = self._endpoint(held, stored, _asked(settings))
+        endpoint.id = settings.endpoint_id or endpoint.id
+        if stored.network.driver in ("null", "host"):
+            return endpoint
+        endpoint.mac = settings.mac_address
+        endpoint.interface = self._interface_name(held, stored, settings)
+        if settings.ip_address:
+            endpoint.address4 = ip_interface(f"{settings.ip_address}/{settings.ip_prefix_len}")
+            endpoint.gateway4 = ip_address(settings.gateway) if settings.gateway else None
+        if settings.global_ipv6_address:
+            text = f"{settings.global_ipv6_address}/{settings.global_ipv6_prefix_len}"
+            endpoint.address6 = ip_interface(text)
+            endpoint.gateway6 = ip_address(settings.ipv6_gateway) if settings.ipv6_gateway else None
+        for address in endpoint.addresses:
+            stored.pools.mark(address.ip)
+        return endpoint
+
+
+def _asked(settings: EndpointSettings) -> EndpointSettings:
+    return msgspec.structs.replace(settings)
+
+
+def _free(endpoint: Endpoint) -> None:
+    for address in endpoint.addresses:
+        endpoint.network.pools.release(address.ip)
+
+
+def _forget_gateway(held: Held, endpoint: Endpoint) -> None:
+    four, six = held.gateways.four, held.gateways.six
+    held.gateways = replace(
+        held.gateways, four=None if four is endpoint else four, six=None if six is endpoint else six
+    )
+
+
+def _routes(gateways: Gateways) -> tuple[Gateway, ...]:
+    found = []
+    for version in (4, 6):
+        endpoint = gateways.of(version)
+        if endpoint is not None:
+            found.append(Gateway(endpoint.interface, version, endpoint.gateway(version)))
+    return tuple(found)
+
+
+def _mac(endpoint: Endpoint) -> str:
+    # From the address, so that neighbours that knew its last holder need not learn anew.
+    if endpoint.address4 is not None:
+        return "02:42:" + endpoint.address4.ip.packed.hex(":")
+    if endpoint.address6 is not None:
+        return "02:42:" + endpoint.address6.ip.packed[-4:].hex(":")
+    return ""
+
+
+def _published_at(held: Held, text: str) -> Published:
+    port, _, protocol = text.partition("/")
+    for one in held.published:
+        if one.request.protocol == (protocol or "tcp") and any(str(held.port) == port for held in one.reservations):
+            return one
+    raise NotFound(f"container {held.name} does not publish port {text}")
