@@ -1,0 +1,137 @@
+"""The gelf driver: GELF 1.1 over udp (chunked, compressed) and tcp (0-terminated)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from sampan import errors
+
+from .info import LogInfo
+from .sink import Address, Message, SocketSink, split_host_port
+
+CHUNK = 1420
+"""Bytes of a datagram on a wide area network (Docker's GELF library)."""
+_HEADER = 12
+_MAX_CHUNKS = 128
+_LEVELS = {1: 6, 2: 3}
+_COMPRESSION = {"gzip": 31, "zlib": 15, "none": 0}
+
+
+def address(config: dict[str, str]) -> Address:
+    text = config.get("gelf-address", "")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise errors.InvalidArgument(f"gelf-address: gelf-address must be in form proto://address, got {text}")
+    if scheme not in ("udp", "tcp"):
+        raise errors.InvalidArgument("gelf: endpoint needs to be TCP or UDP")
+    try:
+        return Address(scheme, split_host_port(rest, 12201))
+    except ValueError as error:
+        raise errors.InvalidArgument(f"gelf: please provide gelf-address as proto://host:port: {error}") from error
+
+
+def validate_options(config: dict[str, str]) -> None:
+    scheme = address(config).scheme
+    kind = config.get("gelf-compression-type", "gzip")
+    if kind not in _COMPRESSION:
+        raise errors.InvalidArgument(f"gelf: invalid compression type: {kind}")
+    for name in ("gelf-compression-type", "gelf-compression-level"):
+        if name in config and scheme == "tcp":
+            raise errors.InvalidArgument(f"unknown log opt '{name}' for gelf log driver with TCP")
+    level = config.get("gelf-compression-level", "1")
+    if not level.lstrip("-").isdigit() or not -1 <= int(level) <= 9:
+        raise errors.InvalidArgument(f"gelf: invalid compression level {level}")
+    for name in ("gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"):
+        if name in config and scheme == "udp":
+            raise errors.InvalidArgument(f"'{name}' is only supported with gelf over TCP")
+
+
+def fields(info: LogInfo, config: dict[str, str]) -> dict[str, Any]:
+    """What every message says of its container."""
+    extra = {
+        "_container_id": info.container_id,
+        "_container_name": info.name.removeprefix("/"),
+        "_image_id": info.image_id,
+        "_image_name": info.image_name,
+        "_command": info.command,
+        "_tag": info.tag(config),
+        "_created": _rfc3339(info.created),
+    }
+    return extra | {f"_{name}": value for name, value in info.attributes(config).items()}
+
+
+def _rfc3339(timestamp_ns: int) -> str:
+    from .timestamps import rfc3339
+
+    return rfc3339(timestamp_ns).decode()
+
+
+def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]:
+    """One JSON document a message."""
+    constant = {"version": "1.1", "host": socket.gethostname(), **fields(info, config)}
+
+    def encode(message: Message) -> bytes:
+        return msgspec.json.encode(
+            {
+                **constant,
+                "short_message": message.data.decode("utf-8", "replace"),
+                "timestamp": message.timestamp_ns // 1_000_000 / 1000,
+                "level": _LEVELS[message.stream],
+            }
+        )
+
+    return encode
+
+
+def compress(document: bytes, kind: str, level: int) -> bytes:
+    if kind == "none":
+        return document
+    packer = zlib.compressobj(level, zlib.DEFLATED, _COMPRESSION[kind])
+    return packer.compress(document) + packer.flush()
+
+
+def chunks(payload: bytes) -> list[bytes]:
+    """The datagrams of one message; one that would need more than 128 is cut off, for no server would join it."""
+    if len(payload) <= CHUNK:
+        return [payload]
+    room = CHUNK - _HEADER
+    parts = [payload[start : start + room] for start in range(0, len(payload), room)][:_MAX_CHUNKS]
+    head = b"\x1e\x0f" + os.urandom(8)
+    return [head + bytes((index, len(parts))) + part for index, part in enumerate(parts)]
+
+
+class DatagramSink(SocketSink):
+    """A message may be several datagrams."""
+
+    kind = "gzip"
+    level = 1
+
+    def _enqueue(self, message: Message) -> None:
+        before = len(self._queue)
+        super()._enqueue(message)
+        if len(self._queue) > before:
+            document = self._queue.pop()
+            self._queued -= len(document)
+            for chunk in chunks(compress(document, self.kind, self.level)):
+                self._queue.append(chunk)
+                self._queued += len(chunk)
+
+
+def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:
+    where = address(config)
+    encode = encoder(config, info)
+    sink: SocketSink
+    if where.scheme == "tcp":
+        sink = SocketSink(where, lambda message: encode(message) + b"\0", config)
+    else:
+        sink = DatagramSink(where, encode, config)
+        sink.kind = config.get("gelf-compression-type", "gzip")
+        sink.level = int(config.get("gelf-compression-level", "1"))
+    sink.connect()
+    return sink

@@ -1,0 +1,119 @@
+"""Which options each log driver has, checked with Docker's texts."""
+
+from __future__ import annotations
+
+import re
+
+from sampan import errors
+
+from .info import LogInfo
+
+_COMMON = frozenset({"mode", "max-buffer-size"})
+_CACHE = frozenset({"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"})
+_CHOICE = frozenset({"labels", "labels-regex", "env", "env-regex", "tag"})
+
+OPTIONS: dict[str, frozenset[str]] = {
+    "json-file": frozenset({"max-file", "max-size", "compress"}) | _CHOICE,
+    "local": frozenset({"max-file", "max-size", "compress"}),
+    "none": frozenset(),
+    "journald": _CHOICE,
+    "syslog": _CHOICE
+    | {
+        "syslog-address", "syslog-facility", "syslog-format",
+        "syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify",
+    },
+    "gelf": _CHOICE
+    | {
+        "gelf-address", "gelf-compression-type", "gelf-compression-level",
+        "gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay",
+    },
+    "fluentd": _CHOICE
+    | {
+        "fluentd-address", "fluentd-async", "fluentd-async-connect", "fluentd-async-reconnect-interval",
+        "fluentd-buffer-limit", "fluentd-max-retries", "fluentd-read-timeout", "fluentd-request-ack",
+        "fluentd-retry-wait", "fluentd-sub-second-precision", "fluentd-write-timeout",
+    },
+}  # fmt: skip
+REMOTE = frozenset({"journald", "syslog", "gelf", "fluentd"})
+"""Drivers that cannot be read back: they get a local cache beside them (dual logging)."""
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+DEFAULT_SIZE = 20 << 20
+DEFAULT_COUNT = 5
+
+
+def validate(driver: str, options: dict[str, str]) -> None:
+    """Raises InvalidArgument for an unknown driver or option, or a value that is none."""
+    known = OPTIONS.get(driver or "json-file")
+    if known is None:
+        raise errors.InvalidArgument(f"logger: no log driver named '{driver}' is registered")
+    _validate_mode(options)
+    allowed = known | _COMMON | (_CACHE if driver in REMOTE else frozenset())
+    for name in options:
+        if name not in allowed:
+            raise errors.InvalidArgument(f"unknown log opt '{name}' for {driver or 'json-file'} log driver")
+    for name in ("max-size", "cache-max-size"):
+        size(options, name, 0)
+    count(options, "max-file", DEFAULT_COUNT)
+    for name in ("compress", "cache-disabled", "cache-compress"):
+        flag(options, name, default=False)
+    LogInfo().tag(options)
+    _validate_driver(driver, options)
+
+
+def _validate_driver(driver: str, options: dict[str, str]) -> None:
+    if driver == "syslog":
+        from .syslog import validate_options
+    elif driver == "gelf":
+        from .gelf import validate_options
+    elif driver == "fluentd":
+        from .fluentd import validate_options
+    else:
+        return
+    validate_options(options)
+
+
+def _validate_mode(options: dict[str, str]) -> None:
+    mode = options.get("mode", "blocking")
+    if mode not in ("blocking", "non-blocking", ""):
+        raise errors.InvalidArgument(f"logger: logging mode not supported: {mode}")
+    if "max-buffer-size" in options:
+        if mode != "non-blocking":
+            raise errors.InvalidArgument("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+        size(options, "max-buffer-size", 0)
+
+
+def size(options: dict[str, str], name: str, default: int) -> int:
+    """Bytes of a human size (`10m`, 1024-based); `-1` is 0, no limit."""
+    text = options.get(name)
+    if text is None or text == "":
+        return default
+    if text == "-1":
+        return 0
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise errors.InvalidArgument(f"invalid size: '{text}'")
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** (" kmgtp".index(unit.lower()) if unit else 0))
+
+
+def count(options: dict[str, str], name: str, default: int) -> int:
+    text = options.get(name)
+    if text is None or text == "":
+        return default
+    if not text.isdigit():
+        raise errors.InvalidArgument(f'strconv.Atoi: parsing "{text}": invalid syntax')
+    if int(text) < 1:
+        raise errors.InvalidArgument(f"{name} cannot be less than 1")
+    return int(text)
+
+
+def flag(options: dict[str, str], name: str, *, default: bool) -> bool:
+    text = options.get(name, "")
+    if text == "":
+        return default
+    if text not in _TRUE | _FALSE:
+        raise errors.InvalidArgument(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return text in _TRUE

@@ -1,0 +1,317 @@
+"""The shim's life: one container, its processes, its exit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from sampan import errors
+from sampan.ocirun import ExecFailed, Parked
+from sampan.rpc import messages
+
+from . import process as processes
+from . import record
+from .cgroups import ShimCgroup
+from .external import External
+from .inprocess import InProcess
+from .log import LogPump
+from .loop import Loop
+from .pipes import Pipes
+from .process import Process
+from .server import Connection, Server
+from .tasks import exited, run
+
+Answer = messages.FromShim
+Task = Coroutine[exited, int, "Answer | int"]
+
+
+class Container:
+    """Requests come from `server`; `phase` goes new → created → running → stopped."""
+
+    def __init__(self, loop: Loop, container_id: str, directory: str, parked: Parked | None, cgroup: ShimCgroup):
+        self.loop, self.id, self.directory, self.parked, self.cgroup = loop, container_id, directory, parked, cgroup
+        self.server = Server(loop, self.on_request, self.on_idle, self.hello)
+        self.phase = "new"
+        self.init: Process | None = None
+        self.execs: dict[str, Process] = {}
+        self.request: messages.Create | None = None
+        self.runner: InProcess | External | None = None
+        self.log: LogPump | None = None
+        self.exit: messages.Exited | None = None
+        self.started_at = 0
+        self.closing: list[tuple[Connection, int]] = []
+
+    # requests
+
+    def hello(self) -> messages.Hello:
+        return messages.Hello(pid=os.getpid(), container_id=self.id, init_pid=self.init.pid if self.init else 0)
+
+    def on_request(self, connection: Connection, request: messages.ToShim, fds: list[int]) -> None:
+        run(self._answer(connection, request, fds))
+
+    async def _answer(self, connection: Connection, request: messages.ToShim, fds: list[int]) -> None:
+        passed: list[int] = []
+        try:
+            if isinstance(request, messages.Close):
+                self.close(connection, request.serial)
+                return
+            if isinstance(request, messages.Netns):
+                passed.append(self.netns())
+            answer = await self._handle(request, fds)
+        except ExecFailed as error:
+            answer = messages.Failure(
+                serial=request.serial, kind="InvalidArgument", text=str(error), exit_code=error.exit_code
+            )
+        except errors.SampanError as error:
+            answer = messages.Failure(serial=request.serial, kind=type(error).__name__, text=str(error))
+        except Exception as error:  # noqa: BLE001 (a bug in one request must not end the container)
+            traceback.print_exc(file=sys.stderr)
+            answer = messages.Failure(serial=request.serial, kind="SampanError", text=str(error))
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if isinstance(answer, int):
+            answer = messages.Reply(serial=request.serial, value=answer)
+        connection.send(answer, passed)
+
+    def _handle(self, request: messages.ToShim, fds: list[int]) -> Task:
+        handler: Callable[[Any, list[int]], Task] = _HANDLERS[type(request)].__get__(self)
+        return handler(request, fds)
+
+    async def create(self, request: messages.Create, _fds: list[int]) -> int:
+        if self.phase != "new":
+            raise errors.Conflict(f"container {self.id} is already created")
+        self.request = request
+        spec = request.spec if request.spec is not None else _read_spec(request.bundle)
+        if request.log is not None:
+            self.log = LogPump(self.loop, request.log)
+        init = Process(self.loop, None, self.log, stdin_once=request.stdin_once)
+        pipes = Pipes(stdin=request.open_stdin, stdout=True, stderr=True, tty=request.tty)
+        try:
+            pid, terminal = await self._make(request, spec, pipes)
+        except BaseException:
+            pipes.close()
+            self._close_log()
+            raise
+        pipes.close_inner()
+        self.init, self.phase = init, "created"
+        init.open(pipes, terminal, request.console_size)
+        if self.log is not None:
+            self.log.on_room = init.streams.check_room
+        init.watch(pid, self.on_init_exit)
+        record.write_running(self.directory, pid, self.cgroup.path)
+        return pid
+
+    async def _make(self, request: messages.Create, spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
+        if request.runtime:
+            self._unpark()
+            self.cgroup.use_external(request.cgroup)
+            self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
+        else:
+            if self.parked is not None and not _fits(spec, self.parked):
+                self._unpark()
+            self.cgroup.use(request.cgroup)
+            self.runner = InProcess(self.parked, self.cgroup)
+            self.parked = None
+        return await self.runner.create(request, spec, pipes)
+
+    def _unpark(self) -> None:
+        if self.parked is not None:
+            os.kill(self.parked.pid, signal.SIGKILL)
+            os.waitpid(self.parked.pid, 0)
+            self.parked = None
+
+    async def start(self, _request: messages.Start, _fds: list[int]) -> int:
+        if self.phase != "created":
+            raise errors.Conflict(f"container {self.id} is {self.phase}")
+        assert self.runner is not None
+        self.started_at = time.time_ns()
+        await self.runner.start()
+        if self.phase == "created":  # it may have ended while an external runtime returned
+            self.phase = "running"
+        return self.started_at
+
+    async def exec(self, request: messages.Exec, fds: list[int]) -> int:
+        if self.phase != "running" or self.init is None:
+            raise errors.Conflict(f"container {self.id} is not running")
+        if request.exec_id in self.execs:
+            raise errors.Conflict(f"exec {request.exec_id} already runs")
+        assert self.runner is not None
+        child = Process(self.loop, request.exec_id, None, stdin_once=True)
+        pipes = Pipes(stdin=request.stdin, stdout=request.stdout, stderr=request.stderr, tty=request.tty)
+        try:
+            pid, terminal = await self.runner.exec(self.init.pid, request, pipes)
+        except BaseException:
+            pipes.close()
+            raise
+        pipes.close_inner()
+        self.execs[request.exec_id] = child
+        child.open(pipes, terminal, request.console_size)
+        if request.attached and fds:
+            processes.attach(child, request, fds.pop())
+        child.watch(pid, lambda status: self.on_exec_exit(child, status))
+        return pid
+
+    async def attach(self, request: messages.Attach, fds: list[int]) -> int:
+        process = self.process(request.exec_id)
+        if not fds:
+            raise errors.InvalidArgument("attach without a socket")
+        processes.attach(process, request, fds.pop())
+        return 0
+
+    async def resize(self, request: messages.Resize, _fds: list[int]) -> int:
+        self.process(request.exec_id).resize(request.height, request.width)
+        return 0
+
+    async def signal(self, request: messages.Signal, _fds: list[int]) -> int:
+        self.process(request.exec_id).signal(request.signo)
+        return 0
+
+    async def close_stdin(self, request: messages.CloseStdin, _fds: list[int]) -> int:
+        self.process(request.exec_id).streams.close_stdin()
+        return 0
+
+    async def inspect(self, request: messages.Inspect, _fds: list[int]) -> Answer:
+        return messages.Status(
+            serial=request.serial,
+            phase=self.phase,
+            init_pid=self.init.pid if self.init else 0,
+            cgroup=self.cgroup.path,
+            started_at=self.started_at,
+            execs={name: child.pid for name, child in self.execs.items()},
+            exit=self.exit,
+        )
+
+    async def reply_netns(self, _request: messages.Netns, _fds: list[int]) -> int:
+        return 0
+
+    def netns(self) -> int:
+        """An fd of the network namespace that the container has or will have."""
+        if self.init is not None and self.init.status is None:
+            return os.open(f"/proc/{self.init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        if self.parked is not None:
+            return os.open(f"/proc/{self.parked.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        raise errors.NotFound(f"container {self.id} has no process")
+
+    def process(self, exec_id: str | None) -> Process:
+        process = self.init if exec_id is None else self.execs.get(exec_id)
+        if process is None:
+            raise errors.NotFound(f"no such process: {exec_id or self.id}")
+        return process
+
+    # the end
+
+    def on_exec_exit(self, child: Process, status: int) -> None:
+        finished = time.time_ns()
+
+        def report() -> None:
+            assert child.exec_id is not None
+            child.streams.close()
+            self.execs.pop(child.exec_id, None)
+            self.server.broadcast(messages.Exited(exec_id=child.exec_id, status=status, finished_at=finished))
+
+        child.streams.finish(report)
+
+    def on_init_exit(self, status: int) -> None:
+        assert self.init is not None
+        self.exit = messages.Exited(
+            status=status,
+            oom_killed=self.cgroup.oom_killed(),
+            started_at=self.started_at,
+            finished_at=time.time_ns(),
+        )
+        self.cgroup.kill()  # without a pid namespace of its own, others outlive init
+        self.init.streams.finish(self.on_drained)
+
+    def on_drained(self) -> None:
+        """All output is logged and sent."""
+        assert self.request is not None and self.exit is not None
+        self._close_log()
+        self.phase = "stopped"
+        # A connected daemon commits the exit to its database; the file's fsync is for when there is none.
+        record.write_exit(self.request.state_dir, self.exit, durable=not self.server.connections)
+        self.server.broadcast(self.exit)
+        if self.closing or not self.server.connections:
+            self.finish()
+
+    def _close_log(self) -> None:
+        if self.log is not None:
+            self.log.close()
+
+    def on_idle(self) -> None:
+        """The last daemon has gone: a running container goes on, anything else is of no use to anyone."""
+        if self.phase == "stopped":
+            self.finish()
+        elif self.phase != "running":
+            self._kill()
+
+    def close(self, connection: Connection, serial: int) -> None:
+        self.closing.append((connection, serial))
+        if self.phase == "stopped":
+            self.finish()
+        else:
+            self._kill()
+
+    def _kill(self) -> None:
+        if self.init is None or self.init.status is not None:
+            if self.init is None:
+                self.finish()
+            return
+        self.init.signal(signal.SIGKILL)
+
+    def finish(self) -> None:
+        """Leave nothing behind and end."""
+        self._unpark()
+        if self.init is not None:
+            self.init.streams.close()
+        if self.runner is not None:
+            run(self._finish_runner())
+        else:
+            self._end()
+
+    async def _finish_runner(self) -> None:
+        assert self.runner is not None
+        await self.runner.delete()
+        self._end()
+
+    def _end(self) -> None:
+        self.cgroup.remove()
+        self.server.close()
+        record.remove(self.directory)
+        for connection, serial in self.closing:
+            connection.send(messages.Reply(serial=serial))
+        self.loop.stop()
+
+
+_HANDLERS: dict[type[messages.Request], Any] = {
+    messages.Create: Container.create,
+    messages.Start: Container.start,
+    messages.Exec: Container.exec,
+    messages.Attach: Container.attach,
+    messages.Resize: Container.resize,
+    messages.Signal: Container.signal,
+    messages.CloseStdin: Container.close_stdin,
+    messages.Inspect: Container.inspect,
+    messages.Netns: Container.reply_netns,
+}
+
+PARKED_KINDS = frozenset({"mount", "pid", "ipc", "uts", "network"})
+
+
+def _fits(spec: dict[str, Any], parked: Parked) -> bool:
+    """Whether the spec asks for just the namespaces that the parked child is in."""
+    namespaces = spec.get("linux", {}).get("namespaces", [])
+    kinds = {item["type"] for item in namespaces}
+    return not any(item.get("path") for item in namespaces) and kinds - {"cgroup"} == PARKED_KINDS
+
+
+def _read_spec(bundle: str) -> dict[str, Any]:
+    with open(f"{bundle}/config.json", "rb") as file:
+        return msgspec.json.decode(file.read(), type=dict[str, Any])

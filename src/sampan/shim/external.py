@@ -1,0 +1,159 @@
+"""Containers run by an external OCI runtime: runc, crun and the like, by runc's command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from typing import Any
+
+from sampan import errors
+from sampan.linux import fds
+from sampan.ocirun import ExecFailed
+from sampan.rpc import messages
+
+from .loop import Loop
+from .pipes import Pipes
+from .tasks import exited
+
+CONSOLE = "console.sock"
+LOG = "runtime.log"
+PROCESS = "process.json"
+PIDFILE = "pid"
+
+_NOT_FOUND = ("executable file not found", "no such file or directory", "No such file or directory")
+_NOT_EXECUTABLE = ("permission denied", "Permission denied", "is a directory", "exec format error")
+
+
+class External:
+    """One container. `command` is the runtime's argv so far, e.g. `["/usr/bin/runc", "--systemd-cgroup"]`."""
+
+    def __init__(self, loop: Loop, command: list[str], container_id: str, bundle: str, directory: str) -> None:
+        self.loop, self.id, self.bundle, self.directory = loop, container_id, bundle, directory
+        self.command = [*command, "--root", f"{directory}/../../runtime", "--log", f"{directory}/{LOG}"]
+        self.command += ["--log-format", "json"]
+
+    async def create(self, request: messages.Create, _spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
+        """→ (init's pid, pty master or -1)."""
+        arguments = ["create", "--bundle", self.bundle, "--pid-file", f"{self.directory}/{PIDFILE}"]
+        return await self._launch(arguments, [self.id], pipes, request.tty)
+
+    async def start(self) -> None:
+        await self._run(["start", self.id], [-1, -1, -1])
+
+    async def exec(self, _init_pid: int, request: messages.Exec, pipes: Pipes) -> tuple[int, int]:
+        """→ (pid, pty master or -1)."""
+        process = f"{self.directory}/{PROCESS}"
+        with open(process, "w", encoding="utf-8") as file:
+            json.dump({**request.process, "terminal": request.tty}, file)
+        arguments = ["exec", "--detach", "--process", process, "--pid-file", f"{self.directory}/{PIDFILE}"]
+        return await self._launch(arguments, [self.id], pipes, request.tty)
+
+    async def delete(self) -> None:
+        try:
+            await self._run(["delete", "--force", self.id], [-1, -1, -1])
+        except errors.SampanError:
+            pass  # it never got to know the container
+
+    async def _launch(self, options: list[str], names: list[str], pipes: Pipes, tty: bool) -> tuple[int, int]:
+        console = _Console(f"{self.directory}/{CONSOLE}") if tty else None
+        try:
+            if console is not None:
+                options = [*options, "--console-socket", console.path]
+            await self._run([*options, *names], pipes.inner)
+            terminal = console.take() if console is not None else -1
+        finally:
+            if console is not None:
+                console.close()
+        with open(f"{self.directory}/{PIDFILE}", encoding="ascii") as file:
+            return int(file.read()), terminal
+
+    async def _run(self, arguments: list[str], stdio: list[int]) -> None:
+        log = f"{self.directory}/{LOG}"
+        if os.path.exists(log):
+            os.unlink(log)
+        status = await exited(self.loop, spawn([*self.command, *arguments], stdio))
+        if status != 0:
+            raise _error(log, f"{os.path.basename(self.command[0])} {arguments[0]} failed with status {status}")
+
+
+def spawn(command: list[str], stdio: list[int]) -> int:
+    """Start a program with these fds as its stdio, /dev/null for -1 → its pid.
+
+    Output that nobody takes goes to /dev/null too: a runtime's messages are in its log.
+    """
+    actions: list[Any] = []
+    for number, fd in enumerate(stdio):
+        if fd >= 0:
+            actions.append((os.POSIX_SPAWN_DUP2, fd, number))
+        else:
+            actions.append((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0))
+    defaults = [signal.SIGPIPE, signal.SIGCHLD]
+    try:
+        return os.posix_spawnp(command[0], command, os.environb, file_actions=actions, setsigdef=defaults)
+    except OSError as error:
+        raise errors.InvalidArgument(f"failed to start runtime {command[0]}: {error.strerror}") from error
+
+
+def _error(log: str, fallback: str) -> errors.SampanError | ExecFailed:
+    text = fallback
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                entry = json.loads(line)
+                if entry.get("level") == "error":
+                    text = str(entry.get("msg", text))
+    except (OSError, ValueError):
+        pass  # a runtime that does not write runc's log: the status is all there is to say
+    return failure(text)
+
+
+def failure(text: str) -> errors.SampanError | ExecFailed:
+    """What a runtime's error says about the program: not found is 127, not executable 126 (as dockerd tells them)."""
+    if any(phrase in text for phrase in _NOT_FOUND):
+        return ExecFailed(2, f"failed to create task for container: {text}")
+    if any(phrase in text for phrase in _NOT_EXECUTABLE):
+        return ExecFailed(13, f"failed to create task for container: {text}")
+    return errors.SampanError(f"failed to create task for container: {text}")
+
+
+class _Console:
+    """Where a runtime sends a pty's master (runc's docs/terminals.md)."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        directory, name = os.path.split(path)
+        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _unlink(path)
+            self._sock.bind(f"/proc/self/fd/{fd}/{name}")
+        finally:
+            os.close(fd)
+        self._sock.listen(1)
+
+    def take(self) -> int:
+        """The master; the runtime has sent it before it ended."""
+        try:
+            connection, _ = self._sock.accept()
+        except BlockingIOError as error:
+            raise errors.SampanError("runtime sent no terminal") from error
+        with connection:
+            _, passed = fds.recv_fds(connection, 4096)
+        if not passed:
+            raise errors.SampanError("runtime sent no terminal")
+        for extra in passed[1:]:
+            os.close(extra)
+        return passed[0]
+
+    def close(self) -> None:
+        self._sock.close()
+        _unlink(self.path)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

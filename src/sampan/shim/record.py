@@ -1,0 +1,61 @@
+"""The files that a shim leaves for the daemon.
+
+<exec_root>/shims/<id>/state.json   init's pid and cgroup, to clean up after a shim that was killed
+<state_dir>/exit.json               how the container's last run ended
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from sampan.rpc import messages
+
+STATE_FILE = "state.json"
+EXIT_FILE = "exit.json"
+_NAMES = ("shim.log", STATE_FILE, "console.sock", "runtime.log", "process.json", "pid")
+
+
+def write_running(directory: str, pid: int, cgroup: str) -> None:
+    """Not durable: a reboot ends the container as well."""
+    _write(f"{directory}/{STATE_FILE}", msgspec.json.encode({"pid": pid, "cgroup": cgroup}), durable=False)
+
+
+def write_exit(state_dir: str, exited: messages.Exited, *, durable: bool) -> None:
+    """Replace `exit.json`; with `durable` it survives a power cut from here on. Nothing where the directory is gone."""
+    try:
+        _write(f"{state_dir}/{EXIT_FILE}", msgspec.json.encode(exited), durable=durable)
+    except FileNotFoundError:
+        pass  # the container was removed by force
+
+
+def _write(path: str, content: bytes, *, durable: bool) -> None:
+    temporary = f"{path}.tmp"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, content)
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+    if durable:
+        directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def remove(directory: str) -> None:
+    """Take the shim's directory away; a file that is not ours stays, and the directory with it."""
+    for name in _NAMES:
+        try:
+            os.unlink(f"{directory}/{name}")
+        except FileNotFoundError:
+            continue
+    try:
+        os.rmdir(directory)
+    except OSError:
+        pass  # not empty, or gone with the exec root

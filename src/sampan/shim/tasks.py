@@ -1,0 +1,31 @@
+"""Coroutines on the shim's loop: `await exited(loop, pid)` is all there is to await."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Generator
+from typing import Any
+
+from .loop import Loop
+
+
+class exited:
+    """Awaitable: the exit status of a child, 128 + n for a signal."""
+
+    def __init__(self, loop: Loop, pid: int) -> None:
+        self.loop, self.pid = loop, pid
+
+    def __await__(self) -> Generator[exited, int, int]:
+        return (yield self)
+
+
+def run(coroutine: Coroutine[exited, int, Any]) -> None:
+    """Drive a coroutine to its end; it handles its own errors."""
+    _step(coroutine, None)
+
+
+def _step(coroutine: Coroutine[exited, int, Any], value: Any) -> None:
+    try:
+        wait = coroutine.send(value)
+    except StopIteration:
+        return
+    wait.loop.on_exit(wait.pid, lambda status: _step(coroutine, status))

@@ -1,0 +1,249 @@
+"""The zygote: a small process that forks shims.
+
+It is forked by the daemon before asyncio is imported, or started by `python -m sampan.shim.zygote FD` where a threaded
+daemon has lost its zygote. It keeps a few shims parked, each with a child that sits in fresh namespaces, and refills
+the pool when nothing is asked of it. It ends with the daemon; shims that have a container do not.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from typing import NoReturn
+
+from sampan import ocirun
+from sampan.linux import fds, namespaces
+from sampan.linux.cgroup import Hierarchy
+from sampan.rpc import framing, messages
+
+from . import cgroups
+from .container import Container
+from .loop import READ, Loop, catch_sigpipe
+from .title import set_title
+
+REFILL_DELAY = 0.02
+"""Seconds after the last spawn: parking must not compete with the container that is being started."""
+_PARKED_FLAGS = (
+    namespaces.CLONE_NEWNS
+    | namespaces.CLONE_NEWPID
+    | namespaces.CLONE_NEWIPC
+    | namespaces.CLONE_NEWUTS
+    | namespaces.CLONE_NEWNET
+)
+
+
+def fork() -> tuple[int, socket.socket]:
+    """Fork a zygote off the daemon: (pid, the daemon's end of the socket). To be called while there is one thread."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid:
+        theirs.close()
+        return pid, ours
+    ours.close()
+    _become(lambda: _serve(theirs, new_session=True))
+
+
+def _become(main: object) -> NoReturn:
+    """Run a forked child's whole life; nothing of the parent's stack is ever unwound."""
+    status = 1
+    try:
+        main()  # type: ignore[operator]
+        status = 0
+    except BaseException:  # noqa: BLE001 (the end of the process)
+        traceback.print_exc(file=sys.stderr)
+    finally:
+        os._exit(status)
+    raise AssertionError  # os._exit does not return
+
+
+def _serve(sock: socket.socket, *, new_session: bool) -> None:
+    if new_session:
+        os.setsid()
+    os.chdir("/")
+    fds.close_from(3, [sock.fileno()])
+    _redirect("/dev/null")
+    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(signo, signal.SIG_DFL)
+    catch_sigpipe()
+    set_title("sampan-zygote")
+    gc.collect()
+    gc.freeze()  # a collection in a shim then leaves the shared pages alone
+    zygote = ZygoteServer(sock)
+    zygote.loop.run()
+    zygote.close()
+
+
+def _redirect(output: str) -> None:
+    null = os.open("/dev/null", os.O_RDONLY)
+    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(log)
+
+
+class ZygoteServer:
+    """Serves one daemon."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.loop = Loop()
+        self.sock = sock
+        self.config: messages.Configure | None = None
+        self.pool: list[tuple[int, socket.socket]] = []
+        self._refill_timer = None
+        self.loop.watch(sock.fileno(), READ, self._on_request)
+
+    @property
+    def shims_cgroup(self) -> str:
+        assert self.config is not None
+        return f"{self.config.cgroup_parent.rstrip('/')}/shims"
+
+    def _on_request(self, _mask: int) -> None:
+        try:
+            packet, passed = fds.recv_fds(self.sock, framing.PACKET, framing.MAX_FDS)
+        except OSError:
+            packet, passed = b"", []
+        if not packet:
+            self.loop.stop()
+            return
+        payload = framing.Assembler().feed(packet)
+        assert payload is not None  # these messages fit one packet
+        message = messages.decode_for_zygote(payload)
+        if isinstance(message, messages.Configure):
+            self._configure(message)
+        else:
+            self._spawn(message, packet, passed)
+
+    def _configure(self, config: messages.Configure) -> None:
+        self.config = config
+        cgroups.sweep(config.cgroup_parent)
+        cgroups.enter(self.shims_cgroup)
+        self._refill()
+
+    def _spawn(self, request: messages.Spawn, packet: bytes, passed: list[int]) -> None:
+        try:
+            if request.parked:
+                self._hand_over(packet, passed)
+            else:
+                self._hand_to(self._fork_shim(parked=False), packet, passed)
+        finally:
+            for fd in passed:
+                os.close(fd)
+        self.loop.call_later(REFILL_DELAY, self._refill_one)
+
+    def _hand_over(self, packet: bytes, passed: list[int]) -> None:
+        while self.pool:
+            _, sock = self.pool.pop(0)
+            if self._hand_to(sock, packet, passed):
+                return
+        self._hand_to(self._fork_shim(parked=True), packet, passed)
+
+    def _hand_to(self, sock: socket.socket, packet: bytes, passed: list[int]) -> bool:
+        with sock:
+            try:
+                fds.send_fds(sock, packet, passed)
+            except OSError:
+                return False  # that shim was killed
+        return True
+
+    def _refill(self) -> None:
+        assert self.config is not None
+        while len(self.pool) < self.config.pool:
+            self._park_one()
+
+    def _refill_one(self) -> None:
+        assert self.config is not None
+        if len(self.pool) < self.config.pool:
+            self._park_one()
+            self.loop.call_later(REFILL_DELAY, self._refill_one)
+
+    def _park_one(self) -> None:
+        sock = self._fork_shim(parked=True)
+        self.pool.append((sock.fileno(), sock))
+
+    def _fork_shim(self, *, parked: bool) -> socket.socket:
+        """Fork a shim that waits for its container → our end of its socket."""
+        assert self.config is not None
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = self.config
+        pid = os.fork()
+        if pid == 0:
+            _become(lambda: _shim(theirs, config, parked=parked))
+        theirs.close()
+        self.loop.on_exit(pid, lambda _status: None)
+        return ours
+
+    def close(self) -> None:
+        """The daemon has gone: parked shims see the end of their socket and go too."""
+        for _, sock in self.pool:
+            sock.close()
+        self.loop.reap()
+        if self.config is not None:
+            cgroups.remove_empty(self.shims_cgroup)
+
+
+def _shim(sock: socket.socket, config: messages.Configure, *, parked: bool) -> None:
+    os.setsid()
+    fds.close_from(3, [sock.fileno()])
+    set_title("sampan-shim")
+    loop = Loop()
+    cgroup = cgroups.ShimCgroup(config.cgroup_parent)
+    child = ocirun.park(_parked_flags()) if parked else None
+    if child is not None:
+        cgroup.park(child.pid)
+    packet, passed = fds.recv_fds(sock, framing.PACKET, framing.MAX_FDS)
+    sock.close()
+    if not packet:
+        _give_up(child, cgroup)
+        return
+    _run_container(loop, packet, passed[0], config.exec_root, child, cgroup)
+
+
+def _parked_flags() -> int:
+    # On v1 Docker's default is the host's cgroup namespace, on v2 a private one.
+    return _PARKED_FLAGS | (namespaces.CLONE_NEWCGROUP if Hierarchy.detect().version == 2 else 0)
+
+
+def _give_up(child: ocirun.Parked | None, cgroup: cgroups.ShimCgroup) -> None:
+    if child is not None:
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+    cgroup.remove()
+
+
+def _run_container(
+    loop: Loop, packet: bytes, control: int, exec_root: str, child: ocirun.Parked | None, cgroup: cgroups.ShimCgroup
+) -> None:
+    payload = framing.Assembler().feed(packet)
+    assert payload is not None
+    request = messages.decode_for_zygote(payload)
+    assert isinstance(request, messages.Spawn)
+    directory = f"{exec_root}/shims/{request.container_id}"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    container = Container(loop, request.container_id, directory, child, cgroup)
+    container.server.add(socket.socket(fileno=control))
+    _redirect(f"{directory}/shim.log")
+    container.server.listen(directory)
+    set_title(f"sampan-shim {request.container_id}")
+    ocirun_subreaper()
+    loop.run()
+
+
+def ocirun_subreaper() -> None:
+    """Processes of a container without a pid namespace, and those of external runtimes, become ours to reap."""
+    from sampan.linux import prctl
+
+    prctl.set_child_subreaper()
+
+
+def main(arguments: list[str]) -> None:
+    """`python -m sampan.shim.zygote FD`: serve the daemon at the other end of FD."""
+    _become(lambda: _serve(socket.socket(fileno=int(arguments[0])), new_session=False))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
