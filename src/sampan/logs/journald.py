@@ -58,7 +58,7 @@ def _timestamp(timestamp_ns: int) -> bytes:
     return rfc3339(timestamp_ns)
 
 
-def open_sink(config: dict[str, str], info: LogInfo, path: str = SOCKET) -> SocketSink:
-    sink = SocketSink(Address("unixgram", path), encoder(config, info), config)
+def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:
+    sink = SocketSink(Address("unixgram", SOCKET), encoder(config, info), config)
     sink.connect()
     return sink

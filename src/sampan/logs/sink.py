@@ -37,7 +37,8 @@ class Address(NamedTuple):
         return self.scheme in ("udp", "unixgram")
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.target if isinstance(self.target, str) else '%s:%d' % self.target}"
+        where = self.target if isinstance(self.target, str) else f"{self.target[0]}:{self.target[1]}"
+        return f"{self.scheme}://{where}"
 
 
 def split_host_port(text: str, default_port: int) -> tuple[str, int]:

@@ -7,7 +7,7 @@ back through `ready`, and is `full` when the sink does not keep up: the containe
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from sampan import errors
 
@@ -39,6 +39,10 @@ class Sink(Writer, Protocol):
 
     def ready(self) -> None: ...
     def drained(self) -> bool: ...
+
+
+def is_sink(writer: Writer) -> TypeGuard[Sink]:
+    return hasattr(writer, "poll")
 
 
 def path(driver: str, directory: str, container_id: str) -> str:

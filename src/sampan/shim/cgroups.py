@@ -12,43 +12,21 @@ PARKED = "parked-"
 class ShimCgroup:
     """`path` is empty until the container's group is known.
 
-    The first write to a v1 `cgroup.procs` after some idle time waits 6–14 ms for RCU, so a parked child is put into a
-    group of its own beforehand; a v1 group can be renamed inside its parent. v2 cannot rename and starts children in
-    their group (CLONE_INTO_CGROUP).
+    A parked child sits in a group of its own, named by `parked_name`, which the runtime renames to the container's:
+    the first write to a v1 `cgroup.procs` after some idle time waits 6–14 ms for RCU.
     """
 
-    def __init__(self, parent: str) -> None:
-        self.parent = parent.rstrip("/")
+    def __init__(self) -> None:
         self.path = ""
-        self._parked: Cgroup | None = None
         self._group: Cgroup | None = None
 
-    def park(self, pid: int) -> None:
-        """Put a parked child into a group that waits for its name."""
-        if Hierarchy.detect().version == 1:
-            self._parked = Cgroup(f"{self.parent}/{PARKED}{os.getpid()}")
-            self._parked.create()
-            self._parked.add(pid)
-
-    def use(self, path: str) -> bool:
-        """The container's group is `path` from here on; whether the parked child is in it already."""
-        group = Cgroup(path)
-        self._group, self.path = group, group.path
-        parked, self._parked = self._parked, None
-        if parked is None:
-            return False
-        if os.path.dirname(group.path) != self.parent:
-            _remove_emptied(parked, group)
-            return False
+    def use(self, path: str) -> None:
+        """The container's group is `path` from here on; what its last run left there is removed first."""
+        self._group = group = Cgroup(path)
+        self.path = group.path
         if group.exists():
-            group.remove()  # the last run's, whose shim was killed
-        parked.rename(group.path)
-        return True
-
-    def use_external(self, path: str) -> None:
-        """An external runtime makes the group."""
-        self._group = Cgroup(path)
-        self.path = self._group.path
+            group.kill()
+            group.remove()
 
     def oom_killed(self) -> bool:
         try:
@@ -62,21 +40,20 @@ class ShimCgroup:
             self._group.kill()
 
     def remove(self) -> None:
-        """Remove the groups; one that does not empty stays for the daemon's clean-up."""
-        for group in (self._parked, self._group):
-            if group is not None:
-                try:
-                    group.remove()
-                except OSError:
-                    continue
-        self._parked = self._group = None
+        """Remove the group; one that does not empty stays for the daemon's clean-up."""
+        if self._group is not None:
+            try:
+                self._group.remove()
+            except OSError:
+                pass
+            self._group = None
 
 
-def _remove_emptied(parked: Cgroup, group: Cgroup) -> None:
-    group.create()
-    for pid in parked.pids():
-        group.add(pid)
-    parked.remove()
+def parked_name(parent: str) -> str:
+    """The group of this shim's parked child; below `parent`, because a v1 group can be renamed in its parent only."""
+    if Hierarchy.detect().version == 2:
+        return ""  # v2 has no rename, and moving is cheap enough there
+    return f"{parent.rstrip('/')}/{PARKED}{os.getpid()}"
 
 
 def sweep(parent: str) -> None:

@@ -13,13 +13,15 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.ocirun import ExecFailed, Parked
+from sampan.linux.namespaces import CLONE_NEWCGROUP
+from sampan.ocirun import ExecFailed, Parked, RuntimeFailed
+from sampan.ocirun.namespaces import Namespaces
 from sampan.rpc import messages
 
 from . import process as processes
 from . import record
 from .cgroups import ShimCgroup
-from .external import External
+from .external import External, ExternalFailed
 from .inprocess import InProcess
 from .log import LogPump
 from .loop import Loop
@@ -35,8 +37,9 @@ Task = Coroutine[exited, int, "Answer | int"]
 class Container:
     """Requests come from `server`; `phase` goes new → created → running → stopped."""
 
-    def __init__(self, loop: Loop, container_id: str, directory: str, parked: Parked | None, cgroup: ShimCgroup):
-        self.loop, self.id, self.directory, self.parked, self.cgroup = loop, container_id, directory, parked, cgroup
+    def __init__(self, loop: Loop, container_id: str, directory: str, parked: Parked | None):
+        self.loop, self.id, self.directory, self.parked = loop, container_id, directory, parked
+        self.cgroup = ShimCgroup()
         self.server = Server(loop, self.on_request, self.on_idle, self.hello)
         self.phase = "new"
         self.init: Process | None = None
@@ -65,10 +68,11 @@ class Container:
             if isinstance(request, messages.Netns):
                 passed.append(self.netns())
             answer = await self._handle(request, fds)
-        except ExecFailed as error:
-            answer = messages.Failure(
-                serial=request.serial, kind="InvalidArgument", text=str(error), exit_code=error.exit_code
-            )
+        except RuntimeFailed as error:
+            code = error.exit_code if isinstance(error, ExecFailed | ExternalFailed) else 0
+            kind = "InvalidArgument" if code else "SampanError"
+            text = _docker_text(request, str(error))
+            answer = messages.Failure(serial=request.serial, kind=kind, text=text, exit_code=code)
         except errors.SampanError as error:
             answer = messages.Failure(serial=request.serial, kind=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001 (a bug in one request must not end the container)
@@ -98,7 +102,8 @@ class Container:
             pid, terminal = await self._make(request, spec, pipes)
         except BaseException:
             pipes.close()
-            self._close_log()
+            if self.log is not None:
+                self.log.close()
             raise
         pipes.close_inner()
         self.init, self.phase = init, "created"
@@ -110,22 +115,19 @@ class Container:
         return pid
 
     async def _make(self, request: messages.Create, spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
-        if request.runtime:
+        if request.runtime or (self.parked is not None and self.parked.flags != _new_namespaces(spec)):
             self._unpark()
-            self.cgroup.use_external(request.cgroup)
+        self.cgroup.use(request.cgroup)
+        if request.runtime:
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
-            if self.parked is not None and not _fits(spec, self.parked):
-                self._unpark()
-            self.cgroup.use(request.cgroup)
-            self.runner = InProcess(self.parked, self.cgroup)
+            self.runner = InProcess(self.id, self.parked, self.cgroup.path)
             self.parked = None
         return await self.runner.create(request, spec, pipes)
 
     def _unpark(self) -> None:
         if self.parked is not None:
-            os.kill(self.parked.pid, signal.SIGKILL)
-            os.waitpid(self.parked.pid, 0)
+            self.parked.close()
             self.parked = None
 
     async def start(self, _request: messages.Start, _fds: list[int]) -> int:
@@ -231,19 +233,20 @@ class Container:
         self.init.streams.finish(self.on_drained)
 
     def on_drained(self) -> None:
-        """All output is logged and sent."""
+        """All output is sent, and given to the log."""
+        if self.log is not None:
+            self.log.close(self.on_logged)
+        else:
+            self.on_logged()
+
+    def on_logged(self) -> None:
         assert self.request is not None and self.exit is not None
-        self._close_log()
         self.phase = "stopped"
         # A connected daemon commits the exit to its database; the file's fsync is for when there is none.
         record.write_exit(self.request.state_dir, self.exit, durable=not self.server.connections)
         self.server.broadcast(self.exit)
         if self.closing or not self.server.connections:
             self.finish()
-
-    def _close_log(self) -> None:
-        if self.log is not None:
-            self.log.close()
 
     def on_idle(self) -> None:
         """The last daemon has gone: a running container goes on, anything else is of no use to anyone."""
@@ -302,14 +305,22 @@ _HANDLERS: dict[type[messages.Request], Any] = {
     messages.Netns: Container.reply_netns,
 }
 
-PARKED_KINDS = frozenset({"mount", "pid", "ipc", "uts", "network"})
+
+def _new_namespaces(spec: dict[str, Any]) -> int:
+    """CLONE_NEW* that a parked child must be in to serve for this spec; -1 where none can."""
+    wanted = Namespaces(spec.get("linux") or {})
+    return -1 if wanted.needs_intermediate else wanted.new & ~CLONE_NEWCGROUP
 
 
-def _fits(spec: dict[str, Any], parked: Parked) -> bool:
-    """Whether the spec asks for just the namespaces that the parked child is in."""
-    namespaces = spec.get("linux", {}).get("namespaces", [])
-    kinds = {item["type"] for item in namespaces}
-    return not any(item.get("path") for item in namespaces) and kinds - {"cgroup"} == PARKED_KINDS
+def _docker_text(request: messages.ToShim, text: str) -> str:
+    """As dockerd words what runc says."""
+    if isinstance(request, messages.Exec):
+        text = text.replace("error during container init: ", "")
+        return f"OCI runtime exec failed: exec failed: {text}"
+    return (
+        "failed to create task for container: failed to create shim task: "
+        f"OCI runtime create failed: runc create failed: {text}"
+    )
 
 
 def _read_spec(bundle: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sampan import errors
 from sampan.linux import fds
-from sampan.ocirun import ExecFailed
+from sampan.ocirun import RuntimeFailed
 from sampan.rpc import messages
 
 from .loop import Loop
@@ -22,8 +22,20 @@ LOG = "runtime.log"
 PROCESS = "process.json"
 PIDFILE = "pid"
 
-_NOT_FOUND = ("executable file not found", "no such file or directory", "No such file or directory")
-_NOT_EXECUTABLE = ("permission denied", "Permission denied", "is a directory", "exec format error")
+_PHRASES = {
+    127: ("executable file not found", "no such file or directory", "No such file or directory"),
+    126: ("permission denied", "Permission denied", "is a directory", "exec format error"),
+}
+"""As dockerd tells them apart."""
+
+
+class ExternalFailed(RuntimeFailed):
+    """What a runtime says; `exit_code` is 127 or 126 where the program was not found or may not be run, else 0."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        found = [code for code, phrases in _PHRASES.items() if any(phrase in text for phrase in phrases)]
+        self.exit_code = found[0] if found else 0
 
 
 class External:
@@ -75,7 +87,7 @@ class External:
             os.unlink(log)
         status = await exited(self.loop, spawn([*self.command, *arguments], stdio))
         if status != 0:
-            raise _error(log, f"{os.path.basename(self.command[0])} {arguments[0]} failed with status {status}")
+            raise _reported(log, f"{os.path.basename(self.command[0])} {arguments[0]} failed with status {status}")
 
 
 def spawn(command: list[str], stdio: list[int]) -> int:
@@ -96,7 +108,7 @@ def spawn(command: list[str], stdio: list[int]) -> int:
         raise errors.InvalidArgument(f"failed to start runtime {command[0]}: {error.strerror}") from error
 
 
-def _error(log: str, fallback: str) -> errors.SampanError | ExecFailed:
+def _reported(log: str, fallback: str) -> ExternalFailed:
     text = fallback
     try:
         with open(log, encoding="utf-8", errors="replace") as file:
@@ -106,16 +118,7 @@ def _error(log: str, fallback: str) -> errors.SampanError | ExecFailed:
                     text = str(entry.get("msg", text))
     except (OSError, ValueError):
         pass  # a runtime that does not write runc's log: the status is all there is to say
-    return failure(text)
-
-
-def failure(text: str) -> errors.SampanError | ExecFailed:
-    """What a runtime's error says about the program: not found is 127, not executable 126 (as dockerd tells them)."""
-    if any(phrase in text for phrase in _NOT_FOUND):
-        return ExecFailed(2, f"failed to create task for container: {text}")
-    if any(phrase in text for phrase in _NOT_EXECUTABLE):
-        return ExecFailed(13, f"failed to create task for container: {text}")
-    return errors.SampanError(f"failed to create task for container: {text}")
+    return ExternalFailed(text)
 
 
 class _Console:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sampan import ocirun
 from sampan.rpc import messages
 
-from .cgroups import ShimCgroup
 from .pipes import Pipes
 
 
 class InProcess:
     """One container; every call returns without waiting for another process but for the time of an execve."""
 
-    def __init__(self, parked: ocirun.Parked | None, cgroup: ShimCgroup) -> None:
-        self._parked = parked
-        self._cgroup = cgroup
+    def __init__(self, container_id: str, parked: ocirun.Parked | None, cgroup: str) -> None:
+        self._id, self._parked, self._cgroup = container_id, parked, cgroup
         self._created: ocirun.Created | None = None
         self._spec: dict[str, Any] = {}
 
@@ -30,11 +29,13 @@ class InProcess:
             stdout=stdout,
             stderr=stderr,
             console=request.tty,
-            cgroup=self._cgroup.path,
+            cgroup=self._cgroup,
             parked=self._parked,
+            launch=ocirun.Launch(self._id),
         )
         self._spec = spec
         self._parked = None
+        os.close(created.pidfd)  # the shim is the parent and reaps: the number stays its process's
         return created.pid, created.console_fd
 
     async def start(self) -> None:
@@ -52,8 +53,9 @@ class InProcess:
             stdout=stdout,
             stderr=stderr,
             console=request.tty,
-            cgroup=self._cgroup.path,
+            cgroup=self._cgroup,
         )
+        os.close(created.pidfd)
         return created.pid, created.console_fd
 
     async def delete(self) -> None:

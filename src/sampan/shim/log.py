@@ -9,7 +9,7 @@ import msgspec
 
 from sampan.logs import writers
 from sampan.logs.info import LogInfo
-from sampan.logs.writers import Sink, Writer
+from sampan.logs.writers import Sink, Writer, is_sink
 from sampan.rpc import messages
 
 from .loop import READ, WRITE, Loop, Timer
@@ -25,7 +25,7 @@ class LogPump:
         info = msgspec.convert(setup.info, LogInfo)
         self._loop = loop
         self._writers: list[Writer] = writers.open(setup.driver, setup.config, setup.path, info)
-        self._pumps = [SinkPump(loop, writer, self._room) for writer in self._writers if hasattr(writer, "poll")]
+        self._pumps = [SinkPump(loop, writer, self._room) for writer in self._writers if is_sink(writer)]
         self.on_room: Callable[[], None] = _ignore
 
     @property

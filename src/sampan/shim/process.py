@@ -29,7 +29,8 @@ class Process:
         """Take over our ends of the streams; a terminal gets its first size (height, width) unless that is 0."""
         if terminal >= 0 and size[0] and size[1]:
             pty.resize(terminal, *size)
-        self.streams.open(*pipes.outer, terminal)
+        stdin, stdout, stderr = pipes.outer
+        self.streams.open(stdin, stdout, stderr, terminal)
 
     def watch(self, pid: int, on_exit: Callable[[int], None]) -> None:
         self.pid = pid

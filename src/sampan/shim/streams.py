@@ -33,8 +33,8 @@ _SEND = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 class Log(Protocol):
     """Where output is kept; `full` asks for a pause until `on_room` is called."""
 
-    full: bool
-
+    @property
+    def full(self) -> bool: ...
     def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
     def end(self, stream: int) -> None: ...
 

@@ -13,11 +13,11 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from typing import NoReturn
 
 from sampan import ocirun
-from sampan.linux import fds, namespaces
-from sampan.linux.cgroup import Hierarchy
+from sampan.linux import fds, prctl
 from sampan.rpc import framing, messages
 
 from . import cgroups
@@ -27,31 +27,24 @@ from .title import set_title
 
 REFILL_DELAY = 0.02
 """Seconds after the last spawn: parking must not compete with the container that is being started."""
-_PARKED_FLAGS = (
-    namespaces.CLONE_NEWNS
-    | namespaces.CLONE_NEWPID
-    | namespaces.CLONE_NEWIPC
-    | namespaces.CLONE_NEWUTS
-    | namespaces.CLONE_NEWNET
-)
 
 
 def fork() -> tuple[int, socket.socket]:
     """Fork a zygote off the daemon: (pid, the daemon's end of the socket). To be called while there is one thread."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()
-    if pid:
-        theirs.close()
-        return pid, ours
-    ours.close()
-    _become(lambda: _serve(theirs, new_session=True))
+    if pid == 0:
+        ours.close()
+        _become(lambda: _serve(theirs, new_session=True))
+    theirs.close()
+    return pid, ours
 
 
-def _become(main: object) -> NoReturn:
+def _become(main: Callable[[], None]) -> NoReturn:
     """Run a forked child's whole life; nothing of the parent's stack is ever unwound."""
     status = 1
     try:
-        main()  # type: ignore[operator]
+        main()
         status = 0
     except BaseException:  # noqa: BLE001 (the end of the process)
         traceback.print_exc(file=sys.stderr)
@@ -93,8 +86,8 @@ class ZygoteServer:
         self.loop = Loop()
         self.sock = sock
         self.config: messages.Configure | None = None
-        self.pool: list[tuple[int, socket.socket]] = []
-        self._refill_timer = None
+        self.pool: list[socket.socket] = []
+        self._refilling = False
         self.loop.watch(sock.fileno(), READ, self._on_request)
 
     @property
@@ -133,12 +126,11 @@ class ZygoteServer:
         finally:
             for fd in passed:
                 os.close(fd)
-        self.loop.call_later(REFILL_DELAY, self._refill_one)
+        self._refill_later()
 
     def _hand_over(self, packet: bytes, passed: list[int]) -> None:
         while self.pool:
-            _, sock = self.pool.pop(0)
-            if self._hand_to(sock, packet, passed):
+            if self._hand_to(self.pool.pop(0), packet, passed):
                 return
         self._hand_to(self._fork_shim(parked=True), packet, passed)
 
@@ -151,19 +143,16 @@ class ZygoteServer:
         return True
 
     def _refill(self) -> None:
-        assert self.config is not None
-        while len(self.pool) < self.config.pool:
-            self._park_one()
-
-    def _refill_one(self) -> None:
+        self._refilling = False
         assert self.config is not None
         if len(self.pool) < self.config.pool:
-            self._park_one()
-            self.loop.call_later(REFILL_DELAY, self._refill_one)
+            self.pool.append(self._fork_shim(parked=True))
+            self._refill_later()
 
-    def _park_one(self) -> None:
-        sock = self._fork_shim(parked=True)
-        self.pool.append((sock.fileno(), sock))
+    def _refill_later(self) -> None:
+        if not self._refilling:
+            self._refilling = True
+            self.loop.call_later(REFILL_DELAY, self._refill)
 
     def _fork_shim(self, *, parked: bool) -> socket.socket:
         """Fork a shim that waits for its container → our end of its socket."""
@@ -179,7 +168,7 @@ class ZygoteServer:
 
     def close(self) -> None:
         """The daemon has gone: parked shims see the end of their socket and go too."""
-        for _, sock in self.pool:
+        for sock in self.pool:
             sock.close()
         self.loop.reap()
         if self.config is not None:
@@ -191,53 +180,29 @@ def _shim(sock: socket.socket, config: messages.Configure, *, parked: bool) -> N
     fds.close_from(3, [sock.fileno()])
     set_title("sampan-shim")
     loop = Loop()
-    cgroup = cgroups.ShimCgroup(config.cgroup_parent)
-    child = ocirun.park(_parked_flags()) if parked else None
-    if child is not None:
-        cgroup.park(child.pid)
+    child = ocirun.park(cgroup=cgroups.parked_name(config.cgroup_parent)) if parked else None
     packet, passed = fds.recv_fds(sock, framing.PACKET, framing.MAX_FDS)
     sock.close()
-    if not packet:
-        _give_up(child, cgroup)
-        return
-    _run_container(loop, packet, passed[0], config.exec_root, child, cgroup)
+    if packet:
+        _run_container(loop, packet, passed[0], config.exec_root, child)
+    elif child is not None:
+        child.close()
 
 
-def _parked_flags() -> int:
-    # On v1 Docker's default is the host's cgroup namespace, on v2 a private one.
-    return _PARKED_FLAGS | (namespaces.CLONE_NEWCGROUP if Hierarchy.detect().version == 2 else 0)
-
-
-def _give_up(child: ocirun.Parked | None, cgroup: cgroups.ShimCgroup) -> None:
-    if child is not None:
-        os.kill(child.pid, signal.SIGKILL)
-        os.waitpid(child.pid, 0)
-    cgroup.remove()
-
-
-def _run_container(
-    loop: Loop, packet: bytes, control: int, exec_root: str, child: ocirun.Parked | None, cgroup: cgroups.ShimCgroup
-) -> None:
+def _run_container(loop: Loop, packet: bytes, control: int, exec_root: str, child: ocirun.Parked | None) -> None:
     payload = framing.Assembler().feed(packet)
     assert payload is not None
     request = messages.decode_for_zygote(payload)
     assert isinstance(request, messages.Spawn)
     directory = f"{exec_root}/shims/{request.container_id}"
     os.makedirs(directory, mode=0o700, exist_ok=True)
-    container = Container(loop, request.container_id, directory, child, cgroup)
+    container = Container(loop, request.container_id, directory, child)
     container.server.add(socket.socket(fileno=control))
     _redirect(f"{directory}/shim.log")
     container.server.listen(directory)
     set_title(f"sampan-shim {request.container_id}")
-    ocirun_subreaper()
+    prctl.set_child_subreaper()  # for processes of containers without a pid namespace and of external runtimes
     loop.run()
-
-
-def ocirun_subreaper() -> None:
-    """Processes of a container without a pid namespace, and those of external runtimes, become ours to reap."""
-    from sampan.linux import prctl
-
-    prctl.set_child_subreaper()
 
 
 def main(arguments: list[str]) -> None:
