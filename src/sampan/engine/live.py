@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..errors import SampanError
+from ..errors import Conflict, SampanError
+from ..runtime import Shim
+
+if TYPE_CHECKING:
+    from .exec import Exec
 
 
 @dataclass(frozen=True)
@@ -34,16 +39,21 @@ class WaitTicket:
         if not self._future.done():
             self._future.set_exception(error)
 
-    async def result(self) -> WaitResult:
-        """The status and error of the container's end."""
-        return await asyncio.shield(self._future)
+    async def result(self, timeout: float | None = None) -> WaitResult:
+        """The status and error of the container's end; TimeoutError when that takes more than `timeout` seconds."""
+        return await asyncio.wait_for(asyncio.shield(self._future), timeout)
 
     def close(self) -> None:
         """Nobody waits any longer."""
         self._future.cancel()
 
+    @property
+    def closed(self) -> bool:
+        """Resolved or given up."""
+        return self._future.done()
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class PendingAttachment:
     """An attachment made before the start: handed to the shim between create and start."""
 
@@ -59,11 +69,33 @@ class Live:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by whoever changes the container's state; exits are handled under it too."""
+    shim: Shim | None = None
     tickets: list[WaitTicket] = field(default_factory=list)
     pending: list[PendingAttachment] = field(default_factory=list)
+    execs: dict[str, Exec] = field(default_factory=dict)
+    exec_waiters: dict[str, list[asyncio.Future[int]]] = field(default_factory=dict)
+    restart: asyncio.Task[None] | None = None
+    """Waits out the back-off of a restart policy."""
+    delay: float = 0.0
+    """The back-off before the latest restart, in seconds."""
+    health: asyncio.Task[None] | None = None
+    removing: bool = False
+    keep: bool = False
+    """Stopped only to be started again: auto-remove waits."""
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the present run is over; a start makes a new one."""
+    rootfs: str = ""
+    """The mounted root file system on the host, while running."""
+
+    def the_shim(self, container_id: str) -> Shim:
+        """The running container's shim; Conflict in Docker's words where there is none."""
+        if self.shim is None or self.shim.gone:
+            raise Conflict(f"container {container_id} is not running")
+        return self.shim
 
     def ticket(self, condition: str) -> WaitTicket:
         """Register a wait."""
+        self.tickets = [ticket for ticket in self.tickets if not ticket.closed]
         ticket = WaitTicket(condition)
         self.tickets.append(ticket)
         return ticket
@@ -74,3 +106,27 @@ class Live:
         self.tickets = [ticket for ticket in self.tickets if ticket.condition not in conditions]
         for ticket in due:
             ticket.resolve(result)
+
+    def cancel_restart(self) -> None:
+        """The restart that is waiting will not happen; called from elsewhere than that task."""
+        if self.restart is not None and self.restart is not asyncio.current_task():
+            self.restart.cancel()
+        self.restart = None
+
+    def cancel_health(self) -> None:
+        """No further probes."""
+        if self.health is not None and self.health is not asyncio.current_task():
+            self.health.cancel()
+        self.health = None
+
+    def forget_pending(self, attachment: PendingAttachment) -> None:
+        """Its client went away before the start."""
+        if attachment in self.pending:
+            self.pending.remove(attachment)
+            attachment.socket.close()
+
+    def drop_pending(self) -> None:
+        """Close attachments that no start will come to."""
+        for attachment in self.pending:
+            attachment.socket.close()
+        self.pending.clear()

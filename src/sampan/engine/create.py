@@ -1,0 +1,158 @@
+"""`docker create`: everything about a container but its processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET
+
+from ..errors import InvalidArgument, NotFound, SampanError
+from ..image.record import Image
+from ..model.container import ContainerConfig, CreateRequest, HostConfig
+from ..model.times import now
+from ..oci import platform as platforms
+from ..oci.config import ExecutionConfig
+from . import defaults, drivers, merge, mounts, naming, networks, resources, validate
+from .container import Container
+from .engine import Engine
+
+_CONFIG_FIELDS = tuple(field.name for field in msgspec.structs.fields(ContainerConfig))
+_IGNORED_PORTS = "Published ports are discarded when using host network mode"
+
+
+@dataclass(frozen=True)
+class Created:
+    """The new container's id, and Docker's warnings about what was left out."""
+
+    id: str
+    warnings: list[str]
+
+
+async def create(engine: Engine, name: str | None, request: CreateRequest, platform: str | None = None) -> Created:
+    """Make a container; InvalidArgument, Conflict (name in use) and NotFound (image) carry Docker's text."""
+    config = ContainerConfig(**{field: getattr(request, field) for field in _CONFIG_FIELDS})
+    host = request.host_config or HostConfig()
+    if name:
+        name = naming.check_name(name)
+        engine.containers.refuse_taken(name)
+    _refuse_nothing(config)
+    validate.check_config(config)
+    image = _image(engine, config.image, platform)
+    merge.merge(config, image.config.config or ExecutionConfig())
+    validate.check_config(config)
+    warnings = _check_host(engine, config, host)
+    container_id = naming.new_id()
+    _adopt_hostname(engine, config, host, container_id)
+    container = Container(
+        id=container_id,
+        name=name or naming.generate(lambda free: engine.containers.named(free) is not None),
+        created=now(),
+        image_id=image.id,
+        config=config,
+        host_config=host,
+        networks=networks.plan(engine, config, host, request.networking_config),
+        driver=engine.snapshots.name,
+        layer_parent=image.chain_id,
+    )
+    container.path, container.args = command(config)
+    container.mounts = mounts.plan(engine, config, host, (image.config.config or ExecutionConfig()).volumes or {})
+    _store(engine, container)
+    engine.container_event(container, "create")
+    return Created(container.id, warnings)
+
+
+def command(config: ContainerConfig) -> tuple[str, list[str]]:
+    """Program and arguments from entrypoint and command."""
+    words = [*(config.entrypoint or []), *(config.cmd or [])]
+    return words[0], words[1:]
+
+
+def _refuse_nothing(config: ContainerConfig) -> None:
+    if not config.image and not config.cmd and not config.entrypoint:
+        raise InvalidArgument("config cannot be empty in order to create a container")
+    if not config.image:
+        raise InvalidArgument("no image specified")
+
+
+def _image(engine: Engine, ref: str, platform: str | None) -> Image:
+    image: Image = engine.images.get(ref)
+    if platform and platforms.rank(platforms.parse(platform), image.config.platform, strict=True) is None:
+        raise NotFound(
+            f"image with reference {ref} was found but its platform ({image.config.platform}) "
+            f"does not match the specified platform ({platforms.parse(platform)})"
+        )
+    return image
+
+
+def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> list[str]:
+    """Refuse what Docker refuses and fill in the defaults; the warnings."""
+    validate.check_host(host, config)
+    warnings = resources.check(host, engine.kernel)
+    defaults.apply(host, engine.config, engine.kernel.version)
+    drivers.check_logging(host.log_config)
+    drivers.check_storage_options(host)
+    for mode in (host.pid_mode, host.ipc_mode, host.network_mode):
+        if mode.startswith("container:"):
+            engine.containers.get(mode.removeprefix("container:"))
+    for link in host.links or ():
+        _check_link(engine, link)
+    if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
+        warnings.append(_IGNORED_PORTS)
+    return warnings
+
+
+def _check_link(engine: Engine, link: str) -> None:
+    target = link.partition(":")[0]
+    try:
+        engine.containers.get(target)
+    except NotFound as error:
+        raise InvalidArgument(f"could not get container for {target}: {error}") from error
+
+
+def _adopt_hostname(engine: Engine, config: ContainerConfig, host: HostConfig, container_id: str) -> None:
+    if host.network_mode.startswith("container:"):
+        if config.hostname:
+            raise InvalidArgument("conflicting options: hostname and the network mode")
+        other = engine.containers.get(host.network_mode.removeprefix("container:"))
+        host.network_mode = f"container:{other.id}"
+        config.hostname, config.domainname = other.config.hostname, other.config.domainname
+    if config.exposed_ports is UNSET and host.port_bindings:
+        config.exposed_ports = {}
+    for port in host.port_bindings or ():
+        # What is published is exposed, as the clients do themselves.
+        assert isinstance(config.exposed_ports, dict)
+        config.exposed_ports.setdefault(port if "/" in port else f"{port}/tcp", {})
+    defaults.apply_hostname(config, host, container_id)
+
+
+def _store(engine: Engine, container: Container) -> None:
+    """Layer, directory and row, in one commit; nothing stays when one of them fails."""
+    directory = engine.paths.container(container.id)
+    try:
+        os.mkdir(directory, 0o710)
+        with engine.db.transaction():
+            engine.snapshots.prepare(container.id, container.layer_parent or None)
+            engine.containers.add(container)
+            engine.images.touch(container.image_id)
+            engine.events.flush()
+    except BaseException:
+        _undo(engine, container)
+        raise
+
+
+def _undo(engine: Engine, container: Container) -> None:
+    if container.id in engine.containers:
+        engine.containers.forget(container)
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: mounts.remove(engine, container, volumes=True),
+        lambda: engine.snapshots.remove(container.id),
+        lambda: os.rmdir(engine.paths.container(container.id)),
+    )
+    for step in steps:
+        try:
+            step()
+        except (SampanError, OSError):
+            continue  # the error that led here is the one to tell

@@ -1,0 +1,44 @@
+"""How the parts of an engine are made from its configuration."""
+
+from __future__ import annotations
+
+import os
+
+from ..db import Database
+from ..errors import SampanError
+from ..paths import Paths
+from ..storage import Layers, open_snapshotter
+from .cgroups import DEFAULT_PARENT
+from .config import EngineConfig
+
+DRIVERS = ("overlay2", "vfs")
+"""Tried in this order where none is named."""
+
+
+def make_roots(paths: Paths) -> None:
+    """The directories that everything else stands in."""
+    for path in (paths.data_root, paths.exec_root, paths.containers, paths.tmp, paths.shims):
+        # Other users may pass through to nothing below: they neither list nor read (S18).
+        os.makedirs(path, mode=0o710, exist_ok=True)
+        os.chmod(path, 0o710)
+
+
+def open_snapshots(config: EngineConfig, db: Database) -> Layers:
+    """The configured storage driver, or the one that already has layers, or the best that works here."""
+    root = config.paths.snapshots
+    if config.storage_driver:
+        return open_snapshotter(config.storage_driver, root, db)
+    row = db.one("SELECT driver, count(*) AS number FROM snapshot GROUP BY driver ORDER BY number DESC")
+    candidates = (row["driver"],) if row is not None else DRIVERS
+    failures = []
+    for name in candidates:
+        try:
+            return open_snapshotter(name, root, db)
+        except (SampanError, OSError) as error:
+            failures.append(f"{name}: {error}")
+    raise SampanError(f"no storage driver works: {'; '.join(failures)}")
+
+
+def cgroup_parent(config: EngineConfig) -> str:
+    """The group below which containers' groups are made."""
+    return config.container.cgroup_parent or DEFAULT_PARENT

@@ -1,0 +1,56 @@
+"""`docker rm`."""
+
+from __future__ import annotations
+
+from ..errors import Conflict, NotFound, SampanError
+from . import kill, removal
+from .container import Container
+from .engine import Engine
+
+_REFUSALS = {
+    "running": "container is running: stop the container before removing or force remove",
+    "paused": "container is paused and must be unpaused first",
+    "restarting": "container is restarting: stop the container before removing or force remove",
+}
+
+
+async def remove(engine: Engine, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
+    """Remove a container; `force` kills it first, `volumes` takes its anonymous volumes with it.
+
+    Conflict while it runs, or when another removal is under way.
+    """
+    container = engine.containers.get(ref)
+    if link:
+        _remove_link(engine, ref)
+        return
+    live = engine.live(container)
+    if live.removing:
+        raise Conflict(f"removal of container {ref} is already in progress")
+    if not force and container.state.status in _REFUSALS:
+        raise Conflict(f'cannot remove container "{ref.removeprefix("/")}": {_REFUSALS[container.state.status]}')
+    live.removing = True
+    try:
+        await _end(engine, container)
+        async with live.lock:
+            if container.id not in engine.containers:
+                raise NotFound(f"No such container: {ref}")
+            await removal.finish(engine, container, volumes=volumes)
+    except BaseException:
+        live.removing = False
+        raise
+
+
+async def _end(engine: Engine, container: Container) -> None:
+    engine.live(container).cancel_restart()
+    if container.running:
+        await kill.kill_and_wait(engine, container)
+
+
+def _remove_link(engine: Engine, ref: str) -> None:
+    parent, _, alias = ref.removeprefix("/").rpartition("/")
+    if not parent:
+        raise SampanError("Conflict, cannot remove the default link name of the container")
+    container = engine.containers.get(parent)
+    links = container.host_config.links or []
+    container.host_config.links = [link for link in links if link.rpartition(":")[2] != alias] or None
+    engine.containers.save(container)

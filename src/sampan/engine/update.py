@@ -1,0 +1,100 @@
+"""`docker update`: resources and restart policy of a container, also while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from ..errors import Conflict, InvalidArgument, SampanError
+from ..model.container import DockerStruct, HostConfig, RestartPolicy
+from ..runtime import bundle
+from . import cgroups, resources, validate
+from .container import Container
+from .engine import Engine
+
+
+class UpdateRequest(DockerStruct):
+    """The body of `POST /containers/{id}/update`: the resource fields of a HostConfig; zero and None leave as it is."""
+
+    cpu_shares: int = 0
+    memory: int = 0
+    nano_cpus: int = 0
+    blkio_weight: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    memory_reservation: int = 0
+    memory_swap: int = 0
+    pids_limit: int | None = None
+    restart_policy: RestartPolicy = RestartPolicy()
+
+
+_LIMITS = tuple(name for name in UpdateRequest.__struct_fields__ if name != "restart_policy")
+
+
+async def update(engine: Engine, ref: str, request: UpdateRequest) -> list[str]:
+    """Change limits and restart policy → warnings. The record is changed only when the kernel took the new limits."""
+    container = engine.containers.get(ref)
+    asked = HostConfig(**{name: getattr(request, name) for name in _LIMITS})
+    warnings = resources.check(asked, engine.kernel, updating=True)
+    validate.check_restart_policy(request.restart_policy)
+    async with engine.live(container).lock:
+        changed = _merged(container, asked)
+        if request.restart_policy.name:
+            _refuse_policy(container, request.restart_policy)
+            changed.restart_policy = request.restart_policy
+        if container.running:
+            await _apply(engine, container, changed)
+        container.host_config = changed
+        engine.containers.save(container)
+    engine.container_event(container, "update")
+    return warnings
+
+
+def _cannot(container: Container, why: str) -> str:
+    return f"Cannot update container {container.id}: {why}"
+
+
+def _refuse_policy(container: Container, policy: RestartPolicy) -> None:
+    if container.host_config.auto_remove and policy.name != "no":
+        raise InvalidArgument(
+            _cannot(container, "Restart policy cannot be updated because AutoRemove is enabled for the container")
+        )
+
+
+def _merged(container: Container, asked: HostConfig) -> HostConfig:
+    changed = msgspec.structs.replace(container.host_config)
+    if asked.nano_cpus and (changed.cpu_period or changed.cpu_quota):
+        raise Conflict(
+            _cannot(container, "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set")
+        )
+    if (asked.cpu_period or asked.cpu_quota) and changed.nano_cpus:
+        raise Conflict(
+            _cannot(container, "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
+        )
+    for name in _LIMITS:
+        value = getattr(asked, name)
+        if value or (name == "pids_limit" and value is not None):
+            setattr(changed, name, value)
+    if asked.memory and not asked.memory_swap and 0 < container.host_config.memory_swap < asked.memory:
+        raise InvalidArgument(
+            _cannot(
+                container,
+                "Memory limit should be smaller than already set memoryswap limit, "
+                "update the memoryswap at the same time",
+            )
+        )
+    return changed
+
+
+async def _apply(engine: Engine, container: Container, changed: HostConfig) -> None:
+    limits = bundle.resources(changed)
+    limits.pop("devices", None)
+    try:
+        await asyncio.to_thread(cgroups.of(engine, container).apply, limits)
+    except OSError as error:
+        raise SampanError(_cannot(container, str(error))) from error
