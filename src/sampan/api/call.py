@@ -23,7 +23,7 @@ T = TypeVar("T", bound=Struct)
 ENGINE_VERSION = f"28.5.2+sampan-{__version__}"
 """Docker's version whose behaviour is offered, with our own behind it; clients compare the former."""
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 
 
 class Call:
@@ -70,7 +70,7 @@ class Call:
 
     async def json(self, value: Any, status: int = 200) -> None:
         """A JSON document, with Docker's line end behind it."""
-        await self.document(_encode(value) + b"\n", "application/json", status)
+        await self.document(encode(value) + b"\n", "application/json", status)
 
     async def document(self, data: bytes, content_type: str, status: int = 200) -> None:
         """Any complete document."""
@@ -99,7 +99,7 @@ class Call:
         """A stream of JSON documents; the head leaves before the first."""
         exchange = await self.stream("application/json")
         async for value in values:
-            await exchange.write(_encode(value) + end)
+            await exchange.write(encode(value) + end)
 
 
 def headers() -> dict[str, str]:

@@ -60,7 +60,8 @@ class Connection(asyncio.Protocol):
         self.eof = True
         self._wake()
         self._client_left()
-        return True  # a client that has sent all its standard input still reads
+        # A client that has sent all its standard input still reads; TLS has no such half.
+        return self.transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = self.eof = True

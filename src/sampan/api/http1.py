@@ -149,10 +149,12 @@ class Chunks:
 
     def _data_end(self, buffer: bytearray, out: bytearray) -> bool:
         line = _take_line(buffer)
+        if line is None:
+            return False
         if line:
             raise ProtocolError("chunk is longer than its size")
         self._state = self._size
-        return line is not None
+        return True
 
     def _trailer(self, buffer: bytearray, out: bytearray) -> bool:
         line = _take_line(buffer)
