@@ -8,12 +8,15 @@ import socket
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..cas import Store
 from ..db import Database
 from ..image.images import Images
 from ..image.record import ImageUser
+from ..network.config import NetworkDefaults
+from ..network.networks import Networks
 from ..runtime import Zygote
 from ..storage import Layers
 from ..volume import Volumes
@@ -48,6 +51,7 @@ class Engine:
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
         self.volumes = Volumes(self.db, self.paths.volumes)
+        self.networks = Networks(self.db, _network_defaults(config))
         self.containers = Containers(self.db)
         self.zygote = Zygote(self.paths.exec_root, parts.cgroup_parent(config), config.parked_sandboxes)
         self.execs: dict[str, Exec] = {}
@@ -72,6 +76,8 @@ class Engine:
                 engine.zygote.launch()
             else:
                 engine.zygote.adopt(*zygote)
+            await engine.networks.start()
+            engine.warnings += engine.networks.warnings
             await recover(engine)
             yield engine
         finally:
@@ -126,6 +132,13 @@ class Engine:
             if live.shim is not None:
                 live.shim.disconnect()
         await self.zygote.close()
+        await self.networks.close()
         self.events.close()
         self.snapshots.close()
         self.db.close()
+
+
+def _network_defaults(config: EngineConfig) -> NetworkDefaults:
+    """The settings of networks, with the resolvers that containers get."""
+    given = config.container
+    return replace(config.network, dns=given.dns, dns_options=given.dns_options, dns_search=given.dns_search)

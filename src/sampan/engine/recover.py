@@ -27,7 +27,7 @@ async def recover(engine: Engine) -> None:
         except (SampanError, OSError) as error:
             engine.warnings.append(f"container {container.id}: cannot be recovered: {error}")
     _collect(engine)
-    networks.restore(engine)
+    await networks.restore(engine)
     engine.snapshots.release_unused()
     for container in wanted:
         if container.id in engine.containers and not container.running:

@@ -21,4 +21,5 @@ def rename(engine: Engine, ref: str, new: str) -> None:
         raise type(error)(f"Error when allocating new name: {error}") from error
     old = container.name
     engine.containers.rename(container, name)
+    engine.networks.rename(container.id, name)
     engine.container_event(container, "rename", oldName=f"/{old}")

@@ -47,6 +47,7 @@ def complete(spec: NetworkSpec, store: Store, defaults: NetworkDefaults, in_use:
         config_from=spec.config_from or ConfigReference(),
         options={**defaults.default_network_opts.get(driver, {}), **(spec.options or {})},
         labels=spec.labels or {},
+        user_subnets=any(pool.subnet for pool in (spec.ipam and spec.ipam.config) or ()),
     )
     check_ipam(network)
     bridge_options(network.options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Protocol
 
 import msgspec
@@ -64,6 +65,11 @@ class Endpoint:
             global_ipv6_prefix_len=six.network.prefixlen if six else 0,
             dns_names=self.names or None,
         )
+
+
+def mac_of(address: str | IPAddress) -> str:
+    """The MAC address made from an IP address, so that neighbours that knew its last holder need not learn anew."""
+    return "02:42:" + ip_address(str(address)).packed[-4:].hex(":")
 
 
 class Driver(Protocol):

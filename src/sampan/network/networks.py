@@ -46,13 +46,20 @@ class Networks:
 
     @classmethod
     async def open(cls, db: Database, defaults: NetworkDefaults) -> Networks:
-        """Load the networks and make what the kernel lacks of them; never fails for a single network's sake."""
+        """Construct and start."""
         networks = cls(db, defaults)
-        networks._firewall.guard = networks._firewall.guarded()
-        networks._predefine()
-        await networks._restore_networks()
-        networks._firewall.load()
+        await networks.start()
         return networks
+
+    async def start(self) -> None:
+        """Make what the kernel lacks of the networks; failures become warnings, so that the daemon always starts."""
+        self._predefine()
+        await self._restore_networks()
+        try:
+            self._firewall.guard = self._firewall.guard or self._firewall.guarded()
+            self._firewall.load()
+        except OSError as error:
+            self.warnings.append(f"the firewall cannot be set up: {error}")
 
     async def close(self) -> None:
         """Let go; links, rules and connections stay."""
@@ -208,7 +215,7 @@ class Networks:
         request = held.request
         short = request.hostname or request.container_id[:12]
         names = f"{short}.{request.domainname} {short}" if request.domainname else short
-        entries = [*self._extra_hosts(request)]
+        entries = [*self._extra_hosts(request), *self._link_hosts(request)]
         for endpoint in held.endpoints.values():
             entries += [(str(address.ip), names) for address in endpoint.addresses]
         defaults = self._defaults
@@ -221,6 +228,17 @@ class Networks:
         host = files.host_resolv_conf(defaults.resolv_conf)
         content = files.resolv_conf(host, overrides, internal, ipv6=ipv6)
         return Files(files.hosts(entries), content.text(), short + "\n")
+
+    def _link_hosts(self, request: SandboxRequest) -> Sequence[tuple[str, str]]:
+        entries = []
+        for ref, alias in request.links:
+            held = self._sandboxes.find(ref)
+            endpoint = held.endpoints.get("bridge") if held else None
+            if held is None or endpoint is None:
+                raise InvalidArgument(f"Cannot link to a non running container: /{ref} AS /{request.name}/{alias}")
+            names = dict.fromkeys((alias, held.request.hostname or held.request.container_id[:12], held.name))
+            entries += [(str(address.ip), " ".join(names)) for address in endpoint.addresses]
+        return entries
 
     def _extra_hosts(self, request: SandboxRequest) -> Sequence[tuple[str, str]]:
         entries = []

@@ -14,7 +14,7 @@ from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
 from ..model.container import EndpointSettings, PortMap
 from .bridge import interface_prefix
 from .creation import new_id
-from .endpoint import Driver, Endpoint
+from .endpoint import Driver, Endpoint, mac_of
 from .ipam import IPAddress
 from .netns import Gateway, Interface, Namespaces, Setup
 from .ports import PortRequest, requests
@@ -74,6 +74,10 @@ class Sandboxes:
     def get(self, container_id: str) -> Held | None:
         """What a container holds."""
         return self._held.get(container_id)
+
+    def find(self, ref: str) -> Held | None:
+        """The running container of that name or id."""
+        return self._held.get(ref) or next((held for held in self._held.values() if held.name == ref), None)
 
     def on(self, stored: Stored) -> list[Endpoint]:
         """The endpoints of one network."""
@@ -141,7 +145,7 @@ class Sandboxes:
             given = pools.take(6, wanted.ipv6_address if wanted else "")
             endpoint.address6 = given if given.version == 6 else None
             endpoint.gateway6 = self._gateway(stored, 6)
-        endpoint.mac = settings.mac_address or _mac(endpoint)
+        endpoint.mac = settings.mac_address or next((mac_of(address.ip) for address in endpoint.addresses), "")
 
     def _gateway(self, stored: Stored, version: int) -> IPAddress | None:
         if stored.network.internal or stored.options.gateway_mode(version) == "isolated":
@@ -315,15 +319,6 @@ def _routes(gateways: Gateways) -> tuple[Gateway, ...]:
         if endpoint is not None:
             found.append(Gateway(endpoint.interface, version, endpoint.gateway(version)))
     return tuple(found)
-
-
-def _mac(endpoint: Endpoint) -> str:
-    # From the address, so that neighbours that knew its last holder need not learn anew.
-    if endpoint.address4 is not None:
-        return "02:42:" + endpoint.address4.ip.packed.hex(":")
-    if endpoint.address6 is not None:
-        return "02:42:" + endpoint.address6.ip.packed[-4:].hex(":")
-    return ""
 
 
 def _published_at(held: Held, text: str) -> Published:

@@ -66,6 +66,8 @@ class Network(DockerValue, frozen=True):
     config_only: bool = False
     options: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    user_subnets: bool = field(default=False, name="-user-subnets")
+    """Ours: subnets were asked for, so that containers may ask for addresses; not shown."""
 
 
 class NetworkContainer(DockerValue, frozen=True):

@@ -1,0 +1,61 @@
+"""Checks of what a container asks of a network, with Docker's texts."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+from ..errors import InvalidArgument
+from ..linux.rtnetlink import mac_bytes
+from ..model.container import EndpointSettings
+from .options import endpoint_sysctls
+from .spec import Network
+
+ON_USER_DEFINED = "user specified IP address is supported on user defined networks only"
+ON_CONFIGURED = "user specified IP address is supported only when connecting to networks with user configured subnets"
+PREDEFINED_DRIVERS = ("null", "host")
+
+
+def check_settings(network: Network, settings: EndpointSettings) -> None:
+    """InvalidArgument that lists all faults."""
+    faults = _address_faults(network, settings)
+    user_defined = network.name not in ("bridge", "none", "host")
+    if settings.aliases and not user_defined:
+        faults.append("network-scoped aliases are only supported for user-defined networks")
+    if settings.mac_address:
+        try:
+            mac_bytes(settings.mac_address)
+        except ValueError:
+            faults.append(f"invalid MAC address: {settings.mac_address}")
+    try:
+        endpoint_sysctls(settings.driver_opts, "eth0")
+    except InvalidArgument as error:
+        faults.append(str(error))
+    if faults:
+        lines = faults if len(faults) == 1 else [f"* {fault}" for fault in faults]
+        raise InvalidArgument("invalid endpoint settings:\n" + "\n".join(lines))
+
+
+def _address_faults(network: Network, settings: EndpointSettings) -> list[str]:
+    wanted = settings.ipam_config
+    texts = [text for text in (wanted.ipv4_address, wanted.ipv6_address) if text] if wanted else []
+    if not texts:
+        return []
+    faults = [] if network.name not in ("bridge", "none", "host") else [ON_USER_DEFINED]
+    for text in texts:
+        fault = _address_fault(network, text)
+        if fault and fault not in faults:
+            faults.append(fault)
+    return faults
+
+
+def _address_fault(network: Network, text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return f"invalid IP address: {text}"
+    if network.name in ("bridge", "none", "host") or not network.user_subnets:
+        return ON_CONFIGURED
+    subnets = [ip_network(pool.subnet) for pool in network.ipam.config or () if pool.subnet]
+    if not any(address in subnet for subnet in subnets if subnet.version == address.version):
+        return f"no configured subnet or ip-range contain the IP address {text}"
+    return ""
