@@ -1,4 +1,4 @@
-"""Which seccomp profile a container gets."""
+"""Which seccomp profile containers get that name none themselves."""
 
 from __future__ import annotations
 
@@ -6,38 +6,20 @@ import json
 from typing import Any
 
 from ..errors import InvalidArgument
-from .container import Container
 from .engine import Engine
 
 UNCONFINED, BUILTIN = "unconfined", "builtin"
 
 
-def seccomp(engine: Engine, container: Container) -> dict[str, Any] | None:
-    """The OCI profile, or None for unconfined; InvalidArgument for a profile that is none."""
-    host = container.host_config
-    if host.privileged:
-        return None
-    asked = _option(host.security_opt or [])
-    if asked is None:
-        asked = _daemon_default(engine.config.container.seccomp_profile)
-    if asked == UNCONFINED:
-        return None
-    return None if asked in ("", BUILTIN) else _parse(asked)
-
-
-def _option(options: list[str]) -> str | None:
-    for option in options:
-        for prefix in ("seccomp=", "seccomp:"):
-            if option.startswith(prefix):
-                return option.removeprefix(prefix)
-    return None
-
-
-def _daemon_default(path: str) -> str:
-    if path in ("", UNCONFINED, BUILTIN):
-        return path
-    with open(path) as file:
-        return file.read()
+def seccomp(engine: Engine) -> dict[str, Any] | str:
+    """The daemon's profile: "" for the built-in one, "unconfined", or the file's content."""
+    configured = engine.config.container.seccomp_profile
+    if configured in ("", BUILTIN):
+        return ""
+    if configured == UNCONFINED:
+        return UNCONFINED
+    with open(configured) as file:
+        return _parse(file.read())
 
 
 def _parse(text: str) -> dict[str, Any]:

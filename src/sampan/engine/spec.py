@@ -106,7 +106,7 @@ def inputs(
         hostname=config.hostname,
         namespaces=planned.namespaces,
         cgroup=planned.cgroup,
-        seccomp=security.seccomp(engine, container),
+        seccomp=security.seccomp(engine),
         ulimits=[*(host.ulimits or []), *(limit for limit in defaults.ulimits if limit.name not in given)],
         no_new_privileges=defaults.no_new_privileges,
         init=wants_init(engine, container),

@@ -1,235 +1,275 @@
-"""The OCI configuration of a container (runtime-spec, config.md), with Docker's defaults."""
+"""From a container as Docker describes it to the config.json of an OCI bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from sampan.linux import capabilities
-from sampan.model.container import ContainerConfig, HostConfig, Ulimit
-
-from .hostdevices import devices
-from .limits import resources
+from ..linux.cgroup import Hierarchy
+from ..model.container import ContainerConfig, HostConfig, Ulimit
+from .devices import Devices
+from .privileges import capabilities, seccomp, security_options
+from .resources import resources
 from .users import User
 
-__all__ = ["BundleMount", "ExecInputs", "Inputs", "build", "exec_process", "resources"]
-
 OCI_VERSION = "1.2.0"
-DEFAULT_CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID", "SETFCAP", "SETPCAP",
-    "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE",
+INIT_KEY = "sampanInit"
+"""Our own key of an OCI process: run it under a small process 1 (ocirun/pid1.py). Other runtimes ignore it."""
+
+_SHM_SIZE = 64 << 20
+
+MASKED_PATHS = (
+    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/sys/devices/virtual/powercap",
 )  # fmt: skip
-INIT_ANNOTATION = "dev.sampan.init"
-"""Asks our runtime for a tiny init as process 1 (`--init`)."""
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+# Destination → (type, source, options): the mounts of every container, in Docker's order.
+_DEFAULT_MOUNTS = {
+    "/proc": ("proc", "proc", ("nosuid", "noexec", "nodev")),
+    "/dev": ("tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
+    "/dev/pts": ("devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")),
+    "/sys": ("sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
+    "/sys/fs/cgroup": ("cgroup", "cgroup", ("ro", "nosuid", "noexec", "nodev")),
+    "/dev/mqueue": ("mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
+    "/dev/shm": ("tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777")),
+}
 
 
 @dataclass(frozen=True)
 class BundleMount:
-    """One mount: `type` is bind, tmpfs, …; `source` a path on the host or the file system's own word for it."""
+    """An OCI mount."""
 
     destination: str
     type: str
     source: str
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...] | list[str] = ()
 
     def as_oci(self) -> dict[str, Any]:
-        """The entry of `mounts`."""
+        """Its place in config.json."""
         return {
-            "destination": self.destination, "type": self.type, "source": self.source, "options": list(self.options)
-        }  # fmt: skip
+            "destination": self.destination,
+            "type": self.type,
+            "source": self.source,
+            "options": list(self.options),
+        }
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that `build` needs. `namespaces`: kind → path to join or None for a new one; missing kinds are the host's.
+    """All that a bundle is made of.
 
-    `seccomp` is an OCI profile, None for unconfined.
+    `args`, `env`: image and container merged; `rootfs`: the merged tree on the host; `mounts`: the engine's (volumes,
+    binds, tmpfs, /etc/hosts …), which take the place of default ones at the same destination; `namespaces`: OCI type →
+    path, None for a new one, a missing one is the host's; `cgroup`: path below the hierarchies; `seccomp`: the daemon's
+    profile ("" for the built-in one, "unconfined" for none); `ulimits`: container's and daemon's merged; `init`: a
+    small process 1 of ours reaps and passes signals on; `pids_limit`: the daemon's default, 0 for none; `devices`: more
+    OCI devices; `id_mappings`: (uids, gids) of a user namespace.
     """
 
     container_id: str
     config: ContainerConfig
     host_config: HostConfig
-    args: Sequence[str]
-    env: Sequence[str]
+    args: list[str]
+    env: list[str]
     rootfs: str
     user: User
-    mounts: Sequence[BundleMount]
-    hostname: str
-    namespaces: Mapping[str, str | None]
-    cgroup: str
-    seccomp: dict[str, Any] | None = None
-    ulimits: Sequence[Ulimit] = ()
+    mounts: list[BundleMount] = field(default_factory=list)
+    hostname: str = ""
+    namespaces: dict[str, str | None] = field(default_factory=dict)
+    cgroup: str = ""
+    seccomp: dict[str, Any] | str = ""
+    ulimits: list[Ulimit] = field(default_factory=list)
     no_new_privileges: bool = False
     init: bool = False
     pids_limit: int = 0
+    devices: list[dict[str, Any]] = field(default_factory=list)
+    id_mappings: tuple[list[dict[str, int]], list[dict[str, int]]] | None = None
+
+
+def build(inputs: Inputs) -> dict[str, Any]:
+    """The OCI configuration. Raises sampan.errors with Docker's text for what cannot be."""
+    host = inputs.host_config
+    bounding = capabilities(host)
+    spec: dict[str, Any] = {
+        "ociVersion": OCI_VERSION,
+        "process": _process(inputs, bounding),
+        "root": {"path": inputs.rootfs, "readonly": host.readonly_rootfs},
+        "mounts": _mounts(inputs),
+        "linux": _linux(inputs, bounding),
+    }
+    if inputs.hostname and inputs.namespaces.get("uts", "") is None:
+        spec["hostname"] = inputs.hostname
+    if isinstance(host.annotations, dict) and host.annotations:
+        spec["annotations"] = dict(host.annotations)
+    return spec
+
+
+def _process(inputs: Inputs, bounding: list[str]) -> dict[str, Any]:
+    host, options = inputs.host_config, security_options(inputs.host_config.security_opt)
+    process = {
+        "terminal": inputs.config.tty,
+        "user": _user(inputs.user),
+        "args": inputs.args,
+        "env": inputs.env,
+        "cwd": inputs.config.working_dir or "/",
+        "capabilities": _sets(bounding),
+        "noNewPrivileges": options.no_new_privileges or inputs.no_new_privileges,
+        "oomScoreAdj": host.oom_score_adj,
+        "rlimits": _rlimits(inputs.ulimits),
+    }
+    if inputs.init:
+        process[INIT_KEY] = True
+    if inputs.config.tty and any(host.console_size):
+        process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
+    if options.apparmor and options.apparmor != "unconfined":
+        process["apparmorProfile"] = options.apparmor
+    return process
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+
+
+def _sets(bounding: list[str]) -> dict[str, list[str]]:
+    # Rule S08: inheritable and ambient stay empty.
+    return {"bounding": bounding, "effective": bounding, "permitted": bounding}
+
+
+def _rlimits(ulimits: list[Ulimit]) -> list[dict[str, Any]]:
+    return [
+        {"type": f"RLIMIT_{ulimit.name.upper()}", "soft": ulimit.soft, "hard": ulimit.hard}
+        for ulimit in sorted(ulimits, key=lambda each: each.name)
+    ]
+
+
+def _mounts(inputs: Inputs) -> list[dict[str, Any]]:
+    given = sorted(inputs.mounts, key=lambda mount: len(mount.destination.strip("/").split("/")))
+    taken = {mount.destination.rstrip("/") for mount in given}
+    found = []
+    for destination, (kind, source, options) in _DEFAULT_MOUNTS.items():
+        if destination in taken or ("/dev" in taken and destination.startswith("/dev/")):
+            continue
+        if destination == "/dev/shm":
+            if inputs.namespaces.get("ipc", "") is not None or inputs.host_config.ipc_mode == "none":
+                continue  # a shared one is the engine's mount; --ipc none has none
+            options = (*options, f"size={inputs.host_config.shm_size or _SHM_SIZE}")
+        found.append(BundleMount(destination, kind, source, _system_options(destination, options, inputs.host_config)))
+    return [mount.as_oci() for mount in (*found, *given)]
+
+
+def _system_options(destination: str, options: tuple[str, ...], host: HostConfig) -> tuple[str, ...]:
+    writable = host.privileged or (
+        destination == "/sys/fs/cgroup" and security_options(host.security_opt).writable_cgroups
+    )
+    if writable and destination.startswith("/sys"):
+        return tuple(option for option in options if option != "ro")
+    return options
+
+
+def _linux(inputs: Inputs, bounding: list[str]) -> dict[str, Any]:
+    host, devices = inputs.host_config, Devices(inputs.host_config)
+    limits = resources(host, inputs.pids_limit)
+    limits["devices"] = devices.rules
+    linux: dict[str, Any] = {
+        "namespaces": [
+            {"type": kind, "path": path} if path else {"type": kind} for kind, path in inputs.namespaces.items()
+        ],
+        "resources": limits,
+        "devices": devices.nodes + inputs.devices,
+        "sysctl": _sysctls(inputs),
+        "maskedPaths": _paths(host, host.masked_paths, (*MASKED_PATHS, *_thermal())),
+        "readonlyPaths": _paths(host, host.readonly_paths, READONLY_PATHS),
+    }
+    if inputs.cgroup:
+        linux["cgroupsPath"] = inputs.cgroup
+    filter_ = seccomp(host, inputs.seccomp, bounding)
+    if filter_:
+        linux["seccomp"] = filter_
+    propagation = _propagation(inputs.mounts)
+    if propagation:
+        linux["rootfsPropagation"] = propagation
+    if inputs.id_mappings:
+        linux["uidMappings"], linux["gidMappings"] = inputs.id_mappings
+    return linux
+
+
+def _thermal() -> list[str]:
+    # Their counters tell one container what another does (Docker masks them for the same reason).
+    base = "/sys/devices/system/cpu"
+    paths = (f"{base}/cpu{number}/thermal_throttle" for number in range(os.cpu_count() or 0))
+    return [path for path in paths if os.path.isdir(path)]
+
+
+def _paths(host: HostConfig, given: list[str] | None, default: tuple[str, ...]) -> list[str]:
+    if host.privileged or security_options(host.security_opt).system_paths == "unconfined":
+        return []
+    return list(default) if given is None else given
+
+
+def _sysctls(inputs: Inputs) -> dict[str, str]:
+    host, values = inputs.host_config, {}
+    if inputs.namespaces.get("network", "") is None:
+        # Any user may bind low ports and ping in a network of the container's own.
+        values["net.ipv4.ip_unprivileged_port_start"] = "0"
+        if "user" not in inputs.namespaces:
+            values["net.ipv4.ping_group_range"] = "0 2147483647"
+    if inputs.config.domainname and inputs.namespaces.get("uts", "") is None:
+        values["kernel.domainname"] = inputs.config.domainname
+    if isinstance(host.sysctls, dict):
+        values.update(host.sysctls)
+    return values
+
+
+def _propagation(mounts: list[BundleMount]) -> str:
+    """A shared or slave mount inside needs a root that lets events through."""
+    words = {option for mount in mounts for option in mount.options}
+    if words & {"shared", "rshared"}:
+        return "shared"
+    return "rslave" if words & {"slave", "rslave"} else ""
+
+
+def default_cgroupns() -> str:
+    """Docker's default of --cgroupns: private where v2 makes that safe and complete."""
+    return "private" if Hierarchy.detect().version == 2 else "host"
 
 
 @dataclass(frozen=True)
 class ExecInputs:
-    """All that `exec_process` needs."""
+    """What an exec's OCI process is made of; `host_config` is the container's."""
 
     host_config: HostConfig
-    args: Sequence[str]
-    env: Sequence[str]
+    args: list[str]
+    env: list[str]
     user: User
     cwd: str = "/"
     tty: bool = False
     privileged: bool = False
     no_new_privileges: bool = False
-    ulimits: Sequence[Ulimit] = field(default=())
-
-
-def build(inputs: Inputs) -> dict[str, Any]:
-    """The config.json of a container."""
-    host = inputs.host_config
-    document: dict[str, Any] = {
-        "ociVersion": OCI_VERSION,
-        "process": _process(inputs),
-        "root": {"path": inputs.rootfs, "readonly": host.readonly_rootfs},
-        "mounts": _mounts(inputs),
-        "annotations": dict(host.annotations) if isinstance(host.annotations, dict) else {},
-        "linux": _linux(inputs),
-    }
-    if inputs.init:
-        document["annotations"][INIT_ANNOTATION] = "true"
-    if inputs.namespaces.get("uts", "") is None:
-        document["hostname"] = inputs.hostname
-        if inputs.config.domainname:
-            document["domainname"] = inputs.config.domainname
-    return document
-
-
-def _process(inputs: Inputs) -> dict[str, Any]:
-    host, size = inputs.host_config, inputs.host_config.console_size or [0, 0]
-    process = exec_process(
-        ExecInputs(
-            host_config=host,
-            args=inputs.args,
-            env=inputs.env,
-            user=inputs.user,
-            cwd=inputs.config.working_dir or "/",
-            tty=inputs.config.tty,
-            privileged=host.privileged,
-            no_new_privileges=inputs.no_new_privileges,
-            ulimits=inputs.ulimits,
-        )
-    )
-    process["oomScoreAdj"] = host.oom_score_adj
-    if any(size):
-        process["consoleSize"] = {"height": size[0], "width": size[1]}
-    return process
+    console_size: tuple[int, int] = (0, 0)
 
 
 def exec_process(inputs: ExecInputs) -> dict[str, Any]:
-    """The OCI `process` of a container or of an exec in it."""
-    host, user = inputs.host_config, inputs.user
-    options = _security(host)
+    """The OCI process of `docker exec`; privileged ones get all capabilities."""
+    host, options = inputs.host_config, security_options(inputs.host_config.security_opt)
     process: dict[str, Any] = {
         "terminal": inputs.tty,
-        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
-        "args": list(inputs.args),
-        "env": list(inputs.env),
-        "cwd": inputs.cwd,
-        "capabilities": _capabilities(host, user, privileged=inputs.privileged),
-        "noNewPrivileges": _flag(options.get("no-new-privileges"), default=inputs.no_new_privileges),
-        "rlimits": [
-            {"type": f"RLIMIT_{limit.name.upper()}", "soft": limit.soft, "hard": limit.hard} for limit in inputs.ulimits
-        ],
+        "user": _user(inputs.user),
+        "args": inputs.args,
+        "env": inputs.env,
+        "cwd": inputs.cwd or "/",
+        "capabilities": _sets(capabilities(HostConfig(privileged=True) if inputs.privileged else host)),
+        "noNewPrivileges": options.no_new_privileges or inputs.no_new_privileges,
+        "oomScoreAdj": host.oom_score_adj,
+        "rlimits": _rlimits(host.ulimits or []),
     }
-    if options.get("apparmor") and not inputs.privileged:
-        process["apparmorProfile"] = options["apparmor"]
+    if inputs.tty and any(inputs.console_size):
+        process["consoleSize"] = {"height": inputs.console_size[0], "width": inputs.console_size[1]}
+    if options.apparmor and options.apparmor != "unconfined":
+        process["apparmorProfile"] = options.apparmor
     return process
 
 
-def _security(host: HostConfig) -> dict[str, str]:
-    """`--security-opt` as a mapping; older clients write a colon."""
-    found = {}
-    for option in host.security_opt or ():
-        key, separator, value = option.partition("=")
-        if not separator:
-            key, separator, value = option.partition(":")
-        found[key] = value if separator else "true"
-    return found
-
-
-def _flag(text: str | None, *, default: bool) -> bool:
-    return default if text is None else text.lower() in ("true", "1", "t")
-
-
-def _capabilities(host: HostConfig, user: User, *, privileged: bool) -> dict[str, list[str]]:
-    names = [f"CAP_{name}" for name in _capability_names(host, privileged=privileged)]
-    # A user other than root starts without effective ones, as runc makes it; inheritable are always empty (S08).
-    active = names if user.uid == 0 else []
-    return {"bounding": names, "effective": active, "permitted": active, "inheritable": [], "ambient": []}
-
-
-def _capability_names(host: HostConfig, *, privileged: bool) -> list[str]:
-    if privileged:
-        return list(capabilities.NAMES)
-    add, drop = _words(host.cap_add), _words(host.cap_drop)
-    base = capabilities.NAMES if "ALL" in add else () if "ALL" in drop else DEFAULT_CAPABILITIES
-    names = dict.fromkeys((*base, *(name for name in add if name != "ALL")))
-    return [name for name in names if name not in drop]
-
-
-def _words(names: list[str] | None) -> list[str]:
-    return [name.upper().removeprefix("CAP_") for name in names or ()]
-
-
-_DEFAULT_MOUNTS = (
-    BundleMount("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
-    BundleMount("/dev", "tmpfs", "tmpfs", ("nosuid", "strictatime", "mode=755", "size=65536k")),
-    BundleMount(
-        "/dev/pts", "devpts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
-    ),
-    BundleMount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro")),
-    BundleMount("/sys/fs/cgroup", "cgroup", "cgroup", ("ro", "nosuid", "noexec", "nodev")),
-    BundleMount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
-    BundleMount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777")),
-)
-
-
-def _mounts(inputs: Inputs) -> list[dict[str, Any]]:
-    host = inputs.host_config
-    taken = {mount.destination for mount in inputs.mounts}
-    found = [_adapted(mount, host) for mount in _DEFAULT_MOUNTS if mount.destination not in taken]
-    # Parents before children, whatever order they were given in.
-    given = sorted(inputs.mounts, key=lambda mount: mount.destination.rstrip("/").count("/"))
-    return [mount.as_oci() for mount in (*found, *given)]
-
-
-def _adapted(mount: BundleMount, host: HostConfig) -> BundleMount:
-    options = mount.options
-    if mount.destination == "/dev/shm":
-        options = (*options, f"size={host.shm_size or 64 << 20}")
-    if host.privileged and mount.destination in ("/sys", "/sys/fs/cgroup"):
-        options = tuple("rw" if option == "ro" else option for option in options)
-    return BundleMount(mount.destination, mount.type, mount.source, options)
-
-
-def _linux(inputs: Inputs) -> dict[str, Any]:
-    host = inputs.host_config
-    nodes, rules = devices(host)
-    limits = resources(host, inputs.pids_limit)
-    limits["devices"] = rules
-    found: dict[str, Any] = {
-        "namespaces": [{"type": kind} | ({"path": path} if path else {}) for kind, path in inputs.namespaces.items()],
-        "cgroupsPath": inputs.cgroup,
-        "resources": limits,
-        "devices": nodes,
-        "sysctl": dict(host.sysctls) if isinstance(host.sysctls, dict) else {},
-        "maskedPaths": [] if host.privileged else list(host.masked_paths or ()),
-        "readonlyPaths": [] if host.privileged else list(host.readonly_paths or ()),
-        "rootfsPropagation": _propagation(inputs.mounts),
-    }
-    if inputs.seccomp is not None and not host.privileged:
-        found["seccomp"] = inputs.seccomp
-    return found
-
-
-def _propagation(mounts: Sequence[BundleMount]) -> str:
-    options = {option for mount in mounts for option in mount.options}
-    if options & {"shared", "rshared"}:
-        return "shared"
-    return "rslave" if options & {"slave", "rslave"} else "rprivate"
+__all__ = ["BundleMount", "ExecInputs", "Inputs", "build", "exec_process", "resources"]
