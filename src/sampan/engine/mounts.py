@@ -1,30 +1,310 @@
-"""Mounts of a container: a placeholder until the storage helper's version lands (docs/ARCHITECTURE.md, joins)."""
+"""What a container's file tree is made of besides its image: volumes, binds, tmpfs, images.
+
+create   plan       texts → list[MountPoint]; volumes are made, sources of --mount must exist
+         populate   volumes that are empty take what the image has at their place, once (S30)
+start    activate   volumes and images are mounted, missing -v directories made → list[BundleMount], parents first
+exit     release    the other way round
+remove   remove     anonymous volumes go with their container when asked for
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import posixpath
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from ..errors import Conflict, InvalidArgument, NotFound, SampanError
+from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, umount2
+from ..linux.openat2 import open_in_root
 from ..model.container import ContainerConfig, HostConfig
 from ..runtime.bundle import BundleMount
+from ..volume import ANONYMOUS
 from .container import Container, MountPoint
-from .engine import Engine
+from .mountspec import Spec, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+_DEFAULT_PROPAGATION = "rprivate"
 
 
 def plan(
-    engine: Engine, config: ContainerConfig, host_config: HostConfig, image_volumes: dict[str, Any]
+    engine: Engine, config: ContainerConfig, host_config: HostConfig, image_volumes: Iterable[str] = ()
 ) -> list[MountPoint]:
-    """Parse and check what is asked for; create volumes."""
-    return []
+    """All mount points of a new container, by destination. Raises InvalidArgument and NotFound with Docker's texts.
+
+    Later sources win over earlier ones: --volumes-from, then -v and --mount, then the image's and the anonymous
+    volumes where nothing else is mounted.
+    """
+    tmpfs = host_config.tmpfs or {}
+    for options in tmpfs.values():
+        tmpfs_options(options)
+    points = {point.destination: point for point in _from_containers(engine, host_config)}
+    asked = _asked_for(host_config)
+    for spec in asked:
+        points[spec.target] = _point(engine, spec)
+    for destination in [*(config.volumes or {}), *image_volumes]:
+        target = posixpath.normpath(destination)
+        if target not in points and target not in tmpfs:
+            points[target] = _anonymous(engine, target, host_config.volume_driver)
+    return sorted(points.values(), key=lambda point: point.destination)
+
+
+def _from_containers(engine: Engine, host_config: HostConfig) -> Iterable[MountPoint]:
+    for text in host_config.volumes_from or ():
+        ref, writable = parse_volumes_from(text)
+        for point in engine.containers.get(ref).mounts:
+            yield MountPoint(
+                type=point.type, name=point.name, source=point.source, destination=point.destination,
+                driver=point.driver, rw=point.rw and writable, propagation=point.propagation,
+                spec_subpath=point.spec_subpath, options=list(point.options), anonymous=point.anonymous,
+            )  # fmt: skip
+
+
+def _asked_for(host_config: HostConfig) -> list[Spec]:
+    specs = [parse_bind(text, host_config.volume_driver) for text in host_config.binds or ()]
+    mounts = host_config.mounts if host_config.mounts is not UNSET else None
+    specs += [parse_mount(asked) for asked in mounts or ()]
+    seen = {posixpath.normpath(target) for target in host_config.tmpfs or {}}
+    for spec in specs:
+        if spec.target in seen:
+            raise InvalidArgument(f"Duplicate mount point: {spec.target}")
+        seen.add(spec.target)
+    return specs
+
+
+def _point(engine: Engine, spec: Spec) -> MountPoint:
+    return _MAKERS[spec.mount.type](engine, spec)
+
+
+def _bind(engine: Engine, spec: Spec) -> MountPoint:
+    asked = spec.mount
+    options = asked.bind_options
+    words = ["bind" if options and options.non_recursive else "rbind"]
+    if asked.read_only:
+        words.append("ro" if options and (options.non_recursive or options.read_only_non_recursive) else "rro")
+    return MountPoint(
+        type="bind", source=posixpath.normpath(asked.source), destination=spec.target, mode=spec.mode,
+        rw=not asked.read_only, propagation=(options and options.propagation) or _DEFAULT_PROPAGATION, options=words,
+    )  # fmt: skip
+
+
+def _volume(engine: Engine, spec: Spec) -> MountPoint:
+    asked, options = spec.mount, spec.mount.volume_options
+    driver = options.driver_config if options and options.driver_config else None
+    volume = engine.volumes.create(
+        asked.source, (driver and driver.name) or "", driver and driver.options, options and options.labels
+    )
+    return MountPoint(
+        type="volume", name=volume.name, source=volume.mountpoint, destination=spec.target, driver=volume.driver,
+        mode=spec.mode or ("z" if volume.driver == "local" else ""), rw=not asked.read_only,
+        copy_up=not (options and options.no_copy), spec_subpath=(options and options.subpath) or "",
+        options=["rbind", *(["ro"] if asked.read_only else [])], anonymous=not asked.source,
+    )  # fmt: skip
+
+
+def _anonymous(engine: Engine, target: str, driver: str) -> MountPoint:
+    if not target.startswith("/") or target == "/":
+        raise InvalidArgument(f'invalid volume: "{target}" is not an absolute path below "/"')
+    volume = engine.volumes.create("", driver, None, {ANONYMOUS: ""})
+    return MountPoint(
+        type="volume", name=volume.name, source=volume.mountpoint, destination=target, driver=volume.driver,
+        copy_up=True, options=["rbind"], anonymous=True,
+    )  # fmt: skip
+
+
+def _tmpfs(engine: Engine, spec: Spec) -> MountPoint:
+    options = tmpfs_mount_options(spec.mount)
+    return MountPoint(type="tmpfs", destination=spec.target, rw=not spec.mount.read_only, options=options)
+
+
+def _image(engine: Engine, spec: Spec) -> MountPoint:
+    image = engine.images.get(spec.mount.source)
+    subpath = spec.mount.image_options.subpath if spec.mount.image_options else ""
+    return MountPoint(
+        type="image", name=spec.mount.source, source=image.id, destination=spec.target, rw=False,
+        propagation=_DEFAULT_PROPAGATION, spec_subpath=subpath, options=["rbind", "rro"],
+    )  # fmt: skip
+
+
+_MAKERS = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs, "image": _image}
+
+
+def populate(engine: Engine, container: Container) -> None:
+    """Fill empty volumes from the image, at create: a container may exist for its volumes only, and never start."""
+    wanting = [point for point in container.mounts if _wants_copy_up(engine, point)]
+    if not wanting:
+        return
+    root = engine.snapshots.mount(container.id)
+    try:
+        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for point in wanting:
+                _copy_up(engine, container, fd, point)
+        finally:
+            os.close(fd)
+    finally:
+        engine.snapshots.unmount(container.id)
+
+
+def _wants_copy_up(engine: Engine, point: MountPoint) -> bool:
+    return point.type == "volume" and point.copy_up and engine.volumes.wants_copy_up(point.name)
+
+
+def _copy_up(engine: Engine, container: Container, root: int, point: MountPoint) -> None:
+    engine.volumes.mount(point.name, container.id)
+    try:
+        engine.volumes.copy_up(root, point.destination, point.name)
+    finally:
+        if not container.running:
+            engine.volumes.unmount(point.name, container.id)
 
 
 def activate(engine: Engine, container: Container, rootfs: str) -> list[BundleMount]:
-    """Mount volumes and give the runtime's mounts."""
-    return []
+    """Mount what the container needs and describe it for the runtime, parents before children; all or nothing."""
+    mounts: list[BundleMount] = []
+    try:
+        for index, point in enumerate(container.mounts):
+            mounts.append(_activate(engine, container, point, index))
+    except BaseException:
+        release(engine, container)
+        raise
+    for target, options in (container.host_config.tmpfs or {}).items():
+        mounts.append(BundleMount(posixpath.normpath(target), "tmpfs", "tmpfs", tuple(tmpfs_options(options))))
+    return sorted(mounts, key=lambda one: one.destination.count("/"))
+
+
+def _activate(engine: Engine, container: Container, point: MountPoint, index: int) -> BundleMount:
+    if point.type == "tmpfs":
+        return BundleMount(point.destination, "tmpfs", "tmpfs", tuple(point.options))
+    options = [*point.options, *([point.propagation] if point.propagation else [])]
+    if not point.rw and not {"ro", "rro"} & set(options):
+        options.append("ro")
+    return BundleMount(point.destination, "bind", _source(engine, container, point, index), tuple(options))
+
+
+def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:
+    if point.type == "bind":
+        if not container.running:  # a live one has its mounts already
+            _require_source(container, point)
+        return point.source
+    if point.type == "image":
+        path = engine.snapshots.mount(engine.images.by_id(point.source).chain_id)
+    else:
+        path = _mount_volume(engine, container, point)
+    return _pin_subpath(engine, container, path, point.spec_subpath, index) if point.spec_subpath else path
+
+
+def _mount_volume(engine: Engine, container: Container, point: MountPoint) -> str:
+    if not engine.volumes.exists(point.name):  # pruned by force, or lost with the database: Docker makes it again
+        engine.volumes.create(point.name, point.driver, None, {ANONYMOUS: ""} if point.anonymous else None)
+    path = engine.volumes.mount(point.name, container.id)
+    engine.events.publish(
+        "volume", "mount", point.name,
+        {"container": container.id, "destination": point.destination, "driver": point.driver,
+         "propagation": point.propagation, "read/write": "true" if point.rw else "false"},
+    )  # fmt: skip
+    return path
+
+
+def _require_source(container: Container, point: MountPoint) -> None:
+    if os.path.lexists(point.source):
+        return
+    if not _makes_source(container, point):
+        raise InvalidArgument(f'invalid mount config for type "bind": bind source path does not exist: {point.source}')
+    try:
+        os.makedirs(point.source, 0o755)
+    except OSError as error:
+        raise SampanError(
+            f"error while creating mount source path '{point.source}': mkdir {error.filename}: "
+            f"{(error.strerror or '').lower()}"
+        ) from error
+
+
+def _makes_source(container: Container, point: MountPoint) -> bool:
+    """`-v` makes a missing directory, `--mount` refuses unless it was told to."""
+    mounts = container.host_config.mounts if container.host_config.mounts is not UNSET else None
+    for asked in mounts or ():
+        if posixpath.normpath(asked.target) == point.destination:
+            return bool(asked.bind_options and asked.bind_options.create_mountpoint)
+    return True
+
+
+def _pin_subpath(engine: Engine, container: Container, path: str, subpath: str, index: int) -> str:
+    """A directory inside a volume that containers write to: found by fd, then pinned by a mount of our own (S06)."""
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise InvalidArgument(f"subpath must be a relative path within the volume: {subpath}")
+    root = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = open_in_root(root, subpath)
+    except FileNotFoundError:
+        raise NotFound(f"cannot access path {path}/{subpath}: no such file or directory") from None
+    finally:
+        os.close(root)
+    try:
+        return _bind_pinned(fd, f"{engine.paths.container(container.id)}/mounts/{index}")
+    finally:
+        os.close(fd)
+
+
+def _bind_pinned(fd: int, target: str) -> str:
+    source = f"/proc/self/fd/{fd}"
+    if os.path.exists(target) and os.path.samefile(source, target):
+        return target  # the container is live and the daemon was restarted
+    os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    else:
+        with open(target, "ab"):
+            pass
+    mount(source, target, None, MS_BIND | MS_REC)
+    return target
 
 
 def release(engine: Engine, container: Container) -> None:
-    """Undo `activate`."""
+    """Undo `activate`; safe to call twice, and after a restart of the daemon."""
+    _unpin(f"{engine.paths.container(container.id)}/mounts")
+    for point in container.mounts:
+        if point.type == "image":
+            try:
+                engine.snapshots.unmount(engine.images.by_id(point.source).chain_id)
+            except NotFound:
+                continue  # the image is gone, and its mounts with it
+        elif point.type == "volume":
+            engine.volumes.unmount(point.name, container.id)
+            engine.events.publish("volume", "unmount", point.name, {"container": container.id, "driver": point.driver})
 
 
-def remove(engine: Engine, container: Container, *, volumes: bool) -> None:
-    """Drop anonymous volumes."""
+def _unpin(directory: str) -> None:
+    if not os.path.isdir(directory):
+        return
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        try:
+            umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+        except OSError:
+            pass  # not mounted any more: the machine was restarted
+        os.rmdir(path) if os.path.isdir(path) else os.unlink(path)
+    os.rmdir(directory)
+
+
+def remove(engine: Engine, container: Container, volumes: bool) -> None:
+    """The container is being removed (its record is gone): drop its anonymous volumes when asked for."""
+    if not volumes:
+        return
+    for point in container.mounts:
+        if point.type != "volume" or not point.anonymous:
+            continue
+        try:
+            if engine.volumes.remove(point.name, force=True):
+                engine.events.publish("volume", "destroy", point.name, {"driver": point.driver})
+        except Conflict:
+            continue  # another container has it through --volumes-from
+
+
+def users(engine: Engine, name: str) -> list[str]:
+    """The ids of the containers that have a volume in their configuration."""
+    return [one.id for one in engine.containers if any(p.type == "volume" and p.name == name for p in one.mounts)]
