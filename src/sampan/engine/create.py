@@ -60,6 +60,11 @@ async def create(engine: Engine, name: str | None, request: CreateRequest, platf
     container.path, container.args = command(config)
     container.mounts = mounts.plan(engine, config, host, (image.config.config or ExecutionConfig()).volumes or {})
     _store(engine, container)
+    try:
+        await mounts.populate(engine, container)
+    except BaseException:
+        _undo(engine, container)
+        raise
     engine.container_event(container, "create")
     return Created(container.id, warnings)
 

@@ -20,7 +20,7 @@ from ..network.networks import Networks
 from ..runtime import Zygote
 from ..storage import Layers
 from ..volume import Volumes
-from . import kernel, parts
+from . import kernel, mounts, parts
 from .clock import Clock
 from .config import EngineConfig
 from .container import Container, Containers
@@ -50,7 +50,7 @@ class Engine:
         self.store = Store(self.paths.content, self.paths.tmp)
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
-        self.volumes = Volumes(self.db, self.paths.volumes)
+        self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name))
         self.networks = Networks(self.db, _network_defaults(config))
         self.containers = Containers(self.db)
         self.zygote = Zygote(self.paths.exec_root, parts.cgroup_parent(config), config.parked_sandboxes)

@@ -9,6 +9,7 @@ remove   remove     anonymous volumes go with their container when asked for
 
 from __future__ import annotations
 
+import asyncio
 import os
 import posixpath
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from msgspec import UNSET
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
 from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, umount2
 from ..linux.openat2 import open_in_root
-from ..model.container import ContainerConfig, HostConfig
+from ..model.container import ContainerConfig, DriverConfig, HostConfig
 from ..runtime.bundle import BundleMount
 from ..volume import ANONYMOUS
 from .container import Container, MountPoint
@@ -94,10 +95,9 @@ def _bind(engine: Engine, spec: Spec) -> MountPoint:
 
 def _volume(engine: Engine, spec: Spec) -> MountPoint:
     asked, options = spec.mount, spec.mount.volume_options
-    driver = options.driver_config if options and options.driver_config else None
-    volume = engine.volumes.create(
-        asked.source, (driver and driver.name) or "", driver and driver.options, options and options.labels
-    )
+    driver = (options and options.driver_config) or DriverConfig()
+    labels = options.labels if options else None
+    volume = engine.volumes.create(asked.source, driver.name, driver.options, labels)
     return MountPoint(
         type="volume", name=volume.name, source=volume.mountpoint, destination=spec.target, driver=volume.driver,
         mode=spec.mode or ("z" if volume.driver == "local" else ""), rw=not asked.read_only,
@@ -133,20 +133,17 @@ def _image(engine: Engine, spec: Spec) -> MountPoint:
 _MAKERS = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs, "image": _image}
 
 
-def populate(engine: Engine, container: Container) -> None:
+async def populate(engine: Engine, container: Container) -> None:
     """Fill empty volumes from the image, at create: a container may exist for its volumes only, and never start."""
     wanting = [point for point in container.mounts if _wants_copy_up(engine, point)]
     if not wanting:
         return
-    root = engine.snapshots.mount(container.id)
+    root = os.open(engine.snapshots.mount(container.id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for point in wanting:
-                _copy_up(engine, container, fd, point)
-        finally:
-            os.close(fd)
+        for point in wanting:
+            await _copy_up(engine, container, root, point)
     finally:
+        os.close(root)
         engine.snapshots.unmount(container.id)
 
 
@@ -154,13 +151,14 @@ def _wants_copy_up(engine: Engine, point: MountPoint) -> bool:
     return point.type == "volume" and point.copy_up and engine.volumes.wants_copy_up(point.name)
 
 
-def _copy_up(engine: Engine, container: Container, root: int, point: MountPoint) -> None:
+async def _copy_up(engine: Engine, container: Container, root: int, point: MountPoint) -> None:
     engine.volumes.mount(point.name, container.id)
     try:
-        engine.volumes.copy_up(root, point.destination, point.name)
+        volume = engine.volumes.get(point.name)
+        if await asyncio.to_thread(engine.volumes.fill, root, point.destination, volume):
+            engine.volumes.mark_copied(point.name)
     finally:
-        if not container.running:
-            engine.volumes.unmount(point.name, container.id)
+        engine.volumes.unmount(point.name, container.id)
 
 
 def activate(engine: Engine, container: Container, rootfs: str) -> list[BundleMount]:

@@ -172,7 +172,7 @@ class Layers(ABC):
             file.write(msgspec.json.encode(Marker(info.key, info.parent, info.committed)))
         os.rename(f"{path}.new", path)
 
-    def commit(self, key: str, name: str, usage: Usage | None = None) -> SnapshotInfo:
+    def commit(self, key: str, name: str, usage: Usage | None = None, synced: bool = False) -> SnapshotInfo:
         old = self.stat(key)
         if name in self._rows:
             raise Conflict(f"snapshot {name} already exists")
@@ -183,7 +183,10 @@ class Layers(ABC):
         self._seal(old)
         self._write_marker(new)
         faults.point("storage.commit.before-sync")
-        self.sync()
+        if synced:
+            self._sync_marker(new)
+        else:
+            self.sync()
         faults.point("storage.commit.before-row")
         self._db.execute(
             "UPDATE snapshot SET key = ?, committed = 1, bytes = ?, inodes = ? WHERE directory = ? AND driver = ?",
@@ -192,6 +195,14 @@ class Layers(ABC):
         self._unindex(old)
         self._index(new)
         return new
+
+    def _sync_marker(self, info: SnapshotInfo) -> None:
+        for path in (f"{self.path(info)}/{MARKER}", self.path(info), self.root):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def sync(self) -> None:
         """Wait until all that was written below the root is on the disk (S31)."""

@@ -85,10 +85,11 @@ class Snapshotter(Protocol):
     def mounted(self, key: str) -> bool:
         """Whether the tree can be seen at this moment."""
 
-    def commit(self, key: str, name: str, usage: Usage | None = None) -> SnapshotInfo:
+    def commit(self, key: str, name: str, usage: Usage | None = None, synced: bool = False) -> SnapshotInfo:
         """Turn an active snapshot into a committed one, atomically and durably (its files are on disk before the row).
 
-        Conflict when `name` exists (then `key` stays as it is) or `key` is mounted. `usage` saves measuring it.
+        Conflict when `name` exists (then `key` stays as it is) or `key` is mounted. `usage` saves measuring it;
+        `synced` says that the caller has waited for the tree to be on the disk (in a thread, unlike this).
         """
 
     def remove(self, key: str) -> None:

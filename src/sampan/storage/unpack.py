@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from sampan import faults
 from sampan.errors import Conflict
+from sampan.linux.libc import syncfs
 from sampan.tree.entry import Limits
 from sampan.tree.extract import ExtractOptions, Usage, Whiteouts, extract
 from sampan.tree.reader import Readable
@@ -50,6 +51,7 @@ class Unpacking:
                 faults.point("storage.unpack.begin")
                 done = extract(root, stream, options, limits)
                 faults.point("storage.unpack.applied")
+                syncfs(root)
         finally:
             os.close(root)
         self._usage = None
@@ -65,7 +67,7 @@ class Unpacking:
         self._chain_id = chain_id or self._chain_id
         self._release()
         try:
-            return self._snapshotter.commit(self._key, self._chain_id, self._usage)
+            return self._snapshotter.commit(self._key, self._chain_id, self._usage, synced=True)
         except Conflict:
             self.abort()
             return self._snapshotter.stat(self._chain_id)

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from sampan import faults
 from sampan.db import Database, Row
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.linux.libc import syncfs
 from sampan.linux.openat2 import open_in_root
 from sampan.tree.copy import copy_tree
 from sampan.tree.remove import remove
@@ -206,40 +208,45 @@ class Volumes:
         row = self._row(name)
         return row is not None and not row["copied"]
 
-    def copy_up(self, root: int, path: str, name: str) -> bool:
-        """Fill a mounted, empty volume with what the file tree `root` (an fd) has at `path`; once in its life.
+    def fill(self, root: int, path: str, volume: Volume) -> bool:
+        """Fill a mounted, empty volume with what the file tree `root` (an fd) has at `path`; whether it did.
 
         Complete or not at all: the copy is made beside the volume and takes its place by one rename, unless something
-        is mounted there or already looks at it.
+        is mounted there or already looks at it. May run in a thread; `mark_copied` is for the loop's.
         """
-        target = self.driver(self.get(name).driver).path(name)
-        if not self.wants_copy_up(name) or not os.path.isdir(target) or os.listdir(target):
+        if not os.path.isdir(volume.mountpoint) or os.listdir(volume.mountpoint):
             return False
         try:
             source = open_in_root(root, path, os.O_RDONLY | os.O_DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             return False
         try:
-            self._fill(source, name, target)
+            self._fill(source, volume)
         finally:
             os.close(source)
-        self._db.execute("UPDATE volume SET copied = 1 WHERE name = ?", (name,))
         return True
 
-    def _fill(self, source: int, name: str, target: str) -> None:
-        volume = self.get(name)
-        alone = volume.driver == "local" and not volume.options and len(self.local.users(name)) <= 1
-        staged = f"{self.local.root}/{name}/_new" if alone else target
+    def mark_copied(self, name: str) -> None:
+        """Note that a volume was filled: it never is again."""
+        self._db.execute("UPDATE volume SET copied = 1 WHERE name = ?", (name,))
+
+    def _fill(self, source: int, volume: Volume) -> None:
+        alone = volume.driver == "local" and not volume.options and len(self.local.users(volume.name)) <= 1
+        home = f"{self.local.root}/{volume.name}"
+        staged = f"{home}/_new" if alone else volume.mountpoint
         if alone:
-            _remove_below(f"{self.local.root}/{name}", "_new")
+            _remove_below(home, "_new")
             os.mkdir(staged, 0o700)
         fd = os.open(staged, _DIRECTORY)
         try:
             copy_tree(source, fd)
+            faults.point("volume.copy-up.copied")
+            if alone:
+                syncfs(fd)
         finally:
             os.close(fd)
         if alone:
-            os.rename(staged, target)
+            os.rename(staged, volume.mountpoint)
 
 
 def _remove_below(directory: str, name: str) -> None:
