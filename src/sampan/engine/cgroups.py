@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from ..linux.cgroup import Cgroup
+from .config import DEFAULT_CGROUP_PARENT
 from .container import Container
 from .engine import Engine
-
-DEFAULT_PARENT = "/sampan"
 
 
 def path(engine: Engine, container: Container) -> str:
     """Where the container's group goes, below every hierarchy."""
-    parent = container.host_config.cgroup_parent or engine.config.container.cgroup_parent or DEFAULT_PARENT
+    parent = container.host_config.cgroup_parent or engine.config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
     return f"/{parent.strip('/')}/{container.id}"
 
 

@@ -12,6 +12,8 @@ from ..paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
 SAMPAN_RUNTIME = "sampan"
 """The name of the runtime that runs inside the shim; every other runtime is a program."""
 
+DEFAULT_CGROUP_PARENT = "/sampan"
+
 
 @dataclass(frozen=True)
 class Runtime:

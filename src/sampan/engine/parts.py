@@ -8,8 +8,7 @@ from ..db import Database
 from ..errors import SampanError
 from ..paths import Paths
 from ..storage import Layers, open_snapshotter
-from .cgroups import DEFAULT_PARENT
-from .config import EngineConfig
+from .config import DEFAULT_CGROUP_PARENT, EngineConfig
 
 DRIVERS = ("overlay2", "vfs")
 """Tried in this order where none is named."""
@@ -41,4 +40,4 @@ def open_snapshots(config: EngineConfig, db: Database) -> Layers:
 
 def cgroup_parent(config: EngineConfig) -> str:
     """The group below which containers' groups are made."""
-    return config.container.cgroup_parent or DEFAULT_PARENT
+    return config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
