@@ -130,7 +130,7 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
     """
     launch = launch or Launch()
     wanted = Namespaces(spec.get("linux") or {})
-    order, fds = _order(spec, bundle, cgroup, console, wanted, launch)
+    order, fds = _order(spec, bundle, cgroup, console, wanted, launch, opened=parked is not None)
     group = Cgroup(cgroup) if cgroup else None
     try:
         pid, pidfd, channel = _spawn(spec, wanted, parked)
@@ -161,7 +161,7 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
 
 
 def _order(
-    spec: dict[str, Any], bundle: str, cgroup: str, console: bool, wanted: Namespaces, launch: Launch
+    spec: dict[str, Any], bundle: str, cgroup: str, console: bool, wanted: Namespaces, launch: Launch, *, opened: bool
 ) -> tuple[dict[str, Any], list[int]]:
     """What the child is told and the fds behind its streams; `close` lists those of them that are ours to close."""
     linux = spec.get("linux") or {}
@@ -180,12 +180,13 @@ def _order(
         "bpf_flags": seccomp.flags(profile) if profile else 0, "listener": launch.listener >= 0,
         "preserved": len(launch.preserved), "tree": False, "sources": [], "state": "",
     }  # fmt: skip
-    opened: list[int] = []
-    if wanted.has(ns.CLONE_NEWUSER):
-        # Root of a user namespace need not be able to reach these paths, nor to map the mounts' ids.
-        opened = _open_trees(order, spec, bundle, path)
-    order["close"] = opened
-    return order, [*([launch.listener] if launch.listener >= 0 else []), *launch.preserved, *opened]
+    trees: list[int] = []
+    if opened or wanted.has(ns.CLONE_NEWUSER):
+        # The mount namespace of a parked process is older than the mounts that it is to have, and root of a user
+        # namespace need not be able to reach these paths, nor to map the mounts' ids.
+        trees = _open_trees(order, spec, bundle, path)
+    order["close"] = trees
+    return order, [*([launch.listener] if launch.listener >= 0 else []), *launch.preserved, *trees]
 
 
 def _open_trees(order: dict[str, Any], spec: dict[str, Any], bundle: str, path: str) -> list[int]:
