@@ -37,13 +37,14 @@ class Launch:
         try:
             # The zygote makes the shim meanwhile.
             rootfs = self._mount()
-            inputs = spec.inputs(engine, container, plan, rootfs, self._activate(rootfs))
+            given = mounts.activate(engine, container, rootfs)
         finally:
             self.shim = await spawning
         await self._connect(self.shim)
         etc.write(engine, container)
         container.cgroup = plan.cgroup
-        request = spec.create_request(engine, container, plan, bundle.build(inputs))
+        document = bundle.build(spec.inputs(engine, container, plan, rootfs, given))
+        request = spec.create_request(engine, container, plan, document)
         pid = await self._create(self.shim, request)
         started = await self.shim.start()
         self._record(pid, started)
@@ -52,9 +53,6 @@ class Launch:
         self.live.rootfs = self.engine.snapshots.mount(self.container.id)
         self.mounted = True
         return self.live.rootfs
-
-    def _activate(self, rootfs: str) -> list[bundle.BundleMount]:
-        return mounts.activate(self.engine, self.container, rootfs)
 
     async def _connect(self, shim: Shim) -> None:
         if not spec.has_own_network(self.container) or not self.container.networks:
