@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import swarm, system
+from . import containers, images, streams, swarm, system
 from .router import Route
 
-ROUTES: list[Route] = [*system.ROUTES, *swarm.ROUTES]
+ROUTES: list[Route] = [*system.ROUTES, *containers.ROUTES, *streams.ROUTES, *images.ROUTES, *swarm.ROUTES]

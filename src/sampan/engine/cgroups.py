@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from ..linux.cgroup import Cgroup
 from .config import DEFAULT_CGROUP_PARENT
 from .container import Container
-from .engine import Engine
+
+if TYPE_CHECKING:  # the engine takes its cgroup parent from here
+    from .engine import Engine
 
 
 def path(engine: Engine, container: Container) -> str:

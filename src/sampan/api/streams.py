@@ -1,0 +1,215 @@
+"""Attach, exec, logs and stats: what runs over a connection for as long as the container does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec import UNSET
+
+from ..engine import attach as attaching
+from ..engine import exec as execs
+from ..engine import logs as logging
+from ..engine import stats as statistics
+from ..engine.attach import Attachment, AttachRequest
+from ..engine.exec import ExecStart
+from ..engine.exec_config import ExecConfig
+from ..engine.logs import LogsRequest
+from ..engine.stats import Sample
+from ..errors import InvalidArgument, SampanError
+from ..model.container import DockerStruct
+from ..wire.exec import ExecInspect, ProcessConfig
+from ..wire.stats import Stats
+from . import hijack
+from .call import Call
+from .containers import terminal_size
+from .hijack import Takeover, stream_type
+from .readings import document
+from .router import Route
+
+
+def attach_request(call: Call) -> AttachRequest:
+    """What the query asks for; standard input is only joined to a stream."""
+    query = call.query
+    stream = query.flag("stream")
+    return AttachRequest(
+        stdin=query.flag("stdin") and stream,
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        logs=query.flag("logs"),
+        stream=stream,
+        detach_keys=query.text("detachKeys"),
+    )
+
+
+async def attach(call: Call) -> None:
+    try:
+        attachment = await attaching.attach(call.engine, call.path["id"], attach_request(call))
+    except SampanError as error:
+        await hijack.refuse(call, error)
+        return
+    head = hijack.upgrade_head(call, tty=attachment.tty, complete=False)
+    await _serve(call, attachment, head)
+
+
+async def _serve(call: Call, attachment: Attachment, head: bytes) -> None:
+    """Hand the connection over: first what was logged, then the live streams."""
+    detached = False
+    try:
+        taken = await Takeover.take(call, head)
+        try:
+            if attachment.history is not None:
+                async for part in attachment.history:
+                    await taken.send(part)
+            if attachment.socket is not None:
+                detached = await taken.pump(attachment.socket, attachment.detach)
+        finally:
+            taken.close()
+    finally:
+        attachment.close(detached)
+
+
+async def create_exec(call: Call) -> None:
+    config = await call.body(ExecConfig)
+    if call.version < (1, 42):
+        config.console_size = None
+    exec_id = execs.create(call.engine, call.path["id"], config)
+    await call.json({"Id": exec_id}, 201)
+
+
+class StartBody(DockerStruct):
+    """The body of `POST /exec/{id}/start`."""
+
+    detach: bool = False
+    tty: bool = False
+    console_size: list[int] | None = None
+
+
+async def start_exec(call: Call) -> None:
+    """Detached: 200 when it runs. Else the connection becomes its streams, and failures are told there."""
+    body = await call.body(StartBody, optional=True)
+    process = execs.get(call.engine, call.path["id"])
+    size = body.console_size or [0, 0]
+    if len(size) != 2 or min(size) < 0 or max(size) > 65535:
+        raise InvalidArgument("invalid console size: must be [height, width]")
+    if any(size) and not process.config.tty and call.version >= (1, 42):
+        raise InvalidArgument("console size is only supported when TTY is enabled")
+    request = ExecStart(detach=body.detach, tty=body.tty, console_size=(size[0], size[1]))
+    if body.detach:
+        await execs.start(call.engine, process.id, request)
+        await call.empty(200)
+        return
+    await _start_attached(call, process.id, request)
+
+
+async def _start_attached(call: Call, exec_id: str, request: ExecStart) -> None:
+    tty = execs.get(call.engine, exec_id).config.tty
+    head = hijack.upgrade_head(call, tty=tty, complete=True)
+    try:
+        attachment = await execs.start(call.engine, exec_id, request)
+    except SampanError as error:
+        taken = await Takeover.take(call, head)
+        text = f"{error}\r\n".encode()
+        await taken.send(text if tty else frame(1, text))
+        taken.close()
+        return
+    if attachment is not None:
+        await _serve(call, attachment, head)
+        return
+    taken = await Takeover.take(call, head)
+    await execs.result(call.engine, exec_id)
+    taken.close()
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """One frame of the multiplexed stream."""
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+
+
+async def inspect_exec(call: Call) -> None:
+    process = execs.get(call.engine, call.path["id"])
+    config = process.config
+    words = config.cmd or [""]
+    await call.json(
+        ExecInspect(
+            id=process.id,
+            running=process.running,
+            exit_code=process.exit_code,
+            process_config=ProcessConfig(
+                tty=config.tty,
+                entrypoint=words[0],
+                arguments=words[1:],
+                privileged=config.privileged,
+                user=config.user or UNSET,
+            ),
+            open_stdin=config.attach_stdin,
+            open_stderr=config.attach_stderr,
+            open_stdout=config.attach_stdout,
+            can_remove=False,
+            container_id=process.container_id,
+            detach_keys=config.detach_keys,
+            pid=process.pid,
+        )
+    )
+
+
+async def resize_exec(call: Call) -> None:
+    await execs.resize(call.engine, call.path["id"], *terminal_size(call))
+    await call.empty(200)
+
+
+async def show_logs(call: Call) -> None:
+    query = call.query
+    if not (query.flag("stdout") or query.flag("stderr")):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    container = call.engine.containers.get(call.path["id"])
+    request = LogsRequest(
+        stdout=query.flag("stdout"),
+        stderr=query.flag("stderr"),
+        since_ns=query.time_ns("since") or 0,
+        until_ns=query.time_ns("until") or 0,
+        tail=_tail(query.text("tail")),
+        timestamps=query.flag("timestamps"),
+        details=query.flag("details"),
+        follow=query.flag("follow"),
+    )
+    parts = logging.logs(call.engine, container.id, request)
+    kind = stream_type(call, tty=container.config.tty)
+    exchange = await call.stream(kind)
+    async for part in parts:
+        await exchange.write(part)
+
+
+def _tail(text: str) -> int:
+    """How many lines from the end; -1 (all) for `all` and whatever is no number, as Docker does."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
+async def show_stats(call: Call) -> None:
+    query = call.query
+    ref = call.path["id"]
+    if query.flag("stream", default=True):
+        if query.flag("one-shot") and call.version >= (1, 41):
+            raise InvalidArgument("cannot have stream=true and one-shot=true")
+        await call.json_lines(_samples(call, ref))
+        return
+    one_shot = query.flag("one-shot") and call.version >= (1, 41)
+    before, sample = await statistics.sample(call.engine, ref, one_shot)
+    await call.json(document(sample, before))
+
+
+async def _samples(call: Call, ref: str) -> AsyncIterator[Stats]:
+    before: Sample | None = None
+    async for sample in statistics.stream(call.engine, ref):
+        yield document(sample, before)
+        before = sample
+
+
+ROUTES: list[Route] = [
+    ("POST", "/containers/{id}/attach", attach),
+    ("GET", "/containers/{id}/logs", show_logs),
+    ("GET", "/containers/{id}/stats", show_stats),
+    ("POST", "/containers/{id}/exec", create_exec),
+    ("POST", "/exec/{id}/start", start_exec),
+    ("POST", "/exec/{id}/resize", resize_exec),
+    ("GET", "/exec/{id}/json", inspect_exec),
+]

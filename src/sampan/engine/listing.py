@@ -1,0 +1,279 @@
+"""`docker ps`: which containers a filter selects, in which order, and how their state reads."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import InvalidArgument, NotFound
+from ..model.times import nanoseconds
+from .container import Container
+from .engine import Engine
+
+FILTERS: Final = frozenset((
+    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
+    "publish", "since", "status", "volume",
+))  # fmt: skip
+STATES: Final = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
+
+Filters = Mapping[str, "list[str]"]
+Test = Callable[[Container], bool]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Octets: what the container wrote, and its whole root file system."""
+
+    rw: int
+    root_fs: int
+
+
+def list_containers(
+    engine: Engine, filters: Filters, *, all_containers: bool = False, limit: int = 0
+) -> list[Container]:
+    """The selected containers, newest first; InvalidArgument and NotFound carry Docker's text.
+
+    Without `all_containers` and `limit` only those whose process exists; `status` in the filters asks for all too.
+    """
+    check_filters(filters)
+    tests = [make(engine, filters[name]) for name, make in _TESTS.items() if filters.get(name)]
+    everything = all_containers or limit > 0 or bool(filters.get("status"))
+    newest_first = sorted(engine.containers, key=lambda container: container.created, reverse=True)
+    found = [
+        container
+        for container in newest_first
+        if (everything or container.running or container.restarting) and all(test(container) for test in tests)
+    ]
+    return found[:limit] if limit > 0 else found
+
+
+def check_filters(filters: Filters) -> None:
+    """InvalidArgument for a filter or value that does not exist."""
+    for name in filters:
+        if name not in FILTERS:
+            raise InvalidArgument(f"invalid filter '{name}'")
+    for name, choices in (("status", STATES), ("health", HEALTHS), ("is-task", ("true", "false", "1", "0"))):
+        for value in filters.get(name, ()):
+            if value not in choices:
+                raise InvalidArgument(f"invalid filter '{name}={value}'")
+    for value in filters.get("exited", ()):
+        if not value.lstrip("-").isdigit():
+            raise InvalidArgument(f"invalid filter 'exited={value}'")
+
+
+def size(engine: Engine, container: Container) -> Size:
+    """Octets on disk; walks the container's layer, so it belongs in a thread for large ones."""
+    rw = engine.snapshots.usage(container.id).bytes
+    try:
+        return Size(rw, rw + engine.images.by_id(container.image_id).size)
+    except NotFound:
+        return Size(rw, rw)
+
+
+# What each filter asks of a container. Values of one filter are alternatives, except labels, which must all hold.
+
+
+def _patterns(values: list[str]) -> list[re.Pattern[str]]:
+    try:
+        return [re.compile(value) for value in values]
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidArgument(f"invalid filter: {error}") from None
+
+
+def _ids(engine: Engine, values: list[str]) -> Test:
+    patterns = _patterns(values)
+    return lambda container: any(pattern.search(container.id) for pattern in patterns)
+
+
+def _names(engine: Engine, values: list[str]) -> Test:
+    # A leading slash is part of the name as inspect shows it, and `^/name$` a common way to say «exactly».
+    patterns = _patterns(values)
+
+    def test(container: Container) -> bool:
+        return any(pattern.search(container.name) or pattern.search("/" + container.name) for pattern in patterns) or (
+            container.name in values
+        )
+
+    return test
+
+
+def _labels(engine: Engine, values: list[str]) -> Test:
+    wanted = [value.partition("=") for value in values]
+
+    def test(container: Container) -> bool:
+        labels = container.config.labels or {}
+        return all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
+
+    return test
+
+
+def _status(engine: Engine, values: list[str]) -> Test:
+    return lambda container: container.state.status in values
+
+
+def _health(engine: Engine, values: list[str]) -> Test:
+    def test(container: Container) -> bool:
+        health = container.state.health
+        return (health.status if health is not None else "none") in values
+
+    return test
+
+
+def _exited(engine: Engine, values: list[str]) -> Test:
+    codes = {int(value) for value in values}
+    return lambda container: container.has_been_started and not container.running and container.state.exit_code in codes
+
+
+def _before(engine: Engine, values: list[str]) -> Test:
+    moment = max(engine.containers.get(value).created for value in values)
+    return lambda container: container.created < moment
+
+
+def _since(engine: Engine, values: list[str]) -> Test:
+    moment = min(engine.containers.get(value).created for value in values)
+    return lambda container: container.created > moment
+
+
+def _ancestors(engine: Engine, values: list[str]) -> Test:
+    images: set[str] = set()
+    for value in values:
+        try:
+            images |= _descendants(engine, engine.images.get(value).id)
+        except (NotFound, InvalidArgument):
+            continue  # Docker too takes an unknown ancestor for one without containers
+    return lambda container: container.image_id in images
+
+
+def _descendants(engine: Engine, image_id: str) -> set[str]:
+    base = engine.images.by_id(image_id).chain_ids
+    return {
+        image.id
+        for image in engine.images.all()
+        if image.id == image_id or (base and image.chain_ids[: len(base)] == base)
+    }
+
+
+def _volumes(engine: Engine, values: list[str]) -> Test:
+    return lambda container: any(
+        value in (mount.name, mount.destination) or (mount.type == "bind" and value == mount.source)
+        for mount in container.mounts
+        for value in values
+    )
+
+
+def _networks(engine: Engine, values: list[str]) -> Test:
+    def test(container: Container) -> bool:
+        return any(
+            value == name or (value and settings.network_id.startswith(value))
+            for name, settings in container.networks.items()
+            for value in values
+        )
+
+    return test
+
+
+def _tasks(engine: Engine, values: list[str]) -> Test:
+    wanted = {value in ("true", "1") for value in values}
+    return lambda container: ("com.docker.swarm.task.id" in (container.config.labels or {})) in wanted
+
+
+def _isolation(engine: Engine, values: list[str]) -> Test:
+    return lambda container: (container.host_config.isolation or "default") in values
+
+
+def _publish(engine: Engine, values: list[str]) -> Test:
+    wanted = _ports(values, "publish")
+
+    def test(container: Container) -> bool:
+        published = {
+            f"{binding.host_port}/{port.partition('/')[2] or 'tcp'}"
+            for port, bindings in container.ports.items()
+            for binding in bindings or ()
+        }
+        return bool(published & wanted)
+
+    return test
+
+
+def _expose(engine: Engine, values: list[str]) -> Test:
+    wanted = _ports(values, "expose")
+
+    def test(container: Container) -> bool:
+        exposed = container.config.exposed_ports
+        return bool(wanted & set(exposed if isinstance(exposed, dict) else ()))
+
+    return test
+
+
+def _ports(values: list[str], name: str) -> set[str]:
+    """`80`, `80/udp` and `80-90/tcp` as the set of their single ports."""
+    ports: set[str] = set()
+    for value in values:
+        span, _, protocol = value.partition("/")
+        first, _, last = span.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) > 65535:
+            raise InvalidArgument(f"invalid filter '{name}={value}'")
+        ports |= {f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)}
+    return ports
+
+
+_TESTS: Final[dict[str, Callable[[Engine, list[str]], Test]]] = {
+    "id": _ids,
+    "name": _names,
+    "label": _labels,
+    "status": _status,
+    "health": _health,
+    "exited": _exited,
+    "before": _before,
+    "since": _since,
+    "ancestor": _ancestors,
+    "volume": _volumes,
+    "network": _networks,
+    "is-task": _tasks,
+    "isolation": _isolation,
+    "publish": _publish,
+    "expose": _expose,
+}
+
+
+def status_text(container: Container) -> str:
+    """`Up 3 minutes (healthy)`, `Exited (1) 2 hours ago`, …: the STATUS column."""
+    state = container.state
+    if state.status == "running":
+        health = {"healthy": " (healthy)", "unhealthy": " (unhealthy)", "starting": " (health: starting)"}
+        shown = health.get(state.health.status, "") if state.health is not None else ""
+        return f"Up {_since_text(state.started_at)}{shown}"
+    if state.status == "paused":
+        return f"Up {_since_text(state.started_at)} (Paused)"
+    if state.status == "restarting":
+        return f"Restarting ({state.exit_code}) {_since_text(state.finished_at)} ago"
+    if state.status == "exited":
+        return f"Exited ({state.exit_code}) {_since_text(state.finished_at)} ago"
+    return {"created": "Created", "removing": "Removal In Progress", "dead": "Dead"}.get(state.status, state.status)
+
+
+def _since_text(moment: str) -> str:
+    return human_duration((time.time_ns() - nanoseconds(moment)) / 1e9)
+
+
+def human_duration(seconds: float) -> str:
+    """A span in Docker's words: `About a minute`, `3 weeks`."""
+    whole = int(max(seconds, 0))
+    if whole < 1:
+        return "Less than a second"
+    if whole < 60:
+        return "1 second" if whole == 1 else f"{whole} seconds"
+    minutes = whole // 60
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    hours = int(seconds / 3600 + 0.5)
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for limit, unit, length in ((24 * 14, "days", 24), (24 * 60, "weeks", 168), (24 * 730, "months", 720)):
+        if hours < limit:
+            return f"{hours // length} {unit}"
+    return f"{int(seconds / 3600) // 24 // 365} years"
