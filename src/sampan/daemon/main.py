@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from ..linux import sealed
+
 if TYPE_CHECKING:
     from socket import socket
 
@@ -14,6 +16,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     if any(word in ("--help", "-h", "--version", "-v", "--validate") for word in arguments):
         sys.exit(_configure(arguments, None))
+    sealed.ensure()
     from ..shim import zygote
 
     sys.exit(_configure(arguments, zygote.fork()))

@@ -35,5 +35,10 @@ def wait(pidfd: int) -> int:
 def wait_pid(pid: int) -> int:
     """As `wait`, by number."""
     _, status = os.waitpid(pid, 0)
+    return exit_status(status)
+
+
+def exit_status(status: int) -> int:
+    """A shell's exit status from a wait status."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

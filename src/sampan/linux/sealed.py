@@ -20,14 +20,17 @@ def is_sealed() -> bool:
     return bool(os.statvfs(_EXE).f_flag & os.ST_RDONLY)
 
 
-def reexec(arguments: list[str]) -> None:
-    """Execute this interpreter anew, with `arguments` behind its name, from a read-only copy of its mount.
+def ensure() -> None:
+    """Execute this program anew, with its arguments, from a read-only copy of the interpreter's mount.
 
-    Returns only where this kernel or a lack of privileges does not allow it (Linux before 5.12, no CAP_SYS_ADMIN).
+    Returns where it runs from one already, and where kernel or privileges do not allow it (Linux before 5.12, no
+    CAP_SYS_ADMIN). To be called before anything else: nothing but the arguments and the environment is kept.
     """
+    if is_sealed():
+        return
     try:
         tree = mount.clone_tree(os.readlink(_EXE), recursive=False)
         mount.mount_setattr(tree, mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID)
-        os.execv(f"/proc/self/fd/{tree}", [sys.executable, *arguments])
+        os.execv(f"/proc/self/fd/{tree}", [sys.executable, *sys.orig_argv[1:]])
     except OSError:
         return

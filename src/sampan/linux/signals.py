@@ -10,7 +10,11 @@ SIGPIPE = 13
 SIGTERM = 15
 SIGCHLD = 17
 SIGCONT = 18
+SIGTTIN = 21
+SIGTTOU = 22
 SIGXFSZ = 25
+
+_ALL = [number for number in range(1, _signal.NSIG) if number not in (32, 33)]  # those two are glibc's own
 
 
 def reset() -> None:
@@ -18,6 +22,16 @@ def reset() -> None:
     for number in (SIGPIPE, SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, [])
+
+
+def block_all() -> None:
+    """Keep every signal pending, for `wait_any`."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, _ALL)
+
+
+def wait_any() -> int:
+    """Wait for the next signal, all being blocked (sigwait(3))."""
+    return int(_signal.sigwait(_ALL))
 
 
 def handle_by_default(number: int) -> None:

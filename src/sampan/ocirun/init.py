@@ -14,7 +14,7 @@ from ..linux import mount as mnt
 from ..linux import namespaces as ns
 from ..linux.cgroup import Cgroup
 from ..linux.openat2 import O_PATH, make_directories
-from . import devices, hooks, process, rootfs, sysctl
+from . import devices, hooks, pid1, process, rootfs, sysctl
 from .channel import Channel, Closed
 from .failure import ExecFailed, RuntimeFailed
 from .namespaces import Namespaces, join
@@ -22,6 +22,9 @@ from .namespaces import Namespaces, join
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+INIT_KEY = "sampanInit"
+"""Our own key of an OCI process: run it under a small process 1 (`docker run --init`)."""
 
 EXEC_FAILURE_STATUS = 255
 """What runc's init exits with when execve itself fails after the start."""
@@ -54,18 +57,18 @@ def _main(channel: Channel, cgroup: str) -> None:
     program = setup.prepare()
     setup.channel.send({"ready": setup.warnings})
     setup.await_start()
-    _execute(program, setup.channel)
+    program.confine()
+    if setup.process.get(INIT_KEY):
+        pid1.supervise(lambda: _execute(program), setup.channel.close)
+    _execute(program)
 
 
-def _execute(program: process.Program, channel: Channel) -> None:
+def _execute(program: process.Program) -> NoReturn:
     try:
         program.execute()
     except OSError as error:
-        if error.filename != program.path:
-            raise  # not execve but a step before it
         # The start has succeeded as far as the runtime is concerned: docker shows this on stderr, status 255.
         os.write(2, f"exec {program.path}: {(error.strerror or '').lower()}\n".encode())
-        channel.close()
         os._exit(EXEC_FAILURE_STATUS)
 
 

@@ -246,13 +246,16 @@ class Program:
         if (found.st_dev, found.st_ino) == mine:
             raise ExecFailed(errno.EACCES, f'exec: "{self.path}": is the runtime itself: permission denied')
 
-    def execute(self) -> NoReturn:
-        """Give up all that the program is not to have, and become it; returns only by an exception."""
+    def confine(self) -> None:
+        """Give up all that the program is not to have."""
         if self.no_new_privs:
             prctl.set_no_new_privs()
         if self.filter:
             self.filter.load(self.filter_flags)
         self.identity.drop()
+
+    def execute(self) -> NoReturn:
+        """execve; returns only by an exception."""
         os.execve(self.path, self.arguments, self.variables)
 
 

@@ -8,15 +8,13 @@ from typing import Any
 
 from ..linux.cgroup import Hierarchy
 from ..model.container import ContainerConfig, HostConfig, Ulimit
+from ..ocirun.init import INIT_KEY
 from .devices import Devices
 from .privileges import capabilities, seccomp, security_options
 from .resources import resources
 from .users import User
 
 OCI_VERSION = "1.2.0"
-INIT_KEY = "sampanInit"
-"""Our own key of an OCI process: run it under a small process 1 (ocirun/pid1.py). Other runtimes ignore it."""
-
 _SHM_SIZE = 64 << 20
 
 MASKED_PATHS = (

@@ -121,7 +121,8 @@ class Container:
         if request.runtime:
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
-            self.runner = InProcess(self.id, self.parked, self.cgroup.path)
+            filters = f"{os.path.dirname(os.path.dirname(self.directory))}/seccomp"  # <exec_root>/seccomp
+            self.runner = InProcess(self.id, self.parked, self.cgroup.path, filters)
             self.parked = None
         return await self.runner.create(request, spec, pipes)
 

@@ -14,8 +14,9 @@ from .pipes import Pipes
 class InProcess:
     """One container; every call returns without waiting for another process but for the time of an execve."""
 
-    def __init__(self, container_id: str, parked: ocirun.Parked | None, cgroup: str) -> None:
+    def __init__(self, container_id: str, parked: ocirun.Parked | None, cgroup: str, cache: str) -> None:
         self._id, self._parked, self._cgroup = container_id, parked, cgroup
+        self._launch = ocirun.Launch(container_id, cache=cache)
         self._created: ocirun.Created | None = None
         self._spec: dict[str, Any] = {}
 
@@ -31,7 +32,7 @@ class InProcess:
             console=request.tty,
             cgroup=self._cgroup,
             parked=self._parked,
-            launch=ocirun.Launch(self._id),
+            launch=self._launch,
         )
         self._spec = spec
         self._parked = None
@@ -54,6 +55,7 @@ class InProcess:
             stderr=stderr,
             console=request.tty,
             cgroup=self._cgroup,
+            launch=self._launch,
         )
         os.close(created.pidfd)
         return created.pid, created.console_fd

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from sampan import ocirun
-from sampan.linux import fds, prctl
+from sampan.linux import fds, prctl, sealed
 from sampan.rpc import framing, messages
 
 from . import cgroups
@@ -207,6 +207,7 @@ def _run_container(loop: Loop, packet: bytes, control: int, exec_root: str, chil
 
 def main(arguments: list[str]) -> None:
     """`python -m sampan.shim.zygote FD`: serve the daemon at the other end of FD."""
+    sealed.ensure()
     _become(lambda: _serve(socket.socket(fileno=int(arguments[0])), new_session=False))
 
 
