@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
 from .hosts import Host, Result, connect, run
@@ -68,8 +68,9 @@ class Daemon:
         return self._process.pid
 
     def argv(self) -> list[str]:
+        # a run of tests that is killed takes its daemons along
         return [
-            str(BIN / "sampand"), "--data-root", str(self.data_root), "--exec-root", str(self.exec_root),
+            "setpriv", "--pdeathsig", "TERM", str(BIN / "sampand"), "--data-root", str(self.data_root), "--exec-root", str(self.exec_root),
             "-H", self.url, "--pidfile", str(self.directory / "pid"), "--config-file", str(self.config),
             "--cgroup-parent", CGROUP_PARENT, *self.flags,
         ]  # fmt: skip
@@ -92,7 +93,7 @@ class Daemon:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 30) -> int:
+    def stop(self, number: int = SIGTERM, timeout: float = 30) -> int:
         """End the daemon with a signal; its exit status."""
         assert self._process is not None
         self._process.send_signal(number)
@@ -102,7 +103,7 @@ class Daemon:
 
     def kill(self) -> None:
         """`kill -9` of the daemon alone; containers go on."""
-        self.stop(signal.SIGKILL)
+        self.stop(SIGKILL)
 
     def environment(self) -> dict[str, str]:
         keep = {key: os.environ[key] for key in ("PATH", "LANG", "SAMPAN_TEST_TOKEN") if key in os.environ}

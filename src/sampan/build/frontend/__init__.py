@@ -1,0 +1,1 @@
+"""The Dockerfile front end: stages become a graph, metadata instructions become the image's configuration."""

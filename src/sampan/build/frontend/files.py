@@ -1,0 +1,168 @@
+"""COPY and ADD as vertices."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...dockerfile.expand import expand
+from ...dockerfile.parser import Instruction
+from ...dockerfile.source import Heredoc
+from ...dockerfile.stages import flag_value, flag_values, is_set
+from ..graph import SCRATCH, Action, Copy, Files, GitSource, HttpSource, MakeFile, Merge, Vertex
+from .stage import StageState
+
+_GIT = re.compile(r"^(?:git://|git@|ssh://|https?://[^?#]+\.git(?:[?#]|$))")
+_HEREDOC_WORD = re.compile(r"^\d*<<-?")
+
+SourceTree = Callable[[str, Instruction], Vertex]
+"""From the name after `--from=` to its tree."""
+
+
+@dataclass(frozen=True)
+class _Words:
+    sources: list[str]
+    heredocs: list[Heredoc]
+    target: str
+
+
+def copy(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
+    """COPY, with `--from`, `--link` and the rest."""
+    words = _words(state, instruction)
+    origin = flag_value(instruction, "from")
+    source = tree(state.expand(origin, instruction), instruction) if origin else state.request.context
+    actions: list[Action] = []
+    if words.sources:
+        actions.append(_copy(state, instruction, words, 1, tuple(words.sources), unpack=False))
+    actions += _written(state, instruction, words)
+    _finish(state, instruction, words, actions, [source])
+
+
+def add(state: StageState, instruction: Instruction) -> None:
+    """ADD: as COPY from the context, and URLs, git repositories, local archives unpacked."""
+    words = _words(state, instruction)
+    inputs, actions = [state.request.context], list[Action]()
+    local = [source for source in words.sources if not is_remote(source)]
+    if local:
+        unpack = flag_value(instruction, "unpack", "true").lower() == "true"
+        actions.append(_copy(state, instruction, words, 1, tuple(local), unpack=unpack))
+    for source in words.sources:
+        if is_remote(source):
+            inputs.append(_remote(state, instruction, source))
+            unpack = is_set(instruction, "unpack")
+            actions.append(_copy(state, instruction, words, len(inputs), ("/",), unpack=unpack))
+    actions += _written(state, instruction, words)
+    _finish(state, instruction, words, actions, inputs)
+
+
+def is_remote(source: str) -> bool:
+    """A URL or a git repository."""
+    return source.startswith(("http://", "https://")) or _GIT.match(source) is not None
+
+
+def git_source(text: str, *, keep_git_dir: bool = False) -> GitSource:
+    """`remote[#ref[:subdir]]`."""
+    remote, _, fragment = text.partition("#")
+    ref, _, subdir = fragment.partition(":")
+    return GitSource(remote, ref, posixpath.normpath(subdir).lstrip("/") if subdir else "", keep_git_dir)
+
+
+def _remote(state: StageState, instruction: Instruction, source: str) -> Vertex:
+    if _GIT.match(source):
+        operation: GitSource | HttpSource = git_source(source, keep_git_dir=is_set(instruction, "keep-git-dir"))
+    else:
+        name = posixpath.basename(source.partition("?")[0].partition("#")[0]) or "index"
+        operation = HttpSource(source, name, state.expand(flag_value(instruction, "checksum"), instruction))
+    return Vertex(op=operation, name=f"fetch {source}", stage=state.position, line=instruction.line.first)
+
+
+def _words(state: StageState, instruction: Instruction) -> _Words:
+    if len(instruction.arguments) < 2:
+        raise instruction.error(f"{instruction.name} requires at least two arguments, but only one was provided")
+    *sources, target = (state.expand(word, instruction) if not _HEREDOC_WORD.match(word) else word
+                        for word in instruction.arguments)  # fmt: skip
+    plain = [source for source in sources if not _HEREDOC_WORD.match(source)]
+    if len(sources) > 1 and not target.endswith("/") and target not in (".", ".."):
+        raise instruction.error(
+            f"When using {instruction.name} with more than one source file, the destination must be a directory and "
+            "end with a /"
+        )
+    return _Words(plain, list(instruction.heredocs), _absolute(state, target))
+
+
+def _absolute(state: StageState, target: str) -> str:
+    path = posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", target)).replace("//", "/", 1)
+    is_directory = target in (".", "..") or target.endswith(("/", "/.", "/.."))
+    return path if not is_directory or path == "/" else f"{path}/"
+
+
+def _owner(state: StageState, instruction: Instruction) -> str:
+    return state.expand(flag_value(instruction, "chown"), instruction)
+
+
+def _mode(state: StageState, instruction: Instruction) -> str:
+    return state.expand(flag_value(instruction, "chmod"), instruction)
+
+
+def _copy(
+    state: StageState, instruction: Instruction, words: _Words, number: int, sources: tuple[str, ...], *, unpack: bool
+) -> Copy:
+    return Copy(
+        input=number, sources=sources, target=words.target, owner=_owner(state, instruction),
+        mode=_mode(state, instruction), unpack=unpack, parents=is_set(instruction, "parents"),
+        exclude=tuple(state.expand(value, instruction) for value in flag_values(instruction, "exclude")),
+    )  # fmt: skip
+
+
+def _written(state: StageState, instruction: Instruction, words: _Words) -> list[Action]:
+    actions: list[Action] = []
+    for heredoc in words.heredocs:
+        data = heredoc.content
+        if heredoc.expand:
+            data = expand_document(data, state, instruction)
+        actions.append(
+            MakeFile(target=words.target, name=heredoc.name, data=data, mode=_mode(state, instruction),
+                     owner=_owner(state, instruction))
+        )  # fmt: skip
+    return actions
+
+
+def expand_document(text: str, state: StageState, instruction: Instruction) -> str:
+    """Variables of a here-document: quotes mean nothing there."""
+    quoted = text.replace("'", "\0q").replace('"', "\0d")
+    return state.expand(quoted, instruction).replace("\0q", "'").replace("\0d", '"')
+
+
+def _finish(
+    state: StageState, instruction: Instruction, words: _Words, actions: list[Action], inputs: list[Vertex]
+) -> None:
+    link = is_set(instruction, "link")
+    shown = expand_quietly(instruction.original.split(None, 1)[1], state)
+    name = f"{instruction.name} {shown}"
+    base = SCRATCH if link else state.vertex
+    vertex = Vertex(
+        op=Files(tuple(actions)), inputs=(base, *inputs), name=name, stage=state.position,
+        line=instruction.line.first, ignore_cache=state.ignore_cache,
+    )  # fmt: skip
+    if link:
+        vertex = Vertex(op=Merge(), inputs=(state.vertex, vertex), name=name, stage=state.position)
+    state.advance(vertex, f"{instruction.name} {_shown_words(state, instruction)} # buildkit")
+
+
+def _shown_words(state: StageState, instruction: Instruction) -> str:
+    flags = [f"--{flag.name}" + (f"={flag.value}" if flag.value is not None else "") for flag in instruction.flags
+             if flag.name in ("chown", "chmod", "link")]  # fmt: skip
+    words = [word if _HEREDOC_WORD.match(word) else state.expand(word, instruction) for word in instruction.arguments]
+    return " ".join([*flags, *words])
+
+
+def expand_quietly(text: str, state: StageState) -> str:
+    """For display only: as written where it cannot be expanded."""
+    from ...errors import InvalidArgument
+
+    try:
+        return expand(text, state.variables(), state.escape)
+    except InvalidArgument:
+        return text

@@ -1,0 +1,62 @@
+"""What a user asks of the front end, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Struct, field
+
+from ...oci.config import ExecutionConfig, ImageConfig
+from ...oci.platform import Platform
+from ..graph import Vertex
+
+PROXIES = frozenset(
+    name
+    for base in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for name in (base, base.lower())
+)
+"""Build arguments that need no ARG, count for no cache key and stay out of the history."""
+
+
+class ResolvedImage(Struct, frozen=True):
+    """A base image as found: its source pinned, its configuration."""
+
+    vertex: Vertex
+    config: ImageConfig
+
+
+Resolver = Callable[[str, Platform], Awaitable[ResolvedImage]]
+"""From a reference as written to the image; pulls where it must."""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """`contexts` maps names given with `--build-context` to vertices; they win over stages and images."""
+
+    arguments: Mapping[str, str] = {}
+    target: str = ""
+    platform: Platform
+    build_platform: Platform
+    labels: Mapping[str, str] = {}
+    no_cache: bool = False
+    no_cache_stages: frozenset[str] = frozenset()
+    network: str = "default"
+    contexts: Mapping[str, Vertex] = {}
+    context: Vertex
+
+
+class Step(Struct, frozen=True):
+    """One line of the image's history; `vertex` is None where the instruction makes no layer."""
+
+    created_by: str
+    vertex: Vertex | None
+
+
+class Target(Struct, kw_only=True):
+    """The image to be: its tree, its configuration without layers, and its history above the base's."""
+
+    vertex: Vertex
+    base: ImageConfig | None
+    platform: Platform
+    config: ExecutionConfig
+    steps: list[Step] = field(default_factory=list)
+    author: str = ""

@@ -1,0 +1,135 @@
+"""RUN as a vertex."""
+
+from __future__ import annotations
+
+import posixpath
+
+from ...dockerfile.mounts import RunMount, parse_mount
+from ...dockerfile.parser import Instruction
+from ...dockerfile.stages import flag_value, flag_values
+from ...errors import InvalidArgument
+from ..graph import SCRATCH, Exec, Mount, Vertex
+from .files import SourceTree
+from .metadata import shell
+from .request import PROXIES
+from .stage import StageState
+
+NETWORKS = ("default", "none", "host")
+SECURITIES = ("sandbox", "insecure")
+
+
+def run(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
+    """One RUN: its command, what it mounts, its network and security."""
+    inputs: list[Vertex] = [state.vertex]
+    mounts = tuple(_mount(state, instruction, text, inputs, tree) for text in flag_values(instruction, "mount"))
+    operation = Exec(
+        args=tuple(_command(state, instruction)),
+        env=tuple(state.run_environment()),
+        cwd=state.config.working_dir or "/",
+        user=state.config.user,
+        mounts=mounts,
+        network=_choice(instruction, "network", NETWORKS, state.request.network),
+        security=_choice(instruction, "security", SECURITIES, "sandbox"),
+    )
+    shown = _shown(instruction)
+    vertex = Vertex(
+        op=operation, inputs=tuple(inputs), name=f"RUN {shown}", stage=state.position, line=instruction.line.first,
+        ignore_cache=state.ignore_cache, unkeyed=tuple(sorted(PROXIES - set(state.environment()))),
+    )  # fmt: skip
+    state.advance(vertex, f"RUN {_history(state, operation)} # buildkit")
+
+
+def _command(state: StageState, instruction: Instruction) -> list[str]:
+    if instruction.exec_form:
+        return list(instruction.arguments)
+    text = instruction.arguments[0]
+    if not instruction.heredocs:
+        return [*shell(state), text]
+    first = instruction.heredocs[0]
+    if text.strip() in (f"<<{first.name}", f"<<-{first.name}") or _only_marker(text):
+        return _script(state, instruction)
+    documents = "".join(f"\n{one.content}{one.name}" for one in instruction.heredocs)
+    return [*shell(state), text + documents]
+
+
+def _only_marker(text: str) -> bool:
+    return text.startswith("<<") and len(text.split()) == 1
+
+
+def _script(state: StageState, instruction: Instruction) -> list[str]:
+    """A lone here-document is the script itself; a `#!` line chooses its interpreter."""
+    document = instruction.heredocs[0]
+    content = document.content  # the shell expands it, not the builder
+    if content.startswith("#!"):
+        return ["/bin/sh", "-c", _run_as_file(content)]
+    return [*shell(state), content]
+
+
+def _run_as_file(content: str) -> str:
+    marker = "SAMPAN_SCRIPT"
+    while marker in content:
+        marker += "_"
+    return (
+        f'f=$(mktemp) && cat > "$f" <<\'{marker}\'\n{content}{marker}\nchmod +x "$f" && "$f"; s=$?; rm -f "$f"; exit $s'
+    )
+
+
+def _choice(instruction: Instruction, flag: str, allowed: tuple[str, ...], default: str) -> str:
+    value = flag_value(instruction, flag, default).lower()
+    if value not in allowed and flag_values(instruction, flag):
+        raise instruction.error(f"unsupported {flag} mode {value!r}")
+    return value
+
+
+def _mount(state: StageState, instruction: Instruction, text: str, inputs: list[Vertex], tree: SourceTree) -> Mount:
+    try:
+        asked = parse_mount(state.expand(text, instruction))
+    except InvalidArgument as error:
+        raise instruction.error(str(error)) from error
+    number = -1
+    if asked.type == "bind" or (asked.type == "cache" and asked.from_):
+        inputs.append(_source(state, instruction, asked, tree))
+        number = len(inputs) - 1
+    target = _target(state, asked)
+    return Mount(
+        kind=asked.type, target=target, input=number, source=asked.source, id=_identity(asked, target),
+        read_only=asked.read_only if asked.read_only is not None else asked.type == "bind",
+        sharing=asked.sharing, required=asked.required, size=asked.size, mode=_mode(asked), uid=asked.uid or 0,
+        gid=asked.gid or 0, env=asked.env,
+    )  # fmt: skip
+
+
+def _source(state: StageState, instruction: Instruction, asked: RunMount, tree: SourceTree) -> Vertex:
+    if asked.from_:
+        return tree(asked.from_, instruction)
+    return state.request.context if asked.type == "bind" else SCRATCH
+
+
+def _target(state: StageState, asked: RunMount) -> str:
+    if asked.target:
+        return posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", asked.target))
+    if asked.type == "secret" and not asked.env:
+        return f"/run/secrets/{asked.id}"
+    return ""
+
+
+def _identity(asked: RunMount, target: str) -> str:
+    if asked.id:
+        return asked.id
+    return {"cache": target, "secret": posixpath.basename(asked.target), "ssh": "default"}.get(asked.type, "")
+
+
+def _mode(asked: RunMount) -> int:
+    if asked.mode is not None:
+        return asked.mode
+    return {"secret": 0o400, "ssh": 0o600}.get(asked.type, 0o755)
+
+
+def _shown(instruction: Instruction) -> str:
+    return instruction.original.split(None, 1)[1]
+
+
+def _history(state: StageState, operation: Exec) -> str:
+    arguments = state.shown_arguments()
+    prefix = [f"|{len(arguments)}", *arguments] if arguments else []
+    return " ".join([*prefix, *operation.args])
