@@ -15,6 +15,7 @@ from ..model.container import ContainerConfig, CreateRequest, HostConfig
 from ..model.times import now
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
+from ..storage import init_layer
 from . import defaults, drivers, merge, mounts, naming, networks, resources, validate
 from .container import Container
 from .engine import Engine
@@ -138,8 +139,9 @@ def _store(engine: Engine, container: Container) -> None:
     directory = engine.paths.container(container.id)
     try:
         os.mkdir(directory, 0o710)
+        base = init_layer(engine.snapshots, container.layer_parent or None)
         with engine.db.transaction():
-            engine.snapshots.prepare(container.id, container.layer_parent or None)
+            engine.snapshots.prepare(container.id, base)
             engine.containers.add(container)
             engine.images.touch(container.image_id)
             engine.events.flush()

@@ -7,6 +7,8 @@ from sampan.errors import InvalidArgument
 from sampan.tree.entry import Limits
 from sampan.tree.extract import Usage
 
+from .changes import whole_tree
+from .initlayer import init_layer
 from .layers import Layers
 from .overlay import Overlay
 from .snapshotter import ADDED, DELETED, MODIFIED, Change, Problem, SnapshotInfo, Snapshotter
@@ -32,5 +34,5 @@ def open_snapshotter(name: str, root: str, db: Database) -> Layers:
 
 __all__ = [
     "ADDED", "DELETED", "DRIVERS", "MODIFIED", "Change", "Layers", "Limits", "Problem", "SnapshotInfo", "Snapshotter",
-    "Unpacking", "Usage", "open_snapshotter", "sweep", "unpack",
+    "Unpacking", "Usage", "init_layer", "open_snapshotter", "sweep", "unpack", "whole_tree",
 ]  # fmt: skip

@@ -28,6 +28,11 @@ from .snapshotter import Change, Problem, SnapshotInfo
 MARKER = ".snapshot"
 
 
+def init_key(parent: str | None) -> str:
+    """The key of the init layer on a snapshot: it comes and goes with it."""
+    return f"init:{parent or ''}"
+
+
 class Marker(msgspec.Struct):
     """What `.snapshot` holds."""
 
@@ -216,6 +221,8 @@ class Layers(ABC):
         info = self._rows.get(key)
         if info is None:
             return
+        if self._children.get(key) == 1 and init_key(key) in self._rows:
+            self.remove(init_key(key))  # or Conflict: a container lies on it
         if self._children.get(key):
             raise Conflict(f"snapshot {key} has snapshots on it")
         if self._counts.get(key):

@@ -13,13 +13,23 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from sampan.linux.libc import AT_FDCWD
-from sampan.linux.mount import MS_PRIVATE, MS_REC, fsconfig_create, fsconfig_string, fsmount, fsopen, mount, move_mount
+from sampan.linux.mount import (
+    MS_PRIVATE,
+    MS_REC,
+    clone_tree,
+    fsconfig_create,
+    fsconfig_string,
+    fsmount,
+    fsopen,
+    mount,
+    move_mount,
+)
 from sampan.linux.namespaces import CLONE_NEWNS, unshare
 from sampan.tree.extract import Usage
+from sampan.tree.private import in_thread
 from sampan.tree.walk import usage as measure
 
 from .changes import Comparison, overlay_layer
@@ -164,8 +174,6 @@ def _old_stack(root: str, lowers: list[str], upper: str | None, work: str | None
     Paths are relative to keep the options within one page. Both the working directory and the mount namespace are the
     thread's own, so no other thread notices and nothing is left behind when it ends but the detached copy.
     """
-    from sampan.linux.mount import clone_tree
-
     options = [f"lowerdir={':'.join(os.path.relpath(lower, root) for lower in lowers)}"]
     if upper is not None and work is not None:
         options += [f"upperdir={os.path.relpath(upper, root)}", f"workdir={os.path.relpath(work, root)}"]
@@ -181,23 +189,3 @@ def _old_stack(root: str, lowers: list[str], upper: str | None, work: str | None
         return clone_tree(target, recursive=False)
 
     return in_thread(make)
-
-
-def in_thread(work: Callable[[], int]) -> int:
-    """Run `work` in a thread of its own, which may unshare what it likes; its result, or its error."""
-    outcome: list[int | BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, name="mount")
-    thread.start()
-    thread.join()
-    if not outcome:
-        raise OSError(errno.EIO, "mount thread died")
-    if isinstance(outcome[0], BaseException):
-        raise outcome[0]
-    return outcome[0]

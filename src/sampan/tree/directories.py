@@ -15,12 +15,15 @@ _OPEN_AT_ONCE = 128
 class Directories:
     """A cache of directory fds by relative path; each step is opened without following links.
 
-    A component that is a link is resolved inside the root, as a container would. The caller calls `forget` when it
-    removes or replaces something that may be cached.
+    A component that is a link is resolved inside the root, as a container would; where `root` is only a part of a
+    container's tree, `scope` is the fd of that tree and `prefix` the path of `root` in it. The caller calls `forget`
+    when it removes or replaces something that may be cached.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, scope: int | None = None, prefix: str = "") -> None:
         self.root = root
+        self._scope = root if scope is None else scope
+        self._prefix = prefix
         self._open: dict[str, int] = {}
 
     def __enter__(self) -> Directories:
@@ -61,7 +64,7 @@ class Directories:
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENOTDIR):
                 raise
-            return open_in_root(self.root, path, os.O_PATH | os.O_DIRECTORY)
+            return open_in_root(self._scope, f"{self._prefix}/{path}", os.O_PATH | os.O_DIRECTORY)
 
     def keep(self, path: str, fd: int) -> int:
         """Put an open directory into the cache, which owns it from now on."""

@@ -63,6 +63,8 @@ class ExtractOptions:
     whiteouts: Whiteouts = Whiteouts.NONE
     keep_directories: bool = False  # noOverwriteDirNonDir: a directory and a non-directory never replace each other
     owner: tuple[int, int] | None = None
+    scope: tuple[int, str] | None = None
+    """The container's whole tree and the path of the root in it, for links that are already there (docker cp)."""
     map_id: Callable[[int], int] | None = None
     lower: Callable[[str], int | None] = lambda path: None
     """Finds `path` in the layers below: an O_PATH fd or None. For parents and link targets that a layer leaves out."""
@@ -70,7 +72,7 @@ class ExtractOptions:
 
 def extract(root: int, stream: Readable, options: ExtractOptions, limits: Limits | None = None) -> Extracted:
     """Unpack a whole stream below the directory fd `root`. Raises ArchiveError, OSError; what was made stays."""
-    with Directories(root) as directories:
+    with Directories(root, *(options.scope or ())) as directories:
         return _Extraction(directories, TarReader(stream, limits), options).run()
 
 

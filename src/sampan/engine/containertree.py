@@ -1,0 +1,49 @@
+"""A container's tree with its volumes and binds, opened for cp; the same for running and stopped containers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from ..tree.private import Bind, PrivateTree
+from .container import Container
+from .engine import Engine
+from .etc import FILES
+
+
+@asynccontextmanager
+async def opened(engine: Engine, container: Container) -> AsyncIterator[PrivateTree]:
+    """The tree as the container's own root would show it, but for tmpfs and what it mounted itself."""
+    root = engine.snapshots.mount(container.id)
+    try:
+        with _volumes(engine, container) as binds:
+            tree = await asyncio.to_thread(PrivateTree, root, binds)
+            try:
+                yield tree
+            finally:
+                tree.close()
+    finally:
+        engine.snapshots.unmount(container.id)
+
+
+@contextmanager
+def _volumes(engine: Engine, container: Container) -> Iterator[list[Bind]]:
+    user = f"archive-{secrets.token_hex(8)}"
+    mounted: list[str] = []
+    directory = engine.paths.container(container.id)
+    binds = [Bind(f"{directory}/{name}", f"/etc/{name}") for name in FILES if container.has_been_started]
+    try:
+        for point in container.mounts:
+            if point.type == "volume" and engine.volumes.exists(point.name):
+                mounted.append(point.name)
+                source = engine.volumes.mount(point.name, user)
+                source += f"/{point.spec_subpath}" if point.spec_subpath else ""
+                binds.append(Bind(source, point.destination, point.rw))
+            elif point.type == "bind":
+                binds.append(Bind(point.source, point.destination, point.rw))
+        yield sorted(binds, key=lambda bind: bind.destination.count("/"))
+    finally:
+        for name in mounted:
+            engine.volumes.unmount(name, user)
