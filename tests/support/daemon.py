@@ -70,7 +70,8 @@ class Daemon:
     def argv(self) -> list[str]:
         # a run of tests that is killed takes its daemons along
         return [
-            "setpriv", "--pdeathsig", "TERM", str(BIN / "sampand"), "--data-root", str(self.data_root), "--exec-root", str(self.exec_root),
+            "setpriv", "--pdeathsig", "TERM", str(BIN / "sampand"), "--data-root", str(self.data_root),
+            "--exec-root", str(self.exec_root),
             "-H", self.url, "--pidfile", str(self.directory / "pid"), "--config-file", str(self.config),
             "--cgroup-parent", CGROUP_PARENT, *self.flags,
         ]  # fmt: skip

@@ -1,0 +1,208 @@
+"""From a Dockerfile's text to the target: which stages are needed, their bases, their instructions in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from ...dockerfile.lint import PLATFORM_ARGS
+from ...dockerfile.parser import Dockerfile, Instruction, parse, parse_line
+from ...dockerfile.source import LogicalLine
+from ...dockerfile.stages import Plan, Stage, check_flags, flag_value, flag_values, plan
+from ...errors import InvalidArgument
+from ...oci import platform as platforms
+from ...oci.platform import Platform
+from ..graph import SCRATCH, Vertex
+from . import files, metadata
+from . import run as runs
+from .request import Request, ResolvedImage, Resolver, Target
+from .stage import StageState
+
+
+class Parsed(Struct, frozen=True):
+    """A Dockerfile as the front end needs it."""
+
+    dockerfile: Dockerfile
+    plan: Plan
+
+
+def platform_arguments(request: Request) -> dict[str, str]:
+    """The predefined ARGs of the global scope."""
+    values = {}
+    for prefix, platform in (("TARGET", request.platform), ("BUILD", request.build_platform)):
+        values[f"{prefix}PLATFORM"] = str(platform)
+        values[f"{prefix}OS"] = platform.os
+        values[f"{prefix}ARCH"] = platform.architecture
+        values[f"{prefix}VARIANT"] = platform.variant
+    return values
+
+
+def read(text: str, request: Request) -> Parsed:
+    """Parse and split into stages; raises DockerfileError."""
+    dockerfile = parse(text)
+    scope = {**platform_arguments(request), **request.arguments}
+    return Parsed(dockerfile, plan(dockerfile, scope))
+
+
+async def convert(parsed: Parsed, request: Request, resolve: Resolver) -> Target:
+    """The target's tree and configuration; base images are looked up all at once."""
+    return await _Conversion(parsed, request, resolve).run()
+
+
+class _Conversion:
+    def __init__(self, parsed: Parsed, request: Request, resolve: Resolver) -> None:
+        self._parsed = parsed
+        self._request = request
+        self._resolve = resolve
+        self._states: dict[int, StageState] = {}
+        self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+        self._global = {**parsed.plan.global_args, **platform_arguments(request)}
+
+    async def run(self) -> Target:
+        target = self._parsed.plan.find(self._request.target)
+        needed = [stage for stage in self._parsed.plan.stages if stage.index in self._needed(target)]
+        await self._resolve_all(needed)
+        for stage in needed:
+            self._states[stage.index] = await self._stage(stage)
+        return self._states[target.index].target()
+
+    def _needed(self, target: Stage) -> set[int]:
+        found: set[int] = set()
+        queue = [target]
+        while queue:
+            stage = queue.pop()
+            if stage.index not in found:
+                found.add(stage.index)
+                queue += self._uses(stage)
+        return found
+
+    def _uses(self, stage: Stage) -> list[Stage]:
+        used = [stage.parent] if stage.parent is not None else []
+        for name in _mentioned(stage):
+            other = self._earlier(name, stage)
+            if other is not None:
+                used.append(other)
+        return used
+
+    def _earlier(self, name: str, before: Stage) -> Stage | None:
+        """The stage that `--from=name` means; numbers count from 0."""
+        earlier = self._parsed.plan.stages[: before.index]
+        for stage in reversed(earlier):
+            if stage.name and stage.name == name.lower():
+                return stage
+        return earlier[int(name)] if name.isdigit() and int(name) < len(earlier) else None
+
+    async def _resolve_all(self, stages: list[Stage]) -> None:
+        wanted: dict[tuple[str, Platform], None] = {}
+        for stage in stages:
+            if stage.parent is None and stage.base != "scratch" and stage.base not in self._request.contexts:
+                wanted[stage.base, self._platform(stage)] = None
+            for name in _mentioned(stage):
+                if self._is_image(name, stage):
+                    wanted[name, self._request.platform] = None
+        found = await asyncio.gather(*(self._resolve(*key) for key in wanted))
+        self._images.update(zip(wanted, found, strict=True))
+
+    def _is_image(self, name: str, stage: Stage) -> bool:
+        if name in self._request.contexts or "$" in name or name == "scratch":
+            return False
+        if name.lower() == stage.name:
+            raise InvalidArgument(f"circular dependency detected on stage: {name}")
+        return self._earlier(name, stage) is None
+
+    def _platform(self, stage: Stage) -> Platform:
+        return platforms.parse(stage.platform) if stage.platform else self._request.platform
+
+    async def _stage(self, stage: Stage) -> StageState:
+        state = StageState(stage, self._request, self._parsed.dockerfile.escape, self._title(stage))
+        triggers: list[str] = []
+        if stage.parent is not None:
+            parent = self._states[stage.parent.index]
+            state.continue_from(parent)
+            triggers, state.config.on_build = list(parent.config.on_build or []), None
+        elif stage.base in self._request.contexts:
+            state.vertex = self._request.contexts[stage.base]
+        elif stage.base != "scratch":
+            image = self._images[stage.base, self._platform(stage)]
+            state.vertex = image.vertex
+            triggers = list(image.config.config.on_build or []) if image.config.config else []
+            state.inherit(image.config, image.config.platform)
+        if stage.base == "scratch":
+            state.config.env = [f"PATH={_DEFAULT_PATH}"]
+        for text in triggers:
+            self._apply(state, _trigger(text, stage.origin, state.escape))
+        for instruction in stage.instructions:
+            self._apply(state, instruction)
+        return state
+
+    def _title(self, stage: Stage) -> str:
+        if stage.name:
+            return stage.name
+        return f"stage-{stage.index}" if len(self._parsed.plan.stages) > 1 else ""
+
+    def _apply(self, state: StageState, instruction: Instruction) -> None:
+        def tree(name: str, user: Instruction) -> Vertex:
+            return self._tree(name, state, user)
+
+        match instruction.name:
+            case "RUN":
+                runs.run(state, instruction, tree)
+            case "COPY":
+                files.copy(state, instruction, tree)
+            case "ADD":
+                files.add(state, instruction)
+            case "ARG":
+                metadata.declare_argument(state, instruction, self._global)
+            case name if name in metadata.HANDLERS:
+                metadata.HANDLERS[name](state, instruction)
+            case _:
+                raise metadata.refuse(instruction)
+
+    def _tree(self, name: str, state: StageState, user: Instruction) -> Vertex:
+        if name in self._request.contexts:
+            return self._request.contexts[name]
+        if name == "scratch":
+            return SCRATCH
+        stage = self._earlier(name, state.stage)
+        if stage is not None:
+            if stage.index not in self._states:
+                raise user.error(f"stage {name} is not part of what the target needs")
+            return self._states[stage.index].vertex
+        image = self._images.get((name, self._request.platform))
+        if image is None:
+            raise user.error(f"{name}: no such stage, and variables do not name images here")
+        return image.vertex
+
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _mentioned(stage: Stage) -> list[str]:
+    """Names after `--from=` and `from=` of mounts."""
+    names = []
+    for instruction in stage.instructions:
+        if instruction.name == "COPY" and (name := flag_value(instruction, "from")):
+            names.append(name)
+        if instruction.name == "RUN":
+            for mount in flag_values(instruction, "mount"):
+                names += [part.partition("=")[2] for part in mount.split(",") if part.startswith("from=")]
+    return names
+
+
+def _trigger(text: str, origin: Instruction, escape: str) -> Instruction:
+    instruction = parse_line(LogicalLine(text, origin.line.first, origin.line.last), escape)
+    check_flags(instruction)
+    return instruction
+
+
+def unused_arguments(parsed: Parsed, arguments: Mapping[str, str]) -> list[str]:
+    """Build arguments that no ARG takes: worth a warning."""
+    from ...dockerfile.stages import arg_pairs
+    from .request import PROXIES
+
+    declared = {
+        name for one in parsed.dockerfile.instructions if one.name == "ARG" for name, _ in arg_pairs(one)
+    }  # fmt: skip
+    return sorted(set(arguments) - declared - PROXIES - PLATFORM_ARGS - {"SOURCE_DATE_EPOCH"})
