@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sampan.linux.cgroup import Cgroup
-from sampan.runtime import CreateContainer, LogSetup, Shim, Zygote
+from sampan.runtime import CreateContainer, ExecProcess, LogSetup, Shim, Zygote
 
 BUSYBOX = "/bin/busybox"
 APPLETS = (
@@ -33,6 +33,7 @@ APPLETS = (
 )
 NAMESPACES = ("mount", "pid", "ipc", "uts", "network")
 WAIT = 20.0
+ALL = {"stdin": True, "stdout": True, "stderr": True}
 
 
 def make_rootfs(path: Path) -> None:
@@ -160,6 +161,20 @@ class ShimHost:
         ours, theirs = socket.socketpair()
         with theirs:
             await shim.attach(theirs, exec_id, stdin=stdin, stdout=stdout, stderr=stderr)
+        self.streams.append(Stream(ours))
+        return self.streams[-1]
+
+    async def exec(
+        self, shim: Shim, args: list[str], exec_id: str = "e", *, tty: bool = False, **wants: bool
+    ) -> Stream:
+        ours, theirs = socket.socketpair()
+        request = ExecProcess(exec_id=exec_id, process=process(args, tty=tty), tty=tty, **(wants or ALL))
+        with theirs:
+            try:
+                await asyncio.wait_for(shim.exec(request, theirs), WAIT)
+            except BaseException:
+                ours.close()
+                raise
         self.streams.append(Stream(ours))
         return self.streams[-1]
 
