@@ -83,7 +83,7 @@ class ShimHost:
 
     def __init__(self, root: Path, pool: int = 1) -> None:
         self.root = root
-        self.name = "sampan-test-" + secrets.token_hex(4)
+        self.name = "sampan-shimtest-" + secrets.token_hex(4)
         self.exec_root = root / "run"
         self.exec_root.mkdir(mode=0o700)
         self.cgroup_parent = f"/{self.name}"

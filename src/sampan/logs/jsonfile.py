@@ -14,8 +14,11 @@ from .rotation import RotatingFile
 from .timestamps import rfc3339
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_UNSAFE = re.compile("[\udc80-\udcff\u2028\u2029]")
-_REPLACED = ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
+_CONTROL_ESCAPES = [(bytes((code,)), b"\\u%04x" % code) for code in range(32) if chr(code) not in "\t\n\r"]
+_REPLACED = (
+    (b"\\", b"\\\\"), (b'"', b'\\"'), (b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"),
+    (b"\r", b"\\r"), (b"\t", b"\\u0009"),
+)  # fmt: skip
 _STREAMS = {1: b"stdout", 2: b"stderr"}
 
 
@@ -24,32 +27,24 @@ def escape(data: bytes) -> bytes:
 
     Bytes that are not UTF-8 become `\\ufffd`, each one.
     """
-    if not data.isascii():
-        text = data.decode("utf-8", "surrogateescape")
-        if _UNSAFE.search(text):
-            return b"".join(_escape_rare(text))
-        data = text.encode()
-    return _escape_ascii(data)
-
-
-def _escape_ascii(data: bytes) -> bytes:
     for plain, escaped in _REPLACED:
         data = data.replace(plain, escaped)
-    data = data.replace(b"\r", b"\\r").replace(b"\t", b"\\u0009")
     if _CONTROL.search(data):
-        data = _CONTROL.sub(lambda match: b"\\u%04x" % match[0][0], data)
-    return data
+        for plain, escaped in _CONTROL_ESCAPES:  # six times faster than one re.sub when there are many
+            data = data.replace(plain, escaped)
+    return data if data.isascii() else _escape_wide(data)
 
 
-def _escape_rare(text: str) -> list[bytes]:
-    parts = []
-    position = 0
-    for match in _UNSAFE.finditer(text):
-        parts.append(_escape_ascii(text[position : match.start()].encode()))
-        parts.append(b"\\ufffd" if match[0] >= "\udc80" and match[0] <= "\udcff" else b"\\u%04x" % ord(match[0]))
-        position = match.end()
-    parts.append(_escape_ascii(text[position:].encode()))
-    return parts
+def _escape_wide(data: bytes) -> bytes:
+    data = data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # "replace" turns each byte that was no UTF-8 into "?". No "<" is left in the text, so it stands in for the
+        # genuine ones: all of it runs in C.
+        replaced = text.replace("?", "<").encode("utf-8", "replace")
+        return replaced.replace(b"?", b"\\ufffd").replace(b"<", b"?")
 
 
 class JsonFileWriter:

@@ -50,6 +50,7 @@ def _main(channel: Channel, cgroup: str) -> None:
     signals.reset()
     if cgroup:
         Cgroup(cgroup).enter()
+        channel.send({"entered": cgroup})
     order, fds = channel.receive()
     setup = {"init": Init, "exec": Exec}[order["kind"]](order, fds, channel)
     if order["enter"]:

@@ -130,12 +130,15 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
     """
     launch = launch or Launch()
     wanted = Namespaces(spec.get("linux") or {})
-    order, fds = _order(spec, bundle, cgroup, console, wanted, launch, opened=parked is not None)
     group = Cgroup(cgroup) if cgroup else None
+    fds: list[int] = []
     try:
+        order, fds = _order(spec, bundle, cgroup, console, wanted, launch, opened=parked is not None)
         pid, pidfd, channel = _spawn(spec, wanted, parked)
     except BaseException:
         _close(fds)
+        if parked:
+            parked.close()
         raise
     created = Created(pid, pidfd, channel)
     try:
@@ -204,6 +207,8 @@ def _spawn(spec: dict[str, Any], wanted: Namespaces, parked: Parked | None) -> t
     if parked:
         if parked.flags != wanted.new & ~ns.CLONE_NEWCGROUP or wanted.needs_intermediate:
             raise RuntimeFailed("the parked process has other namespaces than the configuration wants")
+        if parked.cgroup:
+            raise_reported(parked.channel.receive()[0])  # it enters its group by itself: not before it is in, rename it
         return parked.pid, parked.pidfd, parked.channel
     if wanted.needs_intermediate:
         return spawn_joined(wanted, (spec.get("linux") or {}).get("timeOffsets") or {}, init.main)

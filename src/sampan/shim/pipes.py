@@ -10,16 +10,14 @@ NONE = -1
 class Pipes:
     """`inner` is what the process gets, `outer` what the shim keeps; -1 where there is none.
 
-    With a terminal there are no pipes: the pty's master is both.
+    With a terminal nothing is piped: the pty's master is both.
     """
 
     def __init__(self, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> None:
         self.inner = [NONE, NONE, NONE]
         self.outer = [NONE, NONE, NONE]
-        if tty:
-            return
         for number, wanted in enumerate((stdin, stdout, stderr)):
-            if wanted:
+            if wanted and not tty:
                 ends = os.pipe2(os.O_CLOEXEC)
                 self.inner[number], self.outer[number] = ends if number == 0 else ends[::-1]
             else:

@@ -15,7 +15,7 @@ def set_title(title: str) -> None:
     PR_SET_MM_ARG_START would need CAP_SYS_RESOURCE. /proc/<pid>/cmdline runs on into the environment when argv's last
     byte is not 0 (the kernel's get_mm_cmdline supports setproctitle).
     """
-    prctl.set_name(title)
+    prctl.set_name(title.partition(" ")[0])
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b") ")[2].split()
     start, arg_end, env_end = (int(fields[index - 2]) for index in (_ARG_START, _ARG_START + 1, _ENV_END))

@@ -75,7 +75,7 @@ def test_pieces_share_the_first_ones_time_and_id() -> None:
         (b"<a>&", b"\\u003ca\\u003e\\u0026"),
         (b"tab\tcr\r\x1b\x00", b"tab\\u0009cr\\r\\u001b\\u0000"),
         ("grün \u2028".encode(), "grün \\u2028".encode()),
-        (b"\xff\xfe ok", b"\\ufffd\\ufffd ok"),
+        (b"\xff\xfe ok? <", b"\\ufffd\\ufffd ok? \\u003c"),
     ],
 )
 def test_text_is_escaped_as_docker_escapes_it(data: bytes, expected: bytes) -> None:
