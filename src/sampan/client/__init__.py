@@ -1,1 +1,1 @@
-"""Typed client of the Engine API."""
+"""Clients of the Engine API: `sampan.client.sync.Client` blocks, `sampan.client.aio.AsyncClient` does not."""

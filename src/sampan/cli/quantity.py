@@ -1,0 +1,152 @@
+"""Numbers with units as Docker reads and prints them: sizes, CPUs, durations, ages."""
+
+from __future__ import annotations
+
+NANOSECOND = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+SUFFIXES = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def parse_bytes(text: str) -> int:
+    """`512m`, `1.5GiB`, `1024`, `-1`; powers of 1024."""
+    if text == "-1":
+        return -1
+    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    suffix = text.strip()[len(number) :].strip().lower()
+    unit = suffix.removesuffix("b").removesuffix("i") or "b"
+    if unit not in SUFFIXES or not _is_number(number):
+        raise ValueError(f"invalid size: '{text}'")
+    return int(float(number) * 1024 ** SUFFIXES[unit])
+
+
+def _is_number(text: str) -> bool:
+    return bool(text) and text.replace(".", "", 1).isdigit() and not text.startswith(".")
+
+
+def parse_cpus(text: str) -> int:
+    """`1.5` CPUs in units of 10⁻⁹."""
+    whole, _, fraction = text.partition(".")
+    if not (whole + fraction).isdigit():
+        raise ValueError(f"failed to parse {text} as a rational number")
+    if len(fraction.rstrip("0")) > 9:
+        raise ValueError("value is too precise")
+    return int(whole or "0") * 10**9 + int((fraction + "000000000")[:9])
+
+
+def parse_duration(text: str) -> int:
+    """Go's durations (`1h30m`, `1.5s`, `300ms`) in nanoseconds."""
+    body = text.removeprefix("-").removeprefix("+")
+    if body == "0":
+        return 0
+    total, rest = 0.0, body
+    while rest:
+        number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
+        rest = rest[len(number) :]
+        unit = rest[: len(rest) - len(rest.lstrip("nuµmsh"))]
+        rest = rest[len(unit) :]
+        if not number or number.count(".") > 1 or number == ".":
+            raise ValueError(f'time: invalid duration "{text}"')
+        if unit not in NANOSECOND:
+            raise ValueError(
+                f'time: unknown unit "{unit}" in duration "{text}"'
+                if unit
+                else f'time: missing unit in duration "{text}"'
+            )
+        total += float(number) * NANOSECOND[unit]
+    if not body:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return -int(total) if text.startswith("-") else int(total)
+
+
+def _scaled(value: float, base: float, units: tuple[str, ...]) -> tuple[float, str]:
+    index = 0
+    while value >= base and index < len(units) - 1:
+        value /= base
+        index += 1
+    return value, units[index]
+
+
+DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+
+
+def human_size(value: float, precision: int = 4) -> str:
+    """`1.98MB`: powers of 1000."""
+    number, unit = _scaled(float(value), 1000.0, DECIMAL)
+    return f"{go_float(number, precision)}{unit}"
+
+
+def human_size3(value: float) -> str:
+    """With three digits, as `images` and `ps --size` show it."""
+    return human_size(value, 3)
+
+
+def bytes_size(value: float) -> str:
+    """`23.54GiB`: powers of 1024, four digits."""
+    number, unit = _scaled(float(value), 1024.0, BINARY)
+    return f"{go_float(number, 4)}{unit}"
+
+
+def go_float(number: float, precision: int) -> str:
+    """Go's `%.<precision>g`."""
+    text = f"{number:.{precision}g}"
+    if "e" in text:
+        mantissa, _, exponent = text.partition("e")
+        return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
+    return text
+
+
+AGES = (
+    (1, "Less than a second", 0),
+    (2, "1 second", 0),
+    (60, "{} seconds", 1),
+    (120, "About a minute", 0),
+    (46 * 60, "{} minutes", 60),
+    (90 * 60, "About an hour", 0),
+)
+
+
+def human_duration(seconds: float) -> str:
+    """`3 minutes`, `About an hour`, `2 weeks` as in go-units."""
+    whole = int(seconds)
+    for limit, words, unit in AGES:
+        if whole < limit:
+            return words.format(whole // unit if unit else "")
+    hours = int(seconds / 3600 + 0.5)
+    for limit, divisor, name in (
+        (48, 1, "hours"),
+        (24 * 7 * 2, 24, "days"),
+        (24 * 30 * 2, 24 * 7, "weeks"),
+        (24 * 365 * 2, 24 * 30, "months"),
+    ):
+        if hours < limit:
+            return f"{hours // divisor} {name}"
+    return f"{int(seconds / 3600) // 24 // 365} years"
+
+
+def go_duration(nanoseconds: int) -> str:
+    """`1m30s`, as Go prints a duration."""
+    if nanoseconds == 0:
+        return "0s"
+    sign = "-" if nanoseconds < 0 else ""
+    value = abs(nanoseconds)
+    for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if value < size * 1000:
+            return f"{sign}{_trim(value / size)}{unit}"
+    hours, rest = divmod(value, NANOSECOND["h"])
+    minutes, rest = divmod(rest, NANOSECOND["m"])
+    text = f"{_trim(rest / 10**9)}s"
+    if hours or minutes:
+        text = f"{minutes}m{text}"
+    return sign + (f"{hours}h{text}" if hours else text)
+
+
+def _trim(value: float) -> str:
+    return f"{value:.9f}".rstrip("0").rstrip(".")

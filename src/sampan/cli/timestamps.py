@@ -1,0 +1,58 @@
+"""Times as commands read and print them."""
+
+from __future__ import annotations
+
+import time
+
+from sampan.model.times import nanoseconds
+
+from .quantity import human_duration, parse_duration
+
+
+def local_time(seconds: float) -> str:
+    """`2026-11-29 18:33:36 +0000 UTC`, as Go prints a time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(seconds))
+
+
+def local_iso(seconds: float) -> str:
+    """RFC 3339 with our zone; `Z` for UTC."""
+    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+    return text[:-5] + "Z" if text.endswith("+0000") else f"{text[:-2]}:{text[-2:]}"
+
+
+def ago(seconds: float) -> str:
+    return human_duration(time.time() - seconds) + " ago"
+
+
+def seconds_of(text: str) -> float:
+    """Of an RFC 3339 time."""
+    return nanoseconds(text) / 10**9
+
+
+def api_timestamp(text: str) -> str:
+    """`--since`/`--until` as the API takes them: seconds since the epoch, with a fraction.
+
+    A Go duration is so long ago; a date without a zone is in ours; anything else is left for the daemon to judge.
+    """
+    try:
+        moment = time.time_ns() - parse_duration(text)
+        return f"{moment // 10**9}.{moment % 10**9:09d}"
+    except ValueError:
+        pass  # not a duration
+    if text.replace(".", "", 1).isdigit():
+        return text
+    return _parse_date(text)
+
+
+def _parse_date(text: str) -> str:
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    try:
+        whole = nanoseconds(text) if moment.tzinfo else int(moment.astimezone().timestamp() * 10**9)
+    except ValueError:
+        return text
+    return f"{whole // 10**9}.{whole % 10**9:09d}"

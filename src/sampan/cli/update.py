@@ -1,0 +1,54 @@
+"""`update`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .command import CommandFailed, at_least, command
+from .each import each
+from .flags import Options, decimal, integer, size, string, uint16
+from .run_config import DIRECT_HOST, restart_policy
+
+if TYPE_CHECKING:
+    from .session import Session
+
+FLAGS = (
+    uint16("blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+    integer("cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period"),
+    integer("cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    integer("cpu-rt-period", "Limit the CPU real-time period in microseconds"),
+    integer("cpu-rt-runtime", "Limit the CPU real-time runtime in microseconds"),
+    integer("cpu-shares", "CPU shares (relative weight)", short="c"),
+    decimal("cpus", "Number of CPUs"),
+    string("cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)"),
+    string("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
+    size("memory", "Memory limit", short="m"),
+    size("memory-reservation", "Memory soft limit"),
+    size("memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
+    integer("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
+    string("restart", "Restart policy to apply when a container exits"),
+)
+
+
+@command(
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Update configuration of one or more containers",
+    *FLAGS,
+    arity=at_least(1),
+)
+def update(session: Session, options: Options, arguments: list[str]) -> int:
+    if not options.changed:
+        raise CommandFailed("you must provide one or more flags when using this command")
+    changes: dict[str, Any] = {field: options[flag] for field, flag in DIRECT_HOST.items() if flag in options.changed}
+    if options["restart"]:
+        changes["RestartPolicy"] = restart_policy(options["restart"])
+
+    def apply(name: str) -> None:
+        warnings.extend(session.client.container_update(name, changes).get("Warnings") or ())
+
+    warnings: list[str] = []
+    try:
+        return each(session, arguments, apply)
+    finally:
+        if warnings:
+            session.say("\n".join(warnings))

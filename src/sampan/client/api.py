@@ -1,0 +1,76 @@
+"""Every endpoint under the name that it has as a method of both clients."""
+
+from __future__ import annotations
+
+from . import containers, images, networks, system
+
+
+class Api:
+    """The methods; `Client` answers with values and iterators, `AsyncClient` with awaitables and async iterators."""
+
+    container_list = containers.container_list
+    container_create = containers.container_create
+    container_inspect = containers.container_inspect
+    container_start = containers.container_start
+    container_stop = containers.container_stop
+    container_restart = containers.container_restart
+    container_kill = containers.container_kill
+    container_pause = containers.container_pause
+    container_unpause = containers.container_unpause
+    container_rename = containers.container_rename
+    container_resize = containers.container_resize
+    container_update = containers.container_update
+    container_remove = containers.container_remove
+    container_wait = containers.container_wait
+    container_top = containers.container_top
+    container_changes = containers.container_changes
+    container_prune = containers.container_prune
+    container_logs = containers.container_logs
+    container_stats = containers.container_stats
+    container_export = containers.container_export
+    container_archive = containers.container_archive
+    container_put_archive = containers.container_put_archive
+    container_commit = containers.container_commit
+    exec_create = containers.exec_create
+    exec_inspect = containers.exec_inspect
+    exec_start_detached = containers.exec_start_detached
+    exec_resize = containers.exec_resize
+
+    image_list = images.image_list
+    image_inspect = images.image_inspect
+    image_history = images.image_history
+    image_tag = images.image_tag
+    image_remove = images.image_remove
+    image_prune = images.image_prune
+    image_search = images.image_search
+    image_pull = images.image_pull
+    image_push = images.image_push
+    image_import = images.image_import
+    image_load = images.image_load
+    image_save = images.image_save
+    image_bootstrap = images.image_bootstrap
+    build = images.build
+    build_prune = images.build_prune
+    distribution_inspect = images.distribution_inspect
+
+    network_list = networks.network_list
+    network_inspect = networks.network_inspect
+    network_create = networks.network_create
+    network_connect = networks.network_connect
+    network_disconnect = networks.network_disconnect
+    network_remove = networks.network_remove
+    network_prune = networks.network_prune
+    volume_list = networks.volume_list
+    volume_inspect = networks.volume_inspect
+    volume_create = networks.volume_create
+    volume_remove = networks.volume_remove
+    volume_prune = networks.volume_prune
+
+    version = system.version
+    info = system.info
+    disk_usage = system.disk_usage
+    login = system.login
+    events = system.events
+    plugin_list = system.plugin_list
+    plugin_inspect = system.plugin_inspect
+    swarm_objects = system.swarm_objects

@@ -1,0 +1,148 @@
+"""Endpoints of images, builds and the registry behind the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .call import Call, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+
+if TYPE_CHECKING:
+    from .types import ImageSummary, Json, Progress
+
+Filters = dict[str, list[str]]
+AUTH_HEADER = "X-Registry-Auth"
+TAR = {"Content-Type": "application/x-tar"}
+
+
+def _auth(auth: str | None) -> dict[str, str]:
+    return {AUTH_HEADER: auth} if auth else {}
+
+
+@endpoint
+def image_list(
+    all: bool = False,
+    filters: Filters | None = None,
+    shared_size: bool = False,
+    digests: bool = False,
+    manifests: bool = False,
+) -> Call[list[ImageSummary]]:
+    query = {
+        "all": all,
+        "filters": filters,
+        "shared-size": shared_size,
+        "digests": digests,
+        "manifests": manifests,
+    }
+    return Call("GET", "/images/json", query, decode=decode_json)
+
+
+@endpoint
+def image_inspect(ref: str, platform: Json | None = None, manifests: bool = False) -> Call[Json]:
+    query = {"platform": platform, "manifests": manifests}
+    return Call("GET", f"/images/{ref}/json", query, decode=decode_json)
+
+
+@endpoint
+def image_history(ref: str, platform: Json | None = None) -> Call[list[Json]]:
+    return Call("GET", f"/images/{ref}/history", {"platform": platform}, decode=decode_json)
+
+
+@endpoint
+def image_tag(ref: str, repo: str, tag: str | None = None) -> Call[None]:
+    return Call("POST", f"/images/{ref}/tag", {"repo": repo, "tag": tag}, decode=decode_nothing)
+
+
+@endpoint
+def image_remove(
+    ref: str, force: bool = False, no_prune: bool = False, platforms: list[str] | None = None
+) -> Call[list[Json]]:
+    query = {"force": force, "noprune": no_prune, "platforms": platforms}
+    return Call("DELETE", f"/images/{ref}", query, decode=decode_json)
+
+
+@endpoint
+def image_prune(filters: Filters | None = None) -> Call[Json]:
+    return Call("POST", "/images/prune", {"filters": filters}, decode=decode_json)
+
+
+@endpoint
+def image_search(
+    term: str, limit: int | None = None, filters: Filters | None = None, auth: str | None = None
+) -> Call[list[Json]]:
+    query = {"term": term, "limit": limit, "filters": filters}
+    return Call("GET", "/images/search", query, headers=_auth(auth), decode=decode_json)
+
+
+@streaming
+def image_pull(
+    repo: str, tag: str | None = None, platform: str | None = None, auth: str | None = None
+) -> Stream[Progress]:
+    query = {"fromImage": repo, "tag": tag, "platform": platform}
+    return Stream("POST", "/images/create", query, headers=_auth(auth), decode=decode_json)
+
+
+@streaming
+def image_push(
+    repo: str, tag: str | None = None, platform: Json | None = None, auth: str | None = None
+) -> Stream[Progress]:
+    query = {"tag": tag, "platform": platform}
+    # The daemon insists on the header; "e30=" is an empty object.
+    headers = {AUTH_HEADER: auth or "e30="}
+    return Stream("POST", f"/images/{repo}/push", query, headers=headers, decode=decode_json)
+
+
+@streaming
+def image_import(
+    source: str,
+    tar: Payload = None,
+    repo: str | None = None,
+    tag: str | None = None,
+    message: str | None = None,
+    changes: list[str] | None = None,
+    platform: str | None = None,
+) -> Stream[Progress]:
+    query = {
+        "fromSrc": source,
+        "repo": repo,
+        "tag": tag,
+        "message": message,
+        "changes": changes,
+        "platform": platform,
+    }
+    return Stream("POST", "/images/create", query, body=tar, headers=TAR, decode=decode_json)
+
+
+@streaming
+def image_load(tar: Payload, quiet: bool = False, platform: Json | None = None) -> Stream[Progress]:
+    query = {"quiet": "1" if quiet else "0", "platform": platform}
+    return Stream("POST", "/images/load", query, body=tar, headers=TAR, decode=decode_json)
+
+
+@streaming
+def image_save(refs: list[str], platform: Json | None = None) -> Stream[bytes]:
+    query = {"names": refs, "platform": platform}
+    return Stream("GET", "/images/get", query, decode=decode_bytes)
+
+
+@streaming
+def image_bootstrap(name: str) -> Stream[Progress]:
+    """Make a base image from the host distribution's own packages (Sampan only)."""
+    return Stream("POST", "/images/bootstrap", {"name": name}, decode=decode_json)
+
+
+@streaming
+def build(context: Payload, query: dict[str, Any], registry_config: str | None = None) -> Stream[Progress]:
+    """Classic build; `query` as in POST /build."""
+    headers = {**TAR, **({"X-Registry-Config": registry_config} if registry_config else {})}
+    return Stream("POST", "/build", query, body=context, headers=headers, decode=decode_json)
+
+
+@endpoint
+def build_prune(all: bool = False, filters: Filters | None = None, keep_storage: int | None = None) -> Call[Json]:
+    query = {"all": all, "filters": filters, "keep-storage": keep_storage}
+    return Call("POST", "/build/prune", query, decode=decode_json)
+
+
+@endpoint
+def distribution_inspect(ref: str, auth: str | None = None) -> Call[Json]:
+    return Call("GET", f"/distribution/{ref}/json", headers=_auth(auth), decode=decode_json)

@@ -1,0 +1,74 @@
+"""Endpoints of networks and volumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .call import Call, decode_json, decode_nothing, endpoint
+
+if TYPE_CHECKING:
+    from .types import Json, Network, Volume, VolumeList
+
+Filters = dict[str, list[str]]
+
+
+@endpoint
+def network_list(filters: Filters | None = None) -> Call[list[Network]]:
+    return Call("GET", "/networks", {"filters": filters}, decode=decode_json)
+
+
+@endpoint
+def network_inspect(ref: str, verbose: bool = False, scope: str | None = None) -> Call[Network]:
+    return Call("GET", f"/networks/{ref}", {"verbose": verbose, "scope": scope}, decode=decode_json)
+
+
+@endpoint
+def network_create(config: Json) -> Call[Json]:
+    return Call("POST", "/networks/create", json_body=config, decode=decode_json)
+
+
+@endpoint
+def network_connect(ref: str, container: str, settings: Json | None = None) -> Call[None]:
+    body = {"Container": container, "EndpointConfig": settings}
+    return Call("POST", f"/networks/{ref}/connect", json_body=body, decode=decode_nothing)
+
+
+@endpoint
+def network_disconnect(ref: str, container: str, force: bool = False) -> Call[None]:
+    body = {"Container": container, "Force": force}
+    return Call("POST", f"/networks/{ref}/disconnect", json_body=body, decode=decode_nothing)
+
+
+@endpoint
+def network_remove(ref: str) -> Call[None]:
+    return Call("DELETE", f"/networks/{ref}", decode=decode_nothing)
+
+
+@endpoint
+def network_prune(filters: Filters | None = None) -> Call[Json]:
+    return Call("POST", "/networks/prune", {"filters": filters}, decode=decode_json)
+
+
+@endpoint
+def volume_list(filters: Filters | None = None) -> Call[VolumeList]:
+    return Call("GET", "/volumes", {"filters": filters}, decode=decode_json)
+
+
+@endpoint
+def volume_inspect(name: str) -> Call[Volume]:
+    return Call("GET", f"/volumes/{name}", decode=decode_json)
+
+
+@endpoint
+def volume_create(config: Json) -> Call[Volume]:
+    return Call("POST", "/volumes/create", json_body=config, decode=decode_json)
+
+
+@endpoint
+def volume_remove(name: str, force: bool = False) -> Call[None]:
+    return Call("DELETE", f"/volumes/{name}", {"force": force}, decode=decode_nothing)
+
+
+@endpoint
+def volume_prune(filters: Filters | None = None) -> Call[Json]:
+    return Call("POST", "/volumes/prune", {"filters": filters}, decode=decode_json)
