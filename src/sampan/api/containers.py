@@ -98,7 +98,10 @@ async def rename_container(call: Call) -> None:
 
 
 async def resize_container(call: Call) -> None:
-    await resize.resize(call.engine, call.path["id"], *terminal_size(call))
+    size = terminal_size(call)
+    container = call.engine.containers.get(call.path["id"])
+    if container.config.tty or not container.running:  # without a terminal Docker takes it and does nothing
+        await resize.resize(call.engine, container.id, *size)
     await call.empty(200)
 
 

@@ -146,6 +146,7 @@ class _Side(asyncio.Protocol):
         return self.transport.get_extra_info("sslcontext") is None
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._unwatch()  # while the descriptor is still ours
         self.ended.set()
         self.resume_writing()
         if self._peer is not None:
@@ -170,11 +171,14 @@ class _Side(asyncio.Protocol):
             await self._room.wait()
 
     def close(self) -> None:
+        self._unwatch()
+        self._peer = None
+        self.transport.close()
+
+    def _unwatch(self) -> None:
         if self._gone is not None:
             self._gone()
             self._gone = None
-        self._peer = None
-        self.transport.close()
 
 
 class _Hangups:

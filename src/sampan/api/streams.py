@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from msgspec import UNSET
 
@@ -42,8 +43,11 @@ def attach_request(call: Call) -> AttachRequest:
 
 
 async def attach(call: Call) -> None:
+    request = attach_request(call)
+    if request.stream and not (request.stdin or request.stdout or request.stderr):
+        request = replace(request, stream=False)  # nothing to follow: the connection is taken over and ends
     try:
-        attachment = await attaching.attach(call.engine, call.path["id"], attach_request(call))
+        attachment = await attaching.attach(call.engine, call.path["id"], request)
     except SampanError as error:
         await hijack.refuse(call, error)
         return

@@ -89,7 +89,7 @@ async def start(engine: Engine, exec_id: str, request: ExecStart) -> Attachment 
     container = engine.containers.get(process.container_id)
     _refuse(container, container.id)
     if process.started:
-        raise Conflict(f"Error: Exec command {exec_id} has already run")
+        raise Conflict(f"exec command {exec_id} has already run")
     process.started = True
     config = process.config
     wanted = not request.detach and (config.attach_stdin or config.attach_stdout or config.attach_stderr)
