@@ -35,6 +35,8 @@ class Call:
         self.version = version
         self.path = path
         self.query = Query(query)
+        self.extra: dict[str, str] = {}
+        """Header fields of this answer beside those of every answer."""
 
     @property
     def request_headers(self) -> Mapping[str, str]:
@@ -83,7 +85,7 @@ class Call:
     async def stream(self, content_type: str, status: int = 200, *, watching: bool = True) -> Exchange:
         """Begin a streamed answer; its head leaves at once. `watching`: the handler ends when the client leaves."""
         self.exchange.cancellable = watching
-        await self.exchange.stream(status, {**headers(), "Content-Type": content_type})
+        await self.exchange.stream(status, {**headers(), **self.extra, "Content-Type": content_type})
         return self.exchange
 
     async def stream_bytes(self, parts: AsyncIterator[bytes], content_type: str) -> None:

@@ -9,6 +9,7 @@ from ..engine import (
     kill,
     listing,
     pause,
+    prune,
     remove,
     rename,
     resize,
@@ -152,9 +153,15 @@ async def show_top(call: Call) -> None:
     await call.json({"Processes": found.rows, "Titles": found.titles})
 
 
+async def prune_containers(call: Call) -> None:
+    pruned = await prune.containers(call.engine, call.query.filters())
+    await call.json({"ContainersDeleted": pruned.removed or None, "SpaceReclaimed": pruned.freed})
+
+
 ROUTES: list[Route] = [
     ("GET", "/containers/json", list_containers),
     ("POST", "/containers/create", create_container),
+    ("POST", "/containers/prune", prune_containers),
     ("GET", "/containers/{id}/json", inspect),
     ("GET", "/containers/{id}/top", show_top),
     ("POST", "/containers/{id}/start", start_container),

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from . import containers, images, streams, swarm, system
+from . import containers, files, images, networks, plugins, streams, swarm, system, volumes
 from .router import Route
 
-ROUTES: list[Route] = [*system.ROUTES, *containers.ROUTES, *streams.ROUTES, *images.ROUTES, *swarm.ROUTES]
+ROUTES: list[Route] = [
+    *system.ROUTES,
+    *containers.ROUTES,
+    *streams.ROUTES,
+    *files.ROUTES,
+    *images.ROUTES,
+    *networks.ROUTES,
+    *volumes.ROUTES,
+    *plugins.ROUTES,
+    *swarm.ROUTES,
+]
