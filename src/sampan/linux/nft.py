@@ -293,6 +293,17 @@ def immediate(code: int, chain: str = "") -> bytes:
     return _expression("immediate", be32(1, 0), nested(2, verdict(code, chain)))
 
 
+def load(data: bytes, register: int = 0) -> bytes:
+    """Load a constant."""
+    return _expression("immediate", be32(1, _register(register)), nested(2, attribute(1, data)))
+
+
+def payload_set(base: int, offset: int, length: int, checksum_offset: int, register: int = 0) -> bytes:
+    """Write a register into the packet and mend the Internet checksum at `checksum_offset` of the same header."""
+    where = be32(2, base) + be32(3, offset) + be32(4, length)
+    return _expression("payload", where, be32(5, _register(register)), be32(6, 1), be32(7, checksum_offset))
+
+
 def counter() -> bytes:
     """Count packets and bytes."""
     return _expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))

@@ -41,7 +41,7 @@ class Networks:
         self._bridge = BridgeDriver(self._route, self._firewall, defaults)
         self._drivers: dict[str, Driver] = {"bridge": self._bridge}
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
-        self._sandboxes = Sandboxes(self._store, self._drivers, publisher)
+        self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults)
         self.warnings: list[str] = self._bridge.warnings
 
     @classmethod
@@ -244,16 +244,9 @@ class Networks:
         entries = []
         for text in request.extra_hosts:
             name, _, address = text.partition("=") if "=" in text else text.partition(":")
-            targets = self.host_gateways() if address == "host-gateway" else [address.strip("[]")]
+            targets = self._sandboxes.host_gateways() if address == "host-gateway" else [address.strip("[]")]
             entries += [(target, name) for target in targets]
         return entries
-
-    def host_gateways(self) -> Sequence[str]:
-        """What `host-gateway` stands for: `host-gateway-ip`, or the default bridge's own address."""
-        if self._defaults.host_gateway_ips:
-            return list(self._defaults.host_gateway_ips)
-        bridge = self._store.named("bridge")
-        return [str(pool.gateway) for pool in bridge.pools if pool.gateway] if bridge else []
 
 
 def _member(endpoint: Endpoint) -> NetworkContainer:

@@ -13,14 +13,19 @@ import msgspec
 from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
 from ..model.container import EndpointSettings, PortMap
 from .bridge import interface_prefix
+from .config import NetworkDefaults
 from .creation import new_id
+from .directory import Directory
 from .endpoint import Driver, Endpoint, mac_of
+from .forwarder import Forwarder, HostServers
 from .ipam import IPAddress
 from .netns import Gateway, Interface, Namespaces, Setup
 from .ports import PortRequest, requests
 from .publishing import Gateways, Published, Publisher, port_map, restored
+from .resolver import Resolver
 from .sandbox import Sandbox, SandboxRequest
 from .store import Store, Stored
+from .zone import ContainerZone
 
 
 @dataclass
@@ -34,7 +39,18 @@ class Held:
     """By network name."""
     gateways: Gateways = field(default_factory=Gateways)
     published: list[Published] = field(default_factory=list)
+    resolver: Resolver | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def named_endpoints(self) -> list[Endpoint]:
+        """Its endpoints on networks that have names."""
+        return [endpoint for endpoint in self.endpoints.values() if endpoint.names]
+
+    @property
+    def reaches_out(self) -> bool:
+        """Whether it has a default route."""
+        return self.gateways.four is not None or self.gateways.six is not None
 
     def shown(self) -> Sandbox:
         """As the engine records it."""
@@ -58,17 +74,28 @@ def choose_gateways(endpoints: Iterable[Endpoint]) -> Gateways:
 class Sandboxes:
     """All running containers of one engine."""
 
-    def __init__(self, store: Store, drivers: Mapping[str, Driver], publisher: Publisher) -> None:
+    def __init__(
+        self, store: Store, drivers: Mapping[str, Driver], publisher: Publisher, defaults: NetworkDefaults
+    ) -> None:
         self._store = store
         self._drivers = drivers
         self._publisher = publisher
+        self._defaults = defaults
         self._namespaces = Namespaces()
+        self._directory = Directory()
+        self._host_forwarder = Forwarder(HostServers(defaults.resolv_conf))
         self._held: dict[str, Held] = {}
 
     def close(self) -> None:
         """Let go; containers keep their links, ports that need no proxy stay open."""
         for held in self._held.values():
-            os.close(held.netns_fd)
+            if held.resolver is not None:
+                held.resolver.close()
+            for one in held.published:
+                for proxy in one.proxies:
+                    proxy.close()
+            if held.netns_fd >= 0:
+                os.close(held.netns_fd)
         self._namespaces.close()
 
     def get(self, container_id: str) -> Held | None:
@@ -96,11 +123,34 @@ class Sandboxes:
                 setup = Setup(loopback=True, interfaces=tuple(interfaces), gateways=_routes(held.gateways))
                 self._namespaces.set_up(held.netns_fd, setup)
             self._publish(held, requests(request.port_bindings, request.exposed_ports, request.publish_all))
+            self._serve_names(held)
         except BaseException:
             await self._release(held, running=True)
             raise
         self._held[request.container_id] = held
         return held.shown()
+
+    def _serve_names(self, held: Held) -> None:
+        """List the container's names, and give it its resolver once it is on a network that has names."""
+        for endpoint in held.named_endpoints:
+            self._directory.add(endpoint)
+        if held.named_endpoints and held.resolver is None and held.netns_fd >= 0:
+            zone = ContainerZone(held, self._directory, self._forwarder(held), self.host_gateways)
+            held.resolver = Resolver(self._namespaces, held.netns_fd, zone)
+
+    def _forwarder(self, held: Held) -> Forwarder:
+        servers = held.request.dns or self._defaults.dns
+        if not servers:
+            return self._host_forwarder
+        # Servers that were named are asked the way the container would: they may be on its networks.
+        return Forwarder(lambda: tuple(servers), lambda: self._namespaces.inside(held.netns_fd))
+
+    def host_gateways(self) -> list[str]:
+        """What `host-gateway` stands for: `host-gateway-ip`, or the default bridge's own address."""
+        if self._defaults.host_gateway_ips:
+            return list(self._defaults.host_gateway_ips)
+        bridge = self._store.named("bridge")
+        return [str(pool.gateway) for pool in bridge.pools if pool.gateway] if bridge else []
 
     def _publish(self, held: Held, wanted: list[PortRequest]) -> None:
         leading = held.gateways.four or held.gateways.six
@@ -169,13 +219,16 @@ class Sandboxes:
                 await self._release(held, running=False)
 
     async def _release(self, held: Held, *, running: bool) -> None:
+        if held.resolver is not None:
+            held.resolver.close()
+            held.resolver = None
         self._publisher.unpublish(held.published)
         held.published = []
         for name, endpoint in list(held.endpoints.items()):
             if running and endpoint.interface:
                 await self._drivers[endpoint.network.network.driver].unplug(endpoint, held.netns_fd)
             del held.endpoints[name]
-            _free(endpoint)
+            self._free(endpoint)
         if held.netns_fd >= 0:
             os.close(held.netns_fd)
             held.netns_fd = -1
@@ -189,6 +242,7 @@ class Sandboxes:
             try:
                 interfaces = await self._plug(held, stored, settings)
                 self._move(held, tuple(interfaces))
+                self._serve_names(held)
             except BaseException:
                 await self._unplug(held, stored)
                 raise
@@ -213,7 +267,12 @@ class Sandboxes:
             await self._drivers[stored.network.driver].unplug(endpoint, held.netns_fd)
             _forget_gateway(held, endpoint)
             self._move(held, ())
-        _free(endpoint)
+        self._free(endpoint)
+
+    def _free(self, endpoint: Endpoint) -> None:
+        self._directory.remove(endpoint)
+        for address in endpoint.addresses:
+            endpoint.network.pools.release(address.ip)
 
     def _move(self, held: Held, interfaces: tuple[Interface, ...]) -> None:
         """Set up new interfaces, and change default routes and published ports to the gateways that are due now."""
@@ -249,6 +308,7 @@ class Sandboxes:
         for endpoint in held.endpoints.values():
             endpoint.names = [name if known == held.name else known for known in endpoint.names]
             endpoint.container_name = name
+            self._directory.add(endpoint)
         held.name = name
 
     async def publish(self, container_id: str, add: PortMap, remove: Iterable[str]) -> PortMap:
@@ -275,10 +335,11 @@ class Sandboxes:
         wanted = requests(request.port_bindings, request.exposed_ports, request.publish_all)
         if (held.gateways.four or held.gateways.six) and wanted:
             held.published = self._publisher.publish(restored(wanted, request.published or {}), held.gateways)
+        self._serve_names(held)
         return held.shown()
 
     def _restored(self, held: Held, stored: Stored, settings: EndpointSettings) -> Endpoint:
-        endpoint = self._endpoint(held, stored, _asked(settings))
+        endpoint = self._endpoint(held, stored, msgspec.structs.replace(settings))
         endpoint.id = settings.endpoint_id or endpoint.id
         if stored.network.driver in ("null", "host"):
             return endpoint
@@ -294,15 +355,6 @@ class Sandboxes:
         for address in endpoint.addresses:
             stored.pools.mark(address.ip)
         return endpoint
-
-
-def _asked(settings: EndpointSettings) -> EndpointSettings:
-    return msgspec.structs.replace(settings)
-
-
-def _free(endpoint: Endpoint) -> None:
-    for address in endpoint.addresses:
-        endpoint.network.pools.release(address.ip)
 
 
 def _forget_gateway(held: Held, endpoint: Endpoint) -> None:
