@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import networks
+from ..network.sandbox import Files
 from .container import Container
 from .engine import Engine
 
@@ -15,7 +15,7 @@ def write(engine: Engine, container: Container) -> None:
     """Write all three into the container's directory; called at each start, once the addresses are known."""
     directory = engine.paths.container(container.id)
     if engine.networks.sandbox(container.id) is not None:
-        made = networks.files(engine, container)
+        made = engine.networks.files(container.id)
         contents = {"hosts": made.hosts, "resolv.conf": made.resolv_conf, "hostname": made.hostname}
     else:
         # The host's network is the container's.
@@ -25,9 +25,15 @@ def write(engine: Engine, container: Container) -> None:
         _write(f"{directory}/{name}", text)
 
 
-def write_hosts(engine: Engine, container: Container) -> None:
-    """Write `hosts` anew in place (it is bind-mounted): also when a running container joins or leaves a network."""
-    _write(f"{engine.paths.container(container.id)}/hosts", networks.files(engine, container).hosts)
+def update(engine: Engine, container: Container, before: Files, after: Files) -> None:
+    """The container joined or left a network: rewrite in place (they are bind-mounted) what nobody has edited."""
+    directory = engine.paths.container(container.id)
+    for name, old, new in (
+        ("hosts", before.hosts, after.hosts),
+        ("resolv.conf", before.resolv_conf, after.resolv_conf),
+    ):
+        if old != new and _read(f"{directory}/{name}") == old:
+            _write(f"{directory}/{name}", new)
 
 
 def _read(path: str) -> str:

@@ -14,7 +14,7 @@ from ..network.checks import check_settings
 from ..network.endpoint import mac_of
 from ..network.sandbox import Files, Sandbox, SandboxRequest
 from ..network.spec import Network, NetworkContainer, NetworkSpec
-from . import environment
+from . import environment, etc
 from .container import Container
 from .engine import Engine
 
@@ -224,9 +224,10 @@ async def connect(engine: Engine, ref: str, container_ref: str, settings: Endpoi
         if network.name in container.networks and not container.running:
             raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
         if container.running:
+            before = files(engine, container)
             given = await engine.networks.connect(container.id, network.id, settings)
             container.networks[network.name] = given
-            _refresh_ports(engine, container)
+            _refresh(engine, container, before)
             _event(engine, "connect", network, container)
         else:
             container.networks[network.name] = settings
@@ -261,18 +262,20 @@ async def disconnect(engine: Engine, ref: str, container_ref: str, force: bool) 
         if network.name not in container.networks:
             raise Forbidden(f"container {container.id} is not connected to network {network.name}")
         if container.running:
+            before = files(engine, container)
             await engine.networks.disconnect(container.id, network.id)
+            _refresh(engine, container, before)
             _event(engine, "disconnect", network, container)
         del container.networks[network.name]
-        if container.running:
-            _refresh_ports(engine, container)
         engine.containers.save(container)
 
 
-def _refresh_ports(engine: Engine, container: Container) -> None:
+def _refresh(engine: Engine, container: Container, before: Files) -> None:
+    """Ports, and the files under /etc as far as the container left them as they were."""
     sandbox = engine.networks.sandbox(container.id)
     if sandbox is not None:
         container.ports = sandbox.ports
+    etc.update(engine, container, before, files(engine, container))
 
 
 async def publish(engine: Engine, ref: str, add: PortMap, remove: Iterable[str]) -> PortMap:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -106,7 +106,7 @@ def walk(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
         offset += (length + 3) & ~3
 
 
-def attributes(data: bytes, offset: int = 0) -> Mapping[int, bytes]:
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
     """The attributes by type; of repeated ones the last."""
     return dict(walk(data, offset))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import logging
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -13,7 +15,7 @@ from ..linux.rtnetlink import Route
 from ..model import times
 from ..model.container import EndpointSettings, PortMap
 from . import files
-from .bridge import BridgeDriver
+from .bridge import BridgeDriver, delete_link
 from .config import NetworkDefaults
 from .creation import PREDEFINED, complete, new_id, with_pools
 from .default import default_bridge
@@ -28,6 +30,9 @@ from .sandbox import Files, Sandbox, SandboxRequest
 from .sandboxes import Sandboxes
 from .spec import Network, NetworkContainer, NetworkSpec
 from .store import Store, Stored
+from .watch import Watch
+
+log = logging.getLogger("sampan.network")
 
 
 class Networks:
@@ -43,6 +48,7 @@ class Networks:
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults)
         self.warnings: list[str] = self._bridge.warnings
+        self._watch: Watch | None = None
 
     @classmethod
     async def open(cls, db: Database, defaults: NetworkDefaults) -> Networks:
@@ -58,11 +64,21 @@ class Networks:
         try:
             self._firewall.guard = self._firewall.guard or self._firewall.guarded()
             self._firewall.load()
+            if self._firewall.enabled:
+                self._watch = Watch(self._firewall, self._mended, self._not_mended)
         except OSError as error:
             self.warnings.append(f"the firewall cannot be set up: {error}")
 
+    def _mended(self) -> None:
+        log.warning("another program changed the firewall's table `inet sampan`; it was mended")
+
+    def _not_mended(self, error: OSError) -> None:
+        log.error("another program changed the firewall, and it cannot be mended: %s", error)
+
     async def close(self) -> None:
         """Let go; links, rules and connections stay."""
+        if self._watch is not None:
+            self._watch.close()
         self._sandboxes.close()
         self._firewall.close()
         self._route.close()
@@ -192,7 +208,18 @@ class Networks:
                 found[request.container_id] = self._sandboxes.restore(request)
             except (OSError, NotFound, InvalidArgument) as error:
                 self.warnings.append(f"networks of container {request.name} could not be restored: {error}")
+        await self._remove_orphans()
         return found
+
+    async def _remove_orphans(self) -> None:
+        """Delete the links of containers that are gone: the daemon died while it plugged or unplugged them."""
+        links = self._route.links()
+        bridges = {link.index for link in links if link.name in {one.link for one in self._store}}
+        wanted = {endpoint.link for stored in self._store for endpoint in self._sandboxes.on(stored)}
+        for link in links:
+            ours = link.master in bridges and link.kind == "veth" and re.fullmatch("veth[0-9a-f]{7}", link.name)
+            if ours and link.name not in wanted:
+                await delete_link(link.name)
 
     async def publish(self, container_id: str, add: PortMap, remove: Iterable[str]) -> PortMap:
         """Change the published ports of a running container; its ports afterwards."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from ..errors import SampanError
+from ..linux.conntrack import Conntrack
 from ..model.container import PortBinding, PortMap
 from . import firewall
 from .config import NetworkDefaults
@@ -15,6 +19,8 @@ from .firewall import Element, Firewall, PortRule
 from .ipam import IPAddress
 from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation
 from .proxy import Proxy
+
+log = logging.getLogger("sampan.network")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,15 @@ class Publisher:
         except BaseException:
             self.unpublish(made)
             raise
+        self._forget_datagrams(made)
         return made
+
+    def _forget_datagrams(self, published: Iterable[Published]) -> None:
+        """Datagrams have no end that conntrack could see: clients would stick to what was there before."""
+        ports = {held.port for one in published for held in one.reservations if held.protocol == "udp"}
+        if ports and self._firewall.enabled:
+            loop = asyncio.get_running_loop()
+            loop.run_in_executor(None, forget_datagrams, ports)
 
     def unpublish(self, published: Iterable[Published]) -> None:
         """Close the ports and free them."""
@@ -76,6 +90,7 @@ class Publisher:
             for proxy in one.proxies:
                 proxy.close()
             one.elements, one.proxies = [], []
+        self._forget_datagrams(published)
 
     def resume(self, published: Iterable[Published], gateways: Gateways) -> None:
         """Open suspended ports again at the container's new addresses."""
@@ -139,6 +154,17 @@ class Publisher:
 
     def _walls(self, version: int) -> bool:
         return self._firewall.ipv4 if version == 4 else self._firewall.ipv6
+
+
+def forget_datagrams(ports: set[int]) -> None:
+    """Delete the tracked UDP exchanges with these host ports."""
+    tracked = Conntrack()
+    try:
+        tracked.delete(lambda entry: entry.protocol == socket.IPPROTO_UDP and entry.port in ports)
+    except OSError as error:
+        log.warning("tracked datagrams cannot be forgotten: %s", error)
+    finally:
+        tracked.close()
 
 
 def _once(elements: Iterable[Element]) -> list[Element]:
