@@ -12,9 +12,13 @@ from typing import cast
 from sampan.cas import Store
 from sampan.cas.compression import Readable
 from sampan.db import Database
+from sampan.engine.registries import Registries
 from sampan.image.images import Images
 from sampan.image.record import ImageUser
 from sampan.paths import Paths
+from sampan.registry.config import RegistryConfig
+
+FAST = RegistryConfig(retry_delay=0.01, stall_timeout=0.5, connect_timeout=5)
 
 
 class ListedUnpacking:
@@ -43,8 +47,8 @@ class ListedSnapshots:
         self.parents: dict[str, str | None] = {}
         self.in_use: set[str] = set()
 
-    def exists(self, chain_id: str) -> bool:
-        return chain_id in self.layers
+    def size(self, chain_id: str) -> int | None:
+        return sum(self.layers[chain_id].values()) if chain_id in self.layers else None
 
     def begin(self, parent: str | None) -> ListedUnpacking:
         assert parent is None or parent in self.layers
@@ -60,13 +64,14 @@ class ListedSnapshots:
 class Host:
     """What `engine.imagehost.ImageHost` asks for."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, registry: RegistryConfig = FAST) -> None:
         self.paths = Paths(str(root), str(root / "run"))
         os.makedirs(self.paths.tmp, exist_ok=True)
         self.db = Database(self.paths.database)
         self.store = Store(self.paths.content, self.paths.tmp)
         self.snapshots = ListedSnapshots()
         self.images = Images(self.db, self.store, self.snapshots)
+        self.registries = Registries(registry)
         self.users: list[ImageUser] = []
         self.events: list[tuple[str, str, Mapping[str, str]]] = []
 

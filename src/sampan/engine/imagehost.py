@@ -8,6 +8,7 @@ from typing import Protocol
 from ..image.images import Images
 from ..image.record import Image, ImageUser
 from ..paths import Paths
+from .registries import Registries
 
 
 class ImageHost(Protocol):
@@ -17,6 +18,9 @@ class ImageHost(Protocol):
     def images(self) -> Images: ...
     @property
     def paths(self) -> Paths: ...
+
+    @property
+    def registries(self) -> Registries: ...
 
     def image_users(self) -> Iterable[ImageUser]:
         """Every container, with the image that it was made from."""

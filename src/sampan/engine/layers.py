@@ -34,9 +34,11 @@ class LayerSnapshots:
         self._snapshotter = snapshotter
         self._limits = limits
 
-    def exists(self, chain_id: str) -> bool:
-        """Whether the layer is unpacked."""
-        return self._snapshotter.exists(chain_id)
+    def size(self, chain_id: str) -> int | None:
+        """Bytes of a layer that is unpacked, None when it is not there."""
+        if not self._snapshotter.exists(chain_id):
+            return None
+        return self._snapshotter.usage(chain_id).bytes
 
     def begin(self, parent: str | None) -> LayerUnpacking:
         """Begin a layer on `parent`."""

@@ -119,17 +119,16 @@ class Images:
         """IDs of the images that were committed or built on this one here."""
         return [row["id"] for row in self.db.query("SELECT id FROM image WHERE parent = ?", (image_id,))]
 
-    def layer_size(self, chain_id: str) -> int | None:
-        """Unpacked bytes of a layer that some image has."""
-        row = self.db.one("SELECT size FROM image_layer WHERE chain_id = ? LIMIT 1", (chain_id,))
-        return row["size"] if row else None
-
     def known_layer(self, chain_id: str, digest: str = "") -> Layer | None:
         """A layer that some image has, blob and snapshot alike; with `digest` only as that very blob."""
         rows = self.db.query("SELECT * FROM image_layer WHERE chain_id = ?", (chain_id,))
         for layer in map(_layer, rows):
             wanted = not digest or layer.descriptor.digest == digest
-            if wanted and self.store.exists(layer.descriptor.digest) and self.layers.snapshots.exists(chain_id):
+            if (
+                wanted
+                and self.store.exists(layer.descriptor.digest)
+                and self.layers.snapshots.size(chain_id) is not None
+            ):
                 return layer
         return None
 
@@ -146,16 +145,10 @@ class Images:
             return self.by_id(image_id)
         data = manifest or _make_manifest(config, layers)
         manifest_digest = self.store.add(data)
-        self._insert(image_id, manifest_digest, [self._sized(layer) for layer in layers], parent)
+        self._insert(image_id, manifest_digest, layers, parent)
         return self.by_id(image_id)
 
-    def _sized(self, layer: Layer) -> Layer:
-        if layer.size >= 0:
-            return layer
-        known = self.layer_size(layer.chain_id)
-        return Layer(layer.descriptor, layer.diff_id, layer.chain_id, known or 0)
-
-    def _insert(self, image_id: str, manifest: str, layers: list[Layer], parent: str) -> None:
+    def _insert(self, image_id: str, manifest: str, layers: Sequence[Layer], parent: str) -> None:
         rows = [
             (image_id, position, layer.descriptor.digest, layer.descriptor.media_type, layer.descriptor.size,
              layer.diff_id, layer.chain_id, layer.size)

@@ -7,8 +7,6 @@ The event loop begins and commits; nothing is committed before the whole stream 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,6 +23,7 @@ from ..cas.compression import (
     ReadAhead,
     detect,
 )
+from ..cas.threads import run_in_thread
 from ..errors import DataLoss
 from ..oci import digest as digests
 from ..oci.manifest import (
@@ -53,8 +52,8 @@ class Unpacking(Protocol):
 class Snapshots(Protocol):
     """What images need of storage; the engine supplies it. Called on the event loop's thread."""
 
-    def exists(self, chain_id: str) -> bool:
-        """Whether the layer is unpacked."""
+    def size(self, chain_id: str) -> int | None:
+        """Bytes of a layer that is unpacked, None when it is not there."""
         ...
 
     def begin(self, parent: str | None) -> Unpacking:
@@ -75,7 +74,7 @@ class Interruptible(Protocol):
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an image in the store; `size` is unpacked bytes, -1 where the layer was unpacked before."""
+    """One layer of an image in the store; `size` is unpacked bytes."""
 
     descriptor: Descriptor
     diff_id: str
@@ -121,8 +120,9 @@ class Layers:
 
     async def _unpack(self, source: Readable, parent: str | None, ingestion: _Ingestion) -> Layer:
         unpacking = self.snapshots.begin(parent)
+        interrupt = source.interrupt if isinstance(source, Interruptible) else None
         try:
-            size = await in_thread(source, lambda: ingestion.run(unpacking))
+            size = await run_in_thread(lambda: ingestion.run(unpacking), interrupt)
             descriptor, diff_id = ingestion.result()
             chain_id = chain_on(parent, diff_id)
             unpacking.commit(chain_id)
@@ -172,19 +172,6 @@ class _Ingestion:
         """Drop a blob that was not finished."""
         if self._stored is not None:
             self._stored.close()
-
-
-async def in_thread(source: Readable, work: Callable[[], int]) -> int:
-    """Run `work` in a thread to its end: on cancellation its source is interrupted, and the end awaited."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if isinstance(source, Interruptible):
-            source.interrupt()
-        await asyncio.wait({task})
-        task.exception()
-        raise
 
 
 def chain_on(parent: str | None, diff_id: str) -> str:

@@ -139,7 +139,7 @@ async def test_a_layer_stays_while_a_container_stands_on_it(host: Host) -> None:
     host.snapshots.in_use = {image.chain_id}
     records = use.remove(host, "busybox", force=True).records
     assert [record.ref for record in records] == ["busybox:latest", image.id]
-    assert host.snapshots.exists(image.chain_id)
+    assert host.snapshots.size(image.chain_id) == image.size
 
 
 async def test_filters(host: Host) -> None:

@@ -1,0 +1,49 @@
+"""`POST /auth`: whether a registry accepts credentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import Unauthorized
+from ..oci.reference import DEFAULT_DOMAIN
+from ..registry.config import HUB_INDEX, AuthConfig
+from ..registry.failures import RegistryFailure
+from .imagehost import ImageHost
+
+if TYPE_CHECKING:
+    from ..registry.transport import Transport
+
+
+@dataclass(frozen=True)
+class LoginResult:
+    """`identity_token` is kept by the client instead of the password, where the registry gives one."""
+
+    status: str = "Login Succeeded"
+    identity_token: str = ""
+
+
+async def login(host: ImageHost, auth: AuthConfig) -> LoginResult:
+    """Ask the registry; raises Unauthorized when it refuses."""
+    domain = domain_of(auth.serveraddress)
+
+    async def work(transport: Transport) -> LoginResult:
+        try:
+            await transport.fetch("GET", "/v2/")
+        except RegistryFailure as error:
+            if error.status in {401, 403}:
+                url = f"{transport.endpoint.url}/v2/"
+                raise Unauthorized(f'Get "{url}": {error}') from error
+            raise
+        return LoginResult()
+
+    return await host.registries.connect(domain, auth, work, mirrors=False)
+
+
+def domain_of(address: str) -> str:
+    """The registry's domain of what a client calls its server: a URL, a host, or nothing for Docker Hub."""
+    if not address or address == HUB_INDEX:
+        return DEFAULT_DOMAIN
+    host = address.partition("://")[2] if "://" in address else address
+    host = host.partition("/")[0]
+    return DEFAULT_DOMAIN if host in {"index.docker.io", "docker.io", "registry-1.docker.io"} else host

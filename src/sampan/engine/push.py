@@ -1,0 +1,148 @@
+"""`docker push`: every layer the cheapest way, then configuration and manifest. Digests never change."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import NotFound
+from ..image.archive import check_platform
+from ..image.layers import Layer
+from ..image.record import Image
+from ..model.progress import Progress, ProgressDetail, Report, layer_status
+from ..oci import digest as digests
+from ..oci import manifest as manifests
+from ..oci import reference as references
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+from ..registry.config import ANONYMOUS, AuthConfig
+from ..registry.failures import RegistryFailure, translate_push
+from ..registry.repository import Repository
+from ..registry.upload import EXISTS, MOUNTED, Upload
+from .imagehost import ImageHost
+from .pullprogress import measured
+from .tasks import run_all
+
+if TYPE_CHECKING:
+    from ..registry.transport import Transport
+
+_INTERVAL = 0.1
+
+
+@dataclass(frozen=True)
+class PushRequest:
+    """`ref` without a tag means every tag of the repository here."""
+
+    ref: Reference
+    auth: AuthConfig = ANONYMOUS
+    platform: Platform | None = None
+
+
+async def push(host: ImageHost, request: PushRequest, report: Report) -> None:
+    """Push one tag, or all; raises NotFound when there is none of the name."""
+    targets = _targets(host, request)
+    report(Progress(status=f"The push refers to repository [{request.ref.name}]"))
+
+    async def work(transport: Transport) -> None:
+        for target, image in targets:
+            await _Push(host, Repository(transport, target.path), target, image, report).run()
+
+    try:
+        await host.registries.connect(request.ref.domain, request.auth, work, mirrors=False)
+    except RegistryFailure as error:
+        raise translate_push(error, request.ref) from error
+
+
+def _targets(host: ImageHost, request: PushRequest) -> list[tuple[Reference, Image]]:
+    name = request.ref
+    if name.tag:
+        image = _named(host, name)
+        check_platform(name.familiar, image.config.platform, request.platform)
+        return [(name, image)]
+    found = [(tag, image) for image in host.images.all() for tag in image.tags if tag.name == name.name]
+    if not found:
+        raise _missing(name)
+    return sorted(found, key=lambda pair: pair[0].tag)
+
+
+def _named(host: ImageHost, name: Reference) -> Image:
+    try:
+        return host.images.get(name.familiar)
+    except NotFound:
+        raise _missing(name) from None
+
+
+def _missing(name: Reference) -> NotFound:
+    return NotFound(f"An image does not exist locally with the tag: {name.familiar_name}")
+
+
+class _Push:
+    """One tag."""
+
+    def __init__(
+        self, host: ImageHost, repository: Repository, target: Reference, image: Image, report: Report
+    ) -> None:
+        self._host = host
+        self._repository = repository
+        self._target = target
+        self._image = image
+        self._report = report
+
+    async def run(self) -> None:
+        layers = list({layer.descriptor.digest: layer for layer in self._image.layers}.values())
+        for layer in reversed(layers):
+            self._report(layer_status(digests.short(layer.diff_id), "Preparing"))
+        data, document = self._host.images.manifest(self._image)
+        with self._host.images.store.lease([self._image.id, self._image.manifest]):
+            await run_all(self._layer(layer) for layer in layers)
+            config = Upload(self._host.images.store, document.config)
+            await config.run(self._repository, self._sources(self._image.id))
+        media_type = manifests.media_type_of(document)
+        digest = await self._repository.put_manifest(self._target.tag, data, media_type)
+        self._finish(digest, len(data), layers)
+
+    async def _layer(self, layer: Layer) -> None:
+        short = digests.short(layer.diff_id)
+        registries = self._host.registries
+        if registries.uploads.locked():
+            self._report(layer_status(short, "Waiting"))
+        upload = Upload(self._host.images.store, layer.descriptor)
+        ticking = asyncio.create_task(self._ticks(short, upload))
+        key = f"push {self._target.name} {layer.descriptor.digest}"
+        try:
+            async with registries.locks.hold(key), registries.uploads:
+                how = await upload.run(self._repository, self._sources(layer.descriptor.digest))
+        finally:
+            ticking.cancel()
+        self._report(layer_status(short, _outcome(how, upload)))
+
+    def _sources(self, digest: str) -> list[str]:
+        """Other repositories of the same registry that are known to have the blob."""
+        known = [references.parse(name) for name in self._host.images.origins(digest)]
+        target = self._target
+        return [name.path for name in known if name.domain == target.domain and name.path != target.path][:3]
+
+    async def _ticks(self, short: str, upload: Upload) -> None:
+        said = -1
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            if upload.current and upload.current != said:
+                said = upload.current
+                self._report(measured(short, "Pushing", said, upload.descriptor.size))
+
+    def _finish(self, digest: str, size: int, layers: list[Layer]) -> None:
+        images, target = self._host.images, self._target
+        images.add_digest(self._image.id, target, digest)
+        images.add_origin([self._image.id, *(layer.descriptor.digest for layer in layers)], target.name)
+        labels = (self._image.config.config.labels if self._image.config.config else None) or {}
+        self._host.publish_image("push", target.familiar, {**labels, "name": target.familiar_name})
+        self._report(Progress(status=f"{target.tag}: digest: {digest} size: {size}"))
+        result = {"Tag": target.tag, "Digest": digest, "Size": size}
+        self._report(Progress(progress_detail=ProgressDetail(), aux=result))
+
+
+def _outcome(how: str, upload: Upload) -> str:
+    if how == EXISTS:
+        return "Layer already exists"
+    return f"Mounted from {upload.source}" if how == MOUNTED else "Pushed"

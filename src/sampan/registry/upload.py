@@ -1,0 +1,84 @@
+"""Uploads of blobs: existence check, mount, then PATCH with resume and a closing PUT."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..cas import Store
+from ..cas.compression import CHUNK
+from ..cas.threads import run_in_thread
+from ..oci.manifest import Descriptor
+from .failures import RegistryFailure, Unreachable
+from .repository import UploadSession
+
+if TYPE_CHECKING:
+    from .repository import Repository
+
+EXISTS, MOUNTED, PUSHED = "exists", "mounted", "pushed"
+
+
+class Upload:
+    """One blob on its way out; `current` counts the bytes that were sent."""
+
+    def __init__(self, store: Store, descriptor: Descriptor) -> None:
+        self.descriptor = descriptor
+        self.current = 0
+        self.source = ""
+        """The repository that it was mounted from."""
+        self._store = store
+
+    async def run(self, repository: Repository, sources: Sequence[str]) -> str:
+        """Bring it there the cheapest way: EXISTS, MOUNTED or PUSHED. `sources` are repositories that may have it."""
+        digest = self.descriptor.digest
+        if await repository.has_blob(digest):
+            return EXISTS
+        session: UploadSession | None = None
+        for source in sources:
+            session = await repository.mount(digest, source)
+            if session is None:
+                self.source = source
+                return MOUNTED
+        await self._send(repository, session)
+        return PUSHED
+
+    async def _send(self, repository: Repository, session: UploadSession | None) -> None:
+        progress = _Resumption(repository, session)
+
+        async def attempt() -> None:
+            current = await progress.current()
+            if current.offset < self.descriptor.size:
+                size = self.descriptor.size - current.offset
+                current = await repository.send_chunk(current, lambda: self._body(current.offset), size)
+                progress.session = current
+            await repository.finish_upload(current, self.descriptor.digest)
+
+        await repository.transport.retrying(attempt)
+
+    async def _body(self, offset: int) -> AsyncIterator[bytes]:
+        with self._store.open(self.descriptor.digest) as blob:
+            blob.seek(offset)
+            self.current = offset
+            while chunk := await run_in_thread(lambda: blob.read(CHUNK)):
+                yield chunk
+                self.current += len(chunk)
+
+
+class _Resumption:
+    """The session to go on with: the old one where the registry still knows it, else a new one."""
+
+    def __init__(self, repository: Repository, session: UploadSession | None) -> None:
+        self._repository = repository
+        self.session = session
+        self._fresh = True
+
+    async def current(self) -> UploadSession:
+        if self.session is None:
+            self.session = await self._repository.start_upload()
+        elif not self._fresh:
+            try:
+                self.session = await self._repository.upload_status(self.session.location)
+            except (RegistryFailure, Unreachable):
+                self.session = await self._repository.start_upload()
+        self._fresh = False
+        return self.session
