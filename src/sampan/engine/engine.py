@@ -27,6 +27,7 @@ from .container import Container, Containers
 from .events import Events
 from .layers import LayerSnapshots
 from .live import Live
+from .registries import Registries, registry_config
 
 if TYPE_CHECKING:
     from .exec import Exec
@@ -50,6 +51,7 @@ class Engine:
         self.store = Store(self.paths.content, self.paths.tmp)
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
+        self.registries = Registries(registry_config(config))
         self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name))
         self.networks = Networks(self.db, _network_defaults(config))
         self.containers = Containers(self.db)

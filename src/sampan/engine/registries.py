@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from .. import __version__
 from ..errors import NotFound, Unauthorized
 from ..registry.config import AuthConfig, RegistryConfig, endpoints
 from ..registry.failures import RegistryFailure, Unreachable
 from ..registry.shared import KeyedLocks
+from .config import EngineConfig
 
 if TYPE_CHECKING:
     from ..registry.transport import Transport
@@ -55,3 +57,19 @@ class Registries:
             except RegistryFailure:
                 pass  # a registry in trouble: the requests themselves are tried again
             return await work(transport)
+
+
+def registry_config(config: EngineConfig) -> RegistryConfig:
+    """The client's settings as the daemon's configuration has them."""
+    registry, proxies = config.registry, config.container.proxies
+    return RegistryConfig(
+        mirrors=registry.mirrors,
+        insecure=registry.insecure,
+        http_proxy=proxies.get("http-proxy", ""),
+        https_proxy=proxies.get("https-proxy", ""),
+        no_proxy=proxies.get("no-proxy", ""),
+        max_concurrent_downloads=registry.max_concurrent_downloads,
+        max_concurrent_uploads=registry.max_concurrent_uploads,
+        max_attempts=registry.max_download_attempts,
+        user_agent=f"sampan/{__version__}",
+    )
