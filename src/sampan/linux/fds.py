@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from _socket import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
-from collections.abc import Iterable
 from struct import calcsize, pack, unpack
 
 from .libc import check, libc, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CLOSE_RANGE_CLOEXEC = 4
 MAX_FDS = 253

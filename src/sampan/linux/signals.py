@@ -17,6 +17,25 @@ SIGXFSZ = 25
 _ALL = [number for number in range(1, _signal.NSIG) if number not in (32, 33)]  # those two are glibc's own
 
 
+NAMES = {
+    "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "IOT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
+    "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CLD": 17, "CONT": 18,
+    "STOP": 19, "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27,
+    "WINCH": 28, "IO": 29, "POLL": 29, "PWR": 30, "SYS": 31, "RTMIN": 34, "RTMAX": 64,
+} | {f"RTMIN+{n}": 34 + n for n in range(1, 16)} | {f"RTMAX-{n}": 64 - n for n in range(1, 15)}  # fmt: skip
+"""Without SIG; signal(7), the numbers of x86 and arm."""
+
+
+def number(word: str) -> int:
+    """A signal from `TERM`, `SIGTERM`, `sigterm` or `15`; ValueError for no signal."""
+    if word.isascii() and word.isdigit() and int(word) <= 64:
+        return int(word)
+    name = word.upper().removeprefix("SIG")
+    if name not in NAMES:
+        raise ValueError(f"unknown signal {word!r}")
+    return NAMES[name]
+
+
 def reset() -> None:
     """Give back what the interpreter took (it ignores SIGPIPE and SIGXFSZ) and unblock all: execve keeps both."""
     for number in (SIGPIPE, SIGXFSZ):

@@ -19,8 +19,8 @@ class ExecFailed(RuntimeFailed):
     `exit_code` is what `docker run` exits with: 127 for a program that is not there, 126 for one that may not be run.
     """
 
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(f"unable to start container process: error during container init: {message}")
+    def __init__(self, number: int, message: str, phase: str = "error during container init: ") -> None:
+        super().__init__(f"unable to start container process: {phase}{message}")
         self.errno = number
         self.message = message
         self.exit_code = 127 if number in (errno.ENOENT, errno.ENOTDIR) else 126

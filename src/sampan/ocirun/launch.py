@@ -93,12 +93,16 @@ class Created:
         self._channel.close()
 
 
-def raise_reported(message: dict[str, Any]) -> None:
-    """Raise what the container's process reported."""
+_INIT = "error during container init: "
+
+
+def raise_reported(message: dict[str, Any], phase: str = _INIT) -> None:
+    """Raise what the container's process reported; `phase` is runc's word for where it was."""
     if "exec" in message:
-        raise ExecFailed(*message["exec"])
+        number, text = message["exec"]
+        raise ExecFailed(number, text, phase)
     if "error" in message:
-        raise RuntimeFailed(f"unable to start container process: error during container init: {message['error']}")
+        raise RuntimeFailed(f"unable to start container process: {phase}{message['error']}")
 
 
 class Launch:
@@ -242,13 +246,13 @@ def _set_oom_score(pid: int, process: dict[str, Any], warnings: list[str]) -> No
         warnings.append(f"oom_score_adj could not be set to {score}: CAP_SYS_RESOURCE is missing")
 
 
-def _await_ready(created: Created, spec: dict[str, Any], state: str) -> None:
+def _await_ready(created: Created, spec: dict[str, Any], state: str, phase: str = _INIT) -> None:
     while True:
         try:
             message, fds = created._channel.receive()
         except Closed:
             raise RuntimeFailed("unable to start container process: the container's process ended early") from None
-        raise_reported(message)
+        raise_reported(message, phase)
         if "console" in message:
             created.console_fd = fds[0]
         elif "hooks" in message:
@@ -277,7 +281,7 @@ def exec_process(init_pid: int, spec: dict[str, Any], process: dict[str, Any], *
             order = _exec_order(spec, process, kinds, console, launch)
             order["enter"] = cgroup
             channel.send(order, [stdin, stdout, stderr, *launch.preserved, pidfd])
-            _await_ready(created, spec, "")
+            _await_ready(created, spec, "", phase="")
             created.start()
         except BaseException:
             created.abandon()
