@@ -74,15 +74,17 @@ class Takeover:
         self._transport.write(data)
         await self._client.drained()
 
-    async def pump(self, stream: socket.socket, detach: Detach | None = None) -> bool:
+    async def pump(
+        self, stream: socket.socket, detach: Detach | None = None, outward: Callable[[bytes], bytes] | None = None
+    ) -> bool:
         """Join both sides until the output ends or the client leaves; True when it detached with the keys.
 
-        The end of what the client sends becomes the end of standard input.
+        The end of what the client sends becomes the end of standard input. `outward` translates what the client gets.
         """
         shim = _Side(shim=True)
         await asyncio.get_running_loop().create_unix_connection(lambda: shim, sock=stream)
-        self._client.join(shim, detach)
-        shim.join(self._client, None)
+        self._client.join(shim, detach, None)
+        shim.join(self._client, None, outward)
         try:
             if self._early:
                 self._client.data_received(self._early)
@@ -95,6 +97,11 @@ class Takeover:
             shim.close()
             self.close()
         return self._client.detached
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting: short control messages."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def close(self) -> None:
         """End the connection when everything written has been sent."""
@@ -111,12 +118,13 @@ class _Side(asyncio.Protocol):
         self.detached = False
         self._peer: _Side | None = None
         self._detach: Detach | None = None
+        self._translate: Callable[[bytes], bytes] | None = None
         self._full = False
         self._room: asyncio.Event | None = None
         self._gone: Callable[[], None] | None = None
 
-    def join(self, peer: _Side, detach: Detach | None) -> None:
-        self._peer, self._detach = peer, detach
+    def join(self, peer: _Side, detach: Detach | None, translate: Callable[[bytes], bytes] | None) -> None:
+        self._peer, self._detach, self._translate = peer, detach, translate
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -128,6 +136,8 @@ class _Side(asyncio.Protocol):
             return
         if self._detach is not None:
             data, self.detached = self._detach.feed(data)
+        if self._translate is not None:
+            data = self._translate(data)
         if data and not peer.transport.is_closing():
             peer.transport.write(data)
         if self.detached:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import containers, files, images, networks, plugins, streams, swarm, system, volumes
+from . import build, containers, files, images, networks, plugins, streams, swarm, system, usage, volumes
 from .router import Route
 
 ROUTES: list[Route] = [
@@ -14,5 +14,7 @@ ROUTES: list[Route] = [
     *networks.ROUTES,
     *volumes.ROUTES,
     *plugins.ROUTES,
+    *build.ROUTES,
+    *usage.ROUTES,
     *swarm.ROUTES,
 ]

@@ -20,7 +20,7 @@ from ..errors import InvalidArgument, SampanError
 from ..model.container import DockerStruct
 from ..wire.exec import ExecInspect, ProcessConfig
 from ..wire.stats import Stats
-from . import hijack
+from . import hijack, websocket
 from .call import Call
 from .containers import terminal_size
 from .hijack import Takeover, stream_type
@@ -70,6 +70,34 @@ async def _serve(call: Call, attachment: Attachment, head: bytes) -> None:
             taken.close()
     finally:
         attachment.close(detached)
+
+
+async def attach_websocket(call: Call) -> None:
+    """The same over a WebSocket; without a TTY both outputs arrive unmarked, as Docker sends them."""
+    key = call.request_headers.get("sec-websocket-key", "")
+    if call.exchange.head.upgrade != "websocket" or not key:
+        raise InvalidArgument("bad handshake: not a websocket upgrade")
+    attachment = await attaching.attach(call.engine, call.path["id"], replace(attach_request(call), stream=True))
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {websocket.accept_key(key)}\r\n\r\n"
+    )
+    detached = False
+    try:
+        taken = await Takeover.take(call, head.encode())
+        outward = websocket.Outward(framed=not attachment.tty)
+        async for part in attachment.history or _nothing():
+            await taken.send(outward(part))
+        assert attachment.socket is not None
+        inward = websocket.Inward(taken.write, attachment.detach)
+        detached = await taken.pump(attachment.socket, inward, outward)
+    finally:
+        attachment.close(detached)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 async def create_exec(call: Call) -> None:
@@ -210,6 +238,7 @@ async def _samples(call: Call, ref: str) -> AsyncIterator[Stats]:
 
 ROUTES: list[Route] = [
     ("POST", "/containers/{id}/attach", attach),
+    ("GET", "/containers/{id}/attach/ws", attach_websocket),
     ("GET", "/containers/{id}/logs", show_logs),
     ("GET", "/containers/{id}/stats", show_stats),
     ("POST", "/containers/{id}/exec", create_exec),
