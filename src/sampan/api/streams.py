@@ -86,18 +86,14 @@ async def attach_websocket(call: Call) -> None:
     try:
         taken = await Takeover.take(call, head.encode())
         outward = websocket.Outward(framed=not attachment.tty)
-        async for part in attachment.history or _nothing():
-            await taken.send(outward(part))
+        if attachment.history is not None:
+            async for part in attachment.history:
+                await taken.send(outward(part))
         assert attachment.socket is not None
         inward = websocket.Inward(taken.write, attachment.detach)
         detached = await taken.pump(attachment.socket, inward, outward)
     finally:
         attachment.close(detached)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
 
 
 async def create_exec(call: Call) -> None:
