@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from ..engine import images
 from ..engine.engine import Engine
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotImplementedHere
 from ..image import listing
 from ..image.importing import ImportOptions
 from ..image.record import Image, Removal
@@ -195,21 +195,11 @@ async def _save(call: Call, names: Sequence[str]) -> None:
     await call.stream_bytes(images.save(call.engine, selection), "application/x-tar")
 
 
-async def create(call: Call) -> None:
-    """Pull (`fromImage`) or import (`fromSrc`)."""
-    if call.query.text("fromImage"):
-        await pull(call)
-    else:
-        await import_image(call)
-
-
-async def pull(call: Call) -> None:
-    raise NotImplementedError
-
-
 async def import_image(call: Call) -> None:
     query = call.query
     source = query.text("fromSrc")
+    if source != "-":
+        raise NotImplementedHere("importing from a URL is not supported: download it and import it from standard input")
     target = _target(query.text("repo"), query.text("tag"))
     text = query.text("platform")
     options = ImportOptions(
@@ -239,7 +229,6 @@ ROUTES: list[Route] = [
     ("GET", "/images/json", list_images),
     ("GET", "/images/get", save),
     ("POST", "/images/load", load),
-    ("POST", "/images/create", create),
     ("POST", "/images/prune", prune),
     ("GET", "/images/{name:*}/get", save_one),
     ("GET", "/images/{name:*}/json", inspect),

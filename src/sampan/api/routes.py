@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import build, containers, files, images, networks, plugins, streams, swarm, system, usage, volumes
+from . import build, containers, files, images, networks, plugins, registry, streams, swarm, system, usage, volumes
 from .router import Route
 
 ROUTES: list[Route] = [
@@ -10,6 +10,7 @@ ROUTES: list[Route] = [
     *containers.ROUTES,
     *streams.ROUTES,
     *files.ROUTES,
+    *registry.ROUTES,
     *images.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,

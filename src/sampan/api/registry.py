@@ -1,0 +1,121 @@
+"""What talks to registries: pull, push, search, login, distribution."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode
+from typing import Any
+
+import msgspec
+
+from ..engine import distribution, login, search
+from ..engine import pull as pulling
+from ..engine import push as pushing
+from ..engine.pull import PullRequest
+from ..engine.push import PushRequest
+from ..errors import InvalidArgument
+from ..model.progress import Report
+from ..oci import platform as platforms
+from ..oci import reference
+from ..oci.platform import Platform
+from ..registry.config import ANONYMOUS, AuthConfig
+from ..wire.system import AuthConfig as AuthBody
+from . import progress
+from .call import Call
+from .images import import_image
+from .router import Route
+
+
+def credentials(call: Call) -> AuthConfig:
+    """Those of X-Registry-Auth (base64url of JSON); what cannot be read counts as none, as in Docker."""
+    text = call.request_headers.get("x-registry-auth", "")
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        return msgspec.json.decode(data, type=AuthConfig) if data else ANONYMOUS
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        return ANONYMOUS
+
+
+async def create(call: Call) -> None:
+    """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
+    if call.query.text("fromImage"):
+        await pull(call)
+    elif call.query.text("fromSrc"):
+        await import_image(call)
+    else:
+        raise InvalidArgument("one of fromImage and fromSrc is needed")
+
+
+async def pull(call: Call) -> None:
+    query = call.query
+    image, tag = query.text("fromImage"), query.text("tag")
+    text = query.text("platform") if call.version >= (1, 32) else ""
+    request = PullRequest(
+        ref=pulling.reference_of(image, tag),
+        platform=platforms.parse(text) if text else None,
+        auth=credentials(call),
+        all_tags=not tag,
+    )
+
+    async def work(report: Report) -> None:
+        await pulling.pull(call.engine, request, report)
+
+    await progress.stream(call, work)
+
+
+async def push(call: Call) -> None:
+    name, tag = call.path["name"], call.query.text("tag")
+    target = reference.parse(name)
+    request = PushRequest(
+        ref=target.tagged(tag) if tag else target, auth=credentials(call), platform=_push_platform(call)
+    )
+
+    async def work(report: Report) -> None:
+        await pushing.push(call.engine, request, report)
+
+    await progress.stream(call, work)
+
+
+def _push_platform(call: Call) -> Platform | None:
+    text = call.query.text("platform") if call.version >= (1, 46) else ""
+    try:
+        return msgspec.json.decode(text, type=Platform) if text else None
+    except msgspec.MsgspecError:
+        raise InvalidArgument("invalid platform") from None
+
+
+async def find(call: Call) -> None:
+    query = call.query
+    found = await search.search(
+        call.engine,
+        query.text("term"),
+        limit=query.number("limit"),
+        filters=query.filters(),
+        auth=credentials(call),
+    )
+    await call.json(found)
+
+
+async def authenticate(call: Call) -> None:
+    given = await call.body(AuthBody)
+    result = await login.login(call.engine, AuthConfig(
+        username=given.username, password=given.password, auth=given.auth, serveraddress=given.serveraddress,
+        identitytoken=given.identitytoken, registrytoken=given.registrytoken,
+    ))  # fmt: skip
+    await call.json({"IdentityToken": result.identity_token, "Status": result.status})
+
+
+async def inspect(call: Call) -> None:
+    target = reference.parse(call.path["name"])
+    found = await distribution.inspect_distribution(call.engine, target, credentials(call))
+    document: dict[str, Any] = {"Descriptor": found.descriptor, "Platforms": list(found.platforms)}
+    await call.json(document)
+
+
+ROUTES: list[Route] = [
+    ("POST", "/images/create", create),
+    ("GET", "/images/search", find),
+    ("POST", "/images/{name:*}/push", push),
+    ("POST", "/auth", authenticate),
+    ("GET", "/distribution/{name:*}/json", inspect),
+]
