@@ -134,6 +134,8 @@ class Engine:
             if live.shim is not None:
                 live.shim.disconnect()
         await self.zygote.close()
+        if not any(container.running for container in self.containers):
+            await parts.drop_shims_group(self.config)
         await self.networks.close()
         self.events.close()
         self.snapshots.close()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from ..db import Database
 from ..errors import SampanError
+from ..linux.cgroup import Cgroup
 from ..paths import Paths
 from ..storage import Layers, open_snapshotter
 from .config import DEFAULT_CGROUP_PARENT, EngineConfig
 
 DRIVERS = ("overlay2", "vfs")
 """Tried in this order where none is named."""
+SHIMS_LOOKS = 50
 
 
 def make_roots(paths: Paths) -> None:
@@ -41,3 +44,20 @@ def open_snapshots(config: EngineConfig, db: Database) -> Layers:
 def cgroup_parent(config: EngineConfig) -> str:
     """The group below which containers' groups are made."""
     return config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
+
+
+async def drop_shims_group(config: EngineConfig) -> None:
+    """Remove the group of zygote and shims once nobody is in it; the zygote cannot, it sits in it itself.
+
+    Parked shims end just after their zygote (v1 tells nobody when a group empties, hence the looks).
+    """
+    group = Cgroup(f"{cgroup_parent(config)}/shims")
+    for _ in range(SHIMS_LOOKS):
+        for directory in group.directories.values():
+            try:
+                os.rmdir(directory)
+            except OSError:
+                continue  # not yet empty, or never made
+        if not group.exists():
+            return
+        await asyncio.sleep(0.02)
