@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from sampan.linux.cgroup import Cgroup
+from sampan.linux.cgroup import Cgroup, Hierarchy
 from sampan.runtime import CreateContainer, ExecProcess, LogSetup, Shim, Zygote
 
 BUSYBOX = "/bin/busybox"
@@ -188,6 +188,9 @@ class ShimHost:
         for group in (f"{self.cgroup_parent}/shims", self.cgroup_parent):
             if Cgroup(group).exists():
                 Cgroup(group).remove()
+        unified = Path(f"{Hierarchy.detect().unified}{self.cgroup_parent}")
+        if Hierarchy.detect().hybrid and unified.exists():  # runc makes one there too
+            unified.rmdir()
 
 
 class Stream:

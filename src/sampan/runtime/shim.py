@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -13,6 +14,7 @@ import msgspec
 from sampan import errors
 from sampan.rpc import messages
 
+from . import orphans
 from .channel import Channel, CommandFailed, ShimGone
 
 __all__ = ["CommandFailed", "Shim", "ShimGone", "connect_socket", "read_exit"]
@@ -62,26 +64,36 @@ class Shim:
     NotFound, Conflict. Calls may overlap.
     """
 
-    def __init__(self, channel: Channel, hello: messages.Hello) -> None:
+    def __init__(self, channel: Channel, hello: messages.Hello, directory: str) -> None:
         self._channel = channel
+        self._directory = directory
+        self._let_go = False
         self.pid = hello.pid
         self.container_id = hello.container_id
         self.init_pid = hello.init_pid
 
     @classmethod
-    async def greet(cls, sock: socket.socket) -> Self:
-        """From a connected control socket, once the shim has said who it is."""
+    async def greet(cls, sock: socket.socket, directory: str) -> Self:
+        """From a connected control socket, once the shim, whose files are in `directory`, has said who it is."""
         channel = Channel(sock)
         try:
-            return cls(channel, await channel.hello)
+            return cls(channel, await channel.hello, directory)
         except BaseException:
             channel.close()
             raise
 
     @classmethod
     async def connect(cls, path: str) -> Self:
-        """To the shim that listens at `path`, after a restart of the daemon; NotFound where there is none."""
-        return await cls.greet(connect_socket(path))
+        """To the shim that listens at `path`, after a restart of the daemon.
+
+        NotFound where there is none; what a killed one left of its container is ended first.
+        """
+        directory = os.path.dirname(path)
+        try:
+            return await cls.greet(connect_socket(path), directory)
+        except (errors.NotFound, ShimGone) as error:
+            await asyncio.to_thread(orphans.kill, directory)
+            raise errors.NotFound(f"no shim at {path}") from error
 
     @property
     def gone(self) -> bool:
@@ -142,22 +154,27 @@ class Shim:
     def exits(self) -> AsyncIterator[Exit]:
         """One item per ended process, the container's own with exec_id None; ends when the shim is gone.
 
-        For one consumer. An exit from before this connection is in `status().exit` instead.
+        When the shim was killed, what it left of the container is ended first; nobody can tell its exit then. For one
+        consumer. An exit from before this connection is in `status().exit` instead.
         """
         return self._exits()
 
     async def _exits(self) -> AsyncIterator[Exit]:
         while (exited := await self._channel.exits.get()) is not None:
             yield exited
+        if not self._let_go:
+            await asyncio.to_thread(orphans.kill, self._directory)
 
     async def close(self) -> None:
         """The container is done with: the shim removes its cgroup and ends. Kills what still runs. Idempotent."""
         with contextlib.suppress(ShimGone):
             await self._value(messages.Close())
+            self._let_go = True
         self._channel.close()
 
     def disconnect(self) -> None:
         """Let go of the shim without ending it."""
+        self._let_go = True
         self._channel.close()
 
     async def _value(self, request: messages.Request, attachment: socket.socket | int | None = None) -> int:

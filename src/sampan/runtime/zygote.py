@@ -25,7 +25,7 @@ class Zygote:
     def __init__(self, exec_root: str, cgroup_parent: str, pool: int = 2) -> None:
         self._configure = messages.Configure(exec_root=exec_root, cgroup_parent=cgroup_parent, pool=pool)
         self._sock: socket.socket | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._children: list[subprocess.Popen[bytes]] = []  # the present one and those that are ending
         self.pid = 0
 
     def adopt(self, pid: int, sock: socket.socket) -> None:
@@ -36,16 +36,17 @@ class Zygote:
     def launch(self) -> None:
         """Start a zygote by exec: the daemon is threaded by now, so it cannot fork one."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._reap()
+        self._children = [child for child in self._children if child.poll() is None]
         with theirs:
-            self._child = subprocess.Popen(
+            child = subprocess.Popen(
                 [sys.executable, "-m", "sampan.shim.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd="/",
             )
-        self.adopt(self._child.pid, ours)
+        self._children.append(child)
+        self.adopt(child.pid, ours)
 
     async def spawn(self, container_id: str, *, parked: bool) -> Shim:
         """A fresh shim; `parked` asks for one whose child already sits in new mnt, pid, ipc, uts, net namespaces.
@@ -70,7 +71,7 @@ class Zygote:
             except OSError:
                 ours.close()
                 raise
-        return await Shim.greet(ours)
+        return await Shim.greet(ours, f"{self._configure.exec_root}/shims/{container_id}")
 
     def _send(self, message: messages.Message, *fds: int) -> None:
         assert self._sock is not None
@@ -82,21 +83,16 @@ class Zygote:
         if self._sock is not None:
             self._sock.close()
         self._sock, self.pid = None, 0
-        self._reap()
 
     async def close(self) -> None:
         """As `shut`, and waits until the zygote has ended."""
-        pid, child = self.pid, self._child
+        pid, children = self.pid, self._children
         self.shut()
-        if child is not None:
+        for child in children:
             await asyncio.to_thread(child.wait)
-            self._child = None
-        elif pid:
+        self._children = []
+        if pid and not any(child.pid == pid for child in children):
             await asyncio.to_thread(_wait_child, pid)
-
-    def _reap(self) -> None:
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
 
 
 def _wait_child(pid: int) -> None:

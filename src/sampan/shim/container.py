@@ -111,7 +111,8 @@ class Container:
         if self.log is not None:
             self.log.on_room = init.streams.check_room
         init.watch(pid, self.on_init_exit)
-        record.write_running(self.directory, pid, self.cgroup.path)
+        assert self.runner is not None
+        record.write_running(self.directory, pid, self.cgroup.path, self.runner.command)
         return pid
 
     async def _make(self, request: messages.Create, spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
@@ -320,7 +321,7 @@ def _docker_text(request: messages.ToShim, text: str) -> str:
         return f"OCI runtime exec failed: exec failed: {text}"
     return (
         "failed to create task for container: failed to create shim task: "
-        f"OCI runtime create failed: runc create failed: {text}"
+        f"OCI runtime create failed: runc create failed: {text.removeprefix('runc create failed: ')}"
     )
 
 

@@ -43,7 +43,13 @@ class External:
 
     def __init__(self, loop: Loop, command: list[str], container_id: str, bundle: str, directory: str) -> None:
         self.loop, self.id, self.bundle, self.directory = loop, container_id, bundle, directory
-        self.command = [*command, "--root", f"{directory}/../../runtime", "--log", f"{directory}/{LOG}"]
+        self.command = [
+            *command,
+            "--root",
+            os.path.normpath(f"{directory}/../../runtime"),
+            "--log",
+            f"{directory}/{LOG}",
+        ]
         self.command += ["--log-format", "json"]
 
     async def create(self, request: messages.Create, _spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
@@ -69,7 +75,7 @@ class External:
             pass  # it never got to know the container
 
     async def _launch(self, options: list[str], names: list[str], pipes: Pipes, tty: bool) -> tuple[int, int]:
-        console = _Console(f"{self.directory}/{CONSOLE}") if tty else None
+        console = _Console(self.directory) if tty else None
         try:
             if console is not None:
                 options = [*options, "--console-socket", console.path]
@@ -124,16 +130,14 @@ def _reported(log: str, fallback: str) -> ExternalFailed:
 class _Console:
     """Where a runtime sends a pty's master (runc's docs/terminals.md)."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, directory: str) -> None:
+        self._file = f"{directory}/{CONSOLE}"
+        self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # The plain path may exceed what a socket address holds (unix(7)).
+        self.path = f"/proc/{os.getpid()}/fd/{self._directory}/{CONSOLE}"
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        directory, name = os.path.split(path)
-        fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _unlink(path)
-            self._sock.bind(f"/proc/self/fd/{fd}/{name}")
-        finally:
-            os.close(fd)
+        _unlink(self._file)
+        self._sock.bind(self.path)
         self._sock.listen(1)
 
     def take(self) -> int:
@@ -152,7 +156,8 @@ class _Console:
 
     def close(self) -> None:
         self._sock.close()
-        _unlink(self.path)
+        _unlink(self._file)
+        os.close(self._directory)
 
 
 def _unlink(path: str) -> None:

@@ -19,6 +19,7 @@ class InProcess:
         self._launch = ocirun.Launch(container_id, cache=cache)
         self._created: ocirun.Created | None = None
         self._spec: dict[str, Any] = {}
+        self.command: list[str] = []
 
     async def create(self, request: messages.Create, spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
         """→ (init's pid, pty master or -1)."""

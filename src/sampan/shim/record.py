@@ -17,9 +17,10 @@ EXIT_FILE = "exit.json"
 _NAMES = ("shim.log", STATE_FILE, "console.sock", "runtime.log", "process.json", "pid")
 
 
-def write_running(directory: str, pid: int, cgroup: str) -> None:
+def write_running(directory: str, pid: int, cgroup: str, runtime: list[str]) -> None:
     """Not durable: a reboot ends the container as well."""
-    _write(f"{directory}/{STATE_FILE}", msgspec.json.encode({"pid": pid, "cgroup": cgroup}), durable=False)
+    state = {"pid": pid, "cgroup": cgroup, "runtime": runtime}
+    _write(f"{directory}/{STATE_FILE}", msgspec.json.encode(state), durable=False)
 
 
 def write_exit(state_dir: str, exited: messages.Exited, *, durable: bool) -> None:

@@ -1,0 +1,229 @@
+"""Daemon, zygote and shim each die while containers run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sampan import errors
+from sampan.linux.cgroup import Cgroup
+from sampan.runtime import Shim, ShimGone, Zygote
+from tests.support.shimhost import ShimHost
+
+COUNT = ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; cat; exit 6"]
+
+
+def log_lines(host: ShimHost, shim: Shim) -> list[str]:
+    path = host.bundle(shim.container_id) / f"{shim.container_id}-json.log"
+    return [json.loads(line)["log"] for line in path.read_text().splitlines()]
+
+
+async def ended(pid: int) -> None:
+    """Until no process has this pid; a zombie counts as ended."""
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"process {pid} lives on")
+
+
+async def test_a_daemon_comes_back_and_no_line_is_lost(host: ShimHost) -> None:
+    shim = await host.run(COUNT, log="json-file", open_stdin=True, stdin_once=True)
+    execed = await host.exec(shim, ["cat"])
+    shim.disconnect()
+    back = await Shim.connect(host.socket_path(shim))
+    host.shims.append(back)
+    status = await back.status()
+    assert (status.phase, status.init_pid) == ("running", shim.init_pid)
+    assert (back.pid, back.container_id, list(status.execs)) == (shim.pid, shim.container_id, ["e"])
+    execed.end_input()
+    assert (await anext(aiter(back.exits))).exec_id == "e"
+    stream = await host.attach(back)
+    stream.end_input()
+    exited = await host.exit(back)
+    assert exited.status == 6
+    assert log_lines(host, shim) == [f"line {number}\n" for number in range(3000)]
+    again = await Shim.connect(host.socket_path(shim))
+    assert (await again.status()).exit == exited
+    again.disconnect()
+
+
+async def test_containers_do_not_notice_a_zygotes_death(host: ShimHost) -> None:
+    shim = await host.run(["cat"], open_stdin=True, stdin_once=True)
+    first = host.zygote.pid
+    os.kill(first, signal.SIGKILL)
+    await ended(first)
+    other = await host.run(["sh", "-c", "exit 3"])
+    assert host.zygote.pid != first
+    assert (await host.exit(other)).status == 3
+    stream = await host.attach(shim)
+    await stream.send(b"alive")
+    stream.end_input()
+    assert (await stream.demux())[1] == b"alive"
+    assert (await host.exit(shim)).status == 0
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_killed_shim_takes_its_container_along(host: ShimHost, connected: bool) -> None:
+    shim = await host.run(["sh", "-c", "sleep 1000 & sleep 1000"])
+    cgroup = Cgroup((await shim.status()).cgroup)
+    if not connected:
+        shim.disconnect()
+    os.kill(shim.pid, signal.SIGKILL)
+    if connected:
+        assert [exited async for exited in shim.exits] == []
+        with pytest.raises(ShimGone):
+            await shim.status()
+    else:
+        await ended(shim.pid)
+        with pytest.raises(errors.NotFound):
+            await Shim.connect(host.socket_path(shim))
+    await ended(shim.init_pid)
+    assert not cgroup.exists()
+    assert not os.path.exists(os.path.dirname(host.socket_path(shim)))
+
+
+async def test_a_killed_parked_shim_is_passed_over(host: ShimHost) -> None:
+    first = await host.spawn()
+    children = Path(f"/proc/{host.zygote.pid}/task/{host.zygote.pid}/children")
+    for _ in range(500):
+        parked = [int(pid) for pid in children.read_text().split() if int(pid) != first.pid]
+        if parked:
+            break
+        await asyncio.sleep(0.01)
+    os.kill(parked[0], signal.SIGKILL)
+    second = await host.run(["true"])
+    assert second.pid != parked[0]
+    assert (await host.exit(second)).status == 0
+
+
+async def test_a_forked_zygote_leaves_with_its_daemon(host: ShimHost) -> None:
+    """As the daemon does it: fork first, then asyncio; the daemon is killed, the container lives on."""
+    script = f"""
+import sys
+from sampan.shim import zygote
+pid, sock = zygote.fork()
+import asyncio
+from sampan.runtime import CreateContainer, Zygote
+from tests.support.shimhost import spec
+async def main():
+    daemon = Zygote({str(host.exec_root)!r}, {host.cgroup_parent!r}, 2)
+    daemon.adopt(pid, sock)
+    shim = await daemon.spawn("f" * 64, parked=True)
+    bundle = {str(host.bundle("f" * 64))!r}
+    await shim.create(CreateContainer(bundle=bundle, state_dir=bundle, cgroup={host.cgroup_parent!r} + "/" + "f" * 64,
+                                      spec=spec(["sleep", "1000"])))
+    await shim.start()
+    print(pid, shim.pid, flush=True)
+    await asyncio.sleep(1000)
+asyncio.run(main())
+"""
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+    assert daemon.stdout is not None
+    zygote_pid, shim_pid = map(int, (await asyncio.wait_for(daemon.stdout.readline(), 20)).split())
+    daemon.kill()
+    # The end of the daemon's stdout shows that neither zygote nor shim holds it.
+    assert await asyncio.wait_for(daemon.stdout.read(), 10) == b""
+    await daemon.wait()
+    await ended(zygote_pid)
+    back = await Shim.connect(f"{host.exec_root}/shims/{'f' * 64}/shim.sock")
+    host.shims.append(back)
+    assert back.pid == shim_pid
+    assert (await back.status()).phase == "running"
+
+
+async def test_s24_the_shims_socket_is_for_its_user_only(host: ShimHost) -> None:
+    shim = await host.run(["sleep", "1000"])
+    path = host.socket_path(shim)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode) == 0o700
+    unix = Path("/proc/net/unix").read_text()
+    assert f"@{path}" not in unix
+    os.chmod(path, 0o777)  # what remains when the mode fails is the check of the peer
+    script = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+directory = os.open(os.path.dirname(sys.argv[1]), os.O_PATH)
+os.setuid(65534)
+try:
+    sock.connect(f"/proc/self/fd/{directory}/shim.sock")
+    print(len(sock.recv(65536)))
+except PermissionError:
+    print(0)
+"""
+    stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", script, path, stdout=subprocess.PIPE)
+    output, _ = await stranger.communicate()
+    assert output.strip() == b"0"
+    again = await Shim.connect(path)
+    again.disconnect()
+
+
+async def test_garbage_on_the_socket_ends_that_connection_only(host: ShimHost) -> None:
+    shim = await host.run(["sleep", "1000"])
+    from sampan.runtime.shim import connect_socket
+
+    for garbage in (b"\0", b"\xff" * 64, b"\0\0\0\2{}", b"\0\0\0\0"):
+        with connect_socket(host.socket_path(shim)) as sock:
+            sock.settimeout(10)
+            sock.recv(65536)  # the greeting
+            sock.send(garbage)
+            assert sock.recv(65536) == b""
+    assert (await shim.status()).phase == "running"
+
+
+async def test_s26_many_execs_and_attachments_leave_memory_and_fds_flat(host: ShimHost) -> None:
+    shim = await host.run(["sleep", "1000"])
+
+    def footprint() -> tuple[int, int]:
+        rollup = Path(f"/proc/{shim.pid}/smaps_rollup").read_text()
+        dirty = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_Dirty"))
+        return len(os.listdir(f"/proc/{shim.pid}/fd")), dirty
+
+    async def cycle(number: int) -> None:
+        stream = await host.exec(shim, ["true"], f"e{number}", tty=number % 2 == 0)
+        extra = await host.attach(shim)
+        extra.close()
+        await stream.read()
+        stream.close()
+
+    async def exits(count: int) -> None:
+        source = aiter(shim.exits)
+        for _ in range(count):
+            await anext(source)
+
+    sizes = []
+    for turn in range(2):
+        for number in range(60):
+            await cycle(turn * 60 + number)
+        await exits(60)
+        await shim.status()
+        sizes.append(footprint())
+    assert sizes[1][0] == sizes[0][0]
+    assert sizes[1][1] <= sizes[0][1] + 200
+
+
+def test_a_zygote_that_cannot_be_started_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(sys, "executable", "/bin/false")
+        zygote = Zygote(str(tmp_path), "/sampan-shimtest-none")
+        with pytest.raises(ShimGone):
+            await zygote.spawn("a" * 64, parked=False)
+        await zygote.close()
+
+    assert socket.AF_UNIX
+    asyncio.run(main())
