@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from sampan.client.status import from_daemon
+from sampan.client.origin import from_daemon
 from sampan.errors import SampanError
 
 from . import tree

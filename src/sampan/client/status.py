@@ -6,6 +6,8 @@ import json
 
 from sampan import errors
 
+from .origin import FROM_DAEMON
+
 ERRORS: dict[int, type[errors.SampanError]] = {
     304: errors.NotModified,
     400: errors.InvalidArgument,
@@ -22,12 +24,8 @@ ERRORS: dict[int, type[errors.SampanError]] = {
 def daemon_error(status: int, body: bytes) -> errors.SampanError:
     """The error of a response; `from_daemon` is set so that a command can say where it came from."""
     error = ERRORS.get(status, errors.SampanError)(_message(status, body))
-    error.add_note("daemon")
+    error.add_note(FROM_DAEMON)
     return error
-
-
-def from_daemon(error: errors.SampanError) -> bool:
-    return "daemon" in getattr(error, "__notes__", ())
 
 
 def _message(status: int, body: bytes) -> str:
