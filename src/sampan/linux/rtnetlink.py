@@ -225,6 +225,11 @@ def set_link(
     return RTM_NEWLINK, 0, payload
 
 
+def off_bridge(name: str) -> Request:
+    """Take the link of that name out of its bridge."""
+    return RTM_SETLINK, 0, _link_header() + text(IFLA_IFNAME, name) + u32(IFLA_MASTER, 0)
+
+
 def bridge_port(index: int, *, hairpin: bool = False, isolated: bool = False) -> Request:
     """Flags of a bridge's port: hairpin sends frames back where they came from, isolated ports see no each other."""
     payload = _IFINFO.pack(socket.AF_BRIDGE, 0, index, 0, 0)

@@ -20,6 +20,7 @@ from .netns import Interface, write_sysctls
 from .options import ENDPOINT_INTERFACE, endpoint_sysctls
 from .store import Stored
 
+LINGER_SECONDS = 2.0
 BRIDGE_NETFILTER = "net/bridge/bridge-nf-call-iptables"
 
 
@@ -176,6 +177,17 @@ class BridgeDriver:
         link = self._route.link(endpoint.link)
         if link is not None:
             self._route.request(rtnetlink.bridge_port(link.index, hairpin=filtered, isolated=isolated))
+
+    def abandon(self, endpoint: Endpoint) -> None:
+        """Take the link off the bridge at once. The kernel deletes it with the namespace; if that lasts, we do."""
+        try:
+            self._route.request(rtnetlink.off_bridge(endpoint.link))
+        except NetlinkError as refusal:
+            if refusal.errno != errno.ENODEV:
+                raise
+            return
+        loop = asyncio.get_running_loop()
+        loop.call_later(LINGER_SECONDS, lambda: loop.run_in_executor(None, delete_now, endpoint.link))
 
     async def unplug(self, endpoint: Endpoint, netns_fd: int) -> None:
         """Traffic stops at once; the kernel takes its time to delete the pair."""

@@ -35,7 +35,7 @@ class Endpoint:
 
     @property
     def link(self) -> str:
-        return f"veth{self.id[:7]}"
+        return f"vsp{self.id[:10]}"
 
     @property
     def addresses(self) -> tuple[IPInterface, ...]:
@@ -86,6 +86,9 @@ class Driver(Protocol):
 
     async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:
         """Link the container to the network."""
+
+    def abandon(self, endpoint: Endpoint) -> None:
+        """The container has ended: its link must not get in the way of the next one's, should its namespace last."""
 
     async def unplug(self, endpoint: Endpoint, netns_fd: int) -> None:
         """Undo `plug` in a container that goes on running."""

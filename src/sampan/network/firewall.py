@@ -201,6 +201,8 @@ RULES: Rules = (
     # The same where br_netfilter translates on the bridge, which tells no incoming interface here.
     ("postrouting", (_OUT, lookup("bridges"), *_DNAT, *_IPV4, *_SELF4, lookup("self4"), masquerade())),
     ("postrouting", (_OUT, lookup("bridges"), *_DNAT, *_IPV6, *_SELF6, lookup("self6"), masquerade())),
+    # From one network to a port that another publishes: the source stays as it is.
+    ("postrouting", (_OUT, lookup("bridges"), *_DNAT, _ACCEPT)),
     ("postrouting", (*_IPV4, _IN, map_lookup("snat4"), nat(socket.AF_INET, source=True, address=0))),
     ("postrouting", (*_IPV6, _IN, map_lookup("snat6"), nat(socket.AF_INET6, source=True, address=0))),
     ("postrouting", (*_IPV4, _IN, lookup("masquerade4"), masquerade())),

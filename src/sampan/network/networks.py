@@ -42,7 +42,7 @@ class Networks:
         self._defaults = defaults
         self._store = Store(db)
         self._route = Route()
-        self._firewall = Firewall(ipv4=defaults.iptables, ipv6=defaults.ip6tables)
+        self._firewall = Firewall(ipv4=defaults.iptables, ipv6=defaults.ip6tables, table=_table_name(defaults))
         self._bridge = BridgeDriver(self._route, self._firewall, defaults)
         self._drivers: dict[str, Driver] = {"bridge": self._bridge}
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
@@ -217,7 +217,7 @@ class Networks:
         bridges = {link.index for link in links if link.name in {one.link for one in self._store}}
         wanted = {endpoint.link for stored in self._store for endpoint in self._sandboxes.on(stored)}
         for link in links:
-            ours = link.master in bridges and link.kind == "veth" and re.fullmatch("veth[0-9a-f]{7}", link.name)
+            ours = link.master in bridges and link.kind == "veth" and re.fullmatch("vsp[0-9a-f]{10}", link.name)
             if ours and link.name not in wanted:
                 await delete_link(link.name)
 
@@ -274,6 +274,11 @@ class Networks:
             targets = self._sandboxes.host_gateways() if address == "host-gateway" else [address.strip("[]")]
             entries += [(target, name) for target in targets]
         return entries
+
+
+def _table_name(defaults: NetworkDefaults) -> str:
+    # Engines that share a namespace differ in their bridges.
+    return "sampan" if defaults.bridge == NetworkDefaults().bridge else f"sampan-{defaults.bridge}"
 
 
 def _member(endpoint: Endpoint) -> NetworkContainer:

@@ -82,6 +82,13 @@ class Publisher:
         for one in published:
             self._allocator.release(one.reservations)
 
+    def let_go(self, published: Iterable[Published]) -> None:
+        """The daemon ends: translated ports stay open, a later run reserves them again."""
+        for one in published:
+            for proxy in one.proxies:
+                proxy.close()
+            self._allocator.release(one.reservations)
+
     def suspend(self, published: Iterable[Published]) -> None:
         """Close the ports but keep them reserved: the container moves to another network."""
         published = list(published)

@@ -91,9 +91,7 @@ class Sandboxes:
         for held in self._held.values():
             if held.resolver is not None:
                 held.resolver.close()
-            for one in held.published:
-                for proxy in one.proxies:
-                    proxy.close()
+            self._publisher.let_go(held.published)
             if held.netns_fd >= 0:
                 os.close(held.netns_fd)
         self._namespaces.close()
@@ -225,8 +223,12 @@ class Sandboxes:
         self._publisher.unpublish(held.published)
         held.published = []
         for name, endpoint in list(held.endpoints.items()):
-            if running and endpoint.interface:
-                await self._drivers[endpoint.network.network.driver].unplug(endpoint, held.netns_fd)
+            driver = self._drivers.get(endpoint.network.network.driver)
+            if driver is not None and endpoint.interface:
+                if running:
+                    await driver.unplug(endpoint, held.netns_fd)
+                else:
+                    driver.abandon(endpoint)
             del held.endpoints[name]
             self._free(endpoint)
         if held.netns_fd >= 0:

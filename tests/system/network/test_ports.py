@@ -1,0 +1,128 @@
+"""Published ports: who reaches them, from where, and how they are refused."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from sampan.errors import SampanError
+from sampan.network.spec import NetworkSpec
+
+from ...support.netlab import REFUSAL, Lab, address, bindings, call, echo_datagrams, exchange, request, server
+
+
+async def test_a_port_is_reached_from_everywhere(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="second"))
+        web, friend, stranger = lab.namespace(), lab.namespace(), lab.namespace()
+        given = await networks.attach(request(web, "web", ports=("8080:80",)))
+        await networks.attach(request(friend, "friend"))
+        await networks.attach(request(stranger, "stranger", "second"))
+        async with server(web, 80):
+            assert await call(other, "10.99.0.1", 8080) == "10.99.0.2", "the source address is kept"
+            assert await call(other, "fd99:0::1", 8080) == "172.17.0.1", "IPv6 is relayed"
+            assert await call(lab.host, "127.0.0.1", 8080) == "172.17.0.1"
+            assert await call(lab.host, "10.99.0.1", 8080) != "TimeoutError"
+            assert await call(lab.host, "::1", 8080) == "172.17.0.1"
+            for caller in (web, friend):
+                assert await call(caller, "172.17.0.1", 8080) == ("172.17.0.1" if caller is web else "172.17.0.3")
+                assert await call(caller, "10.99.0.1", 8080) in ("172.17.0.1", "172.17.0.3")
+            assert await call(stranger, "172.17.0.1", 8080) == "172.18.0.2"
+            assert await call(stranger, address(given), 80, REFUSAL) == "TimeoutError", "networks are isolated"
+            assert await call(other, address(given), 80, REFUSAL) in ("TimeoutError", "OSError")
+        await networks.detach(request(web, "web").container_id)
+        assert await call(other, "10.99.0.1", 8080) == "ConnectionRefusedError"
+
+
+async def test_ipv6_is_translated_where_the_container_has_it(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="six", enable_ipv6=True))
+        web = lab.namespace()
+        await networks.attach(request(web, "web", "six", ports=("8080:80",)))
+        async with server(web, 80, socket.AF_INET6):
+            assert await call(other, "fd99:0::1", 8080) == "fd99::2"
+            assert (await call(lab.host, "::1", 8080)).startswith("fd")
+            assert (await call(web, "fd99:0::1", 8080)).startswith("fd")
+
+
+async def test_datagrams_and_moved_ports(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        first, second = lab.namespace(), lab.namespace()
+        one = await networks.attach(request(first, "first", ports=("5353:53/udp",)))
+        serving = [await echo_datagrams(first, 53, b"1"), await echo_datagrams(second, 53, b"2")]
+        caller = other.socket(kind=socket.SOCK_DGRAM)
+        six = other.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        with caller, six:
+            assert await exchange(caller, ("10.99.0.1", 5353), b"a") == b"a1"
+            assert await exchange(six, ("fd99:0::1", 5353), b"b") == b"b1"
+            await networks.detach(one.container_id)
+            await networks.attach(request(second, "second", ports=("5353:53/udp",)))
+            async with asyncio.timeout(3):
+                # The same client socket: a tracked exchange must not stick to the container that is gone.
+                while await exchange(caller, ("10.99.0.1", 5353), b"c", 0.1) != b"c2":
+                    pass
+        for transport in serving:
+            transport.close()
+
+
+async def test_refusals_are_worded_as_docker_words_them(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        first, second = lab.namespace(), lab.namespace()
+        await networks.attach(request(first, "first", ports=("8080:80",)))
+        allocated = (
+            r"^driver failed programming external connectivity on endpoint second \([0-9a-f]{64}\): "
+            r"Bind for 0\.0\.0\.0:8080 failed: port is already allocated$"
+        )
+        with pytest.raises(SampanError, match=allocated):
+            await networks.attach(request(second, "second", ports=("8080:81",)))
+        assert second.addresses() == set(), "a refused start leaves no link"
+        taken = lab.host.socket()
+        with taken:
+            taken.bind(("0.0.0.0", 8081))
+            with pytest.raises(SampanError, match=r"failed to bind host port for 0\.0\.0\.0:8081:172\.17\.0\.3:81/tcp: "
+                               "address already in use$"):  # fmt: skip
+                await networks.attach(request(second, "second", ports=("8081:81",)))
+        with pytest.raises(SampanError, match=r"10\.9\.9\.9:80:172\.17\.0\.3:80/tcp: cannot assign requested address$"):
+            await networks.attach(request(second, "second", ports=("10.9.9.9:80:80",)))
+        given = await networks.attach(request(second, "second", ports=("8080-8082:80", ":443", "127.0.0.1:9000:90")))
+        ports = {key: {(one.host_ip, one.host_port) for one in held or ()} for key, held in given.ports.items()}
+        assert ports["80/tcp"] == {("0.0.0.0", "8081"), ("::", "8081")}
+        assert ports["90/tcp"] == {("127.0.0.1", "9000")}
+        assert {int(port) >= 32768 for _, port in ports["443/tcp"]} == {True}
+
+
+async def test_ports_of_a_running_container_change(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        web = lab.namespace()
+        given = await networks.attach(request(web, "web", ports=("8080:80",)))
+        async with server(web, 80):
+            ports = await networks.publish(given.container_id, bindings("8081:80"), ["8080"])
+            assert {one.host_port for one in ports["80/tcp"] or ()} == {"8081"}
+            assert await call(lab.host, "127.0.0.1", 8080) == "ConnectionRefusedError"
+            assert await call(lab.host, "127.0.0.1", 8081) == "172.17.0.1"
+
+
+async def test_without_a_firewall_the_proxy_serves(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks(iptables=False, ip6tables=False) as networks:
+        web = lab.namespace()
+        await networks.attach(request(web, "web", ports=("8080:80",)))
+        async with server(web, 80):
+            assert await call(other, "10.99.0.1", 8080) == "172.17.0.1"
+    assert lab.nft("list", "ruleset") == "", "--iptables=false leaves it all alone"
+
+
+async def test_a_thousand_ports_cost_little(lab: Lab) -> None:
+    async with lab.networks(userland_proxy=False) as networks:
+        web = lab.namespace()
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        await networks.attach(request(web, "web", ports=tuple(f"127.0.0.1:{20000 + n}:{n + 1}" for n in range(1000))))
+        assert loop.time() - before < 0.5
+        async with server(web, 500):
+            assert await call(lab.host, "127.0.0.1", 20499) == "172.17.0.1"
