@@ -20,8 +20,8 @@ def is_sealed() -> bool:
     return bool(os.statvfs(_EXE).f_flag & os.ST_RDONLY)
 
 
-def ensure() -> None:
-    """Execute this program anew, with its arguments, from a read-only copy of the interpreter's mount.
+def ensure(arguments: list[str] | None = None) -> None:
+    """Execute this program anew, with its or other arguments, from a read-only copy of the interpreter's mount.
 
     Returns where it runs from one already, and where kernel or privileges do not allow it (Linux before 5.12, no
     CAP_SYS_ADMIN). To be called before anything else: nothing but the arguments and the environment is kept.
@@ -31,6 +31,6 @@ def ensure() -> None:
     try:
         tree = mount.clone_tree(os.readlink(_EXE), recursive=False)
         mount.mount_setattr(tree, mount.MOUNT_ATTR_RDONLY | mount.MOUNT_ATTR_NOSUID)
-        os.execv(f"/proc/self/fd/{tree}", [sys.executable, *sys.orig_argv[1:]])
+        os.execv(f"/proc/self/fd/{tree}", [sys.executable, *(arguments or sys.orig_argv[1:])])
     except OSError:
         return

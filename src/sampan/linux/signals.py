@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # typeshed has no stubs for it
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SIGINT = 2
 SIGKILL = 9
 SIGPIPE = 13
 SIGTERM = 15
 SIGCHLD = 17
 SIGCONT = 18
+SIGSTOP = 19
 SIGTTIN = 21
 SIGTTOU = 22
+SIGURG = 23
 SIGXFSZ = 25
+SIGWINCH = 28
 
 _ALL = [number for number in range(1, _signal.NSIG) if number not in (32, 33)]  # those two are glibc's own
 
@@ -53,9 +60,9 @@ def wait_any() -> int:
     return int(_signal.sigwait(_ALL))
 
 
-def handle_by_default(number: int) -> None:
-    """SIG_DFL for one signal."""
-    _signal.signal(number, _signal.SIG_DFL)
+def handle(number: int, handler: Callable[[int, object], None]) -> None:
+    """Call `handler` with the number and the frame when a signal comes."""
+    _signal.signal(number, handler)
 
 
 def send(pidfd: int, signo: int) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-import termios
-import tty
 
-from ..linux import pidfd, pty
+from ..linux import pidfd, pty, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .launch import Created
 
 _CHUNK = 1 << 16
+_NOT_FORWARDED = (signals.SIGKILL, signals.SIGSTOP, signals.SIGCHLD, signals.SIGPIPE, signals.SIGURG)
 
 
 def follow(created: Created) -> int:
@@ -26,14 +24,10 @@ def follow(created: Created) -> int:
 
 def _plain(created: Created) -> int:
     # Signals go on to the container's process, which decides what they mean.
-    for number in _forwarded():
-        signal.signal(number, lambda signo, _frame: _forward(created, signo))
+    for number in signals.NAMES.values():
+        if number not in _NOT_FORWARDED:
+            signals.handle(number, lambda signo, _frame: _forward(created, signo))
     return pidfd.wait(created.pidfd)
-
-
-def _forwarded() -> set[int]:
-    fixed = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG}
-    return {number for number in signal.valid_signals() if number not in fixed and number < signal.SIGRTMIN}
 
 
 def _forward(created: Created, number: int) -> None:
@@ -49,18 +43,24 @@ class _Terminal:
     def __init__(self, created: Created) -> None:
         self.created = created
         self.master = created.console_fd
+        import termios  # only terminals need it
+
         self.saved = termios.tcgetattr(0) if os.isatty(0) else None
 
     def follow(self) -> int:
         if self.saved:
+            import tty
+
             tty.setraw(0)
             self._resize()
-            signal.signal(signal.SIGWINCH, lambda _signo, _frame: self._resize())
+            signals.handle(signals.SIGWINCH, lambda _signo, _frame: self._resize())
         try:
             self._copy()
             return pidfd.wait(self.created.pidfd)
         finally:
             if self.saved:
+                import termios
+
                 termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
 
     def _resize(self) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from ..linux import capabilities, pidfd, signals
 from ..linux.fds import send_fds
-from . import foreground, hooks, launch
+from . import documents, foreground, hooks, launch
 from .arguments import FLAG, LIST, VALUE, Arguments, Incorrect, parse, table
 from .channel import Channel, Closed
 from .failure import RuntimeFailed
@@ -43,11 +42,12 @@ def one_id(arguments: Arguments, command: str) -> str:
     return arguments.rest[0]
 
 
-def load_spec(bundle: str) -> dict[str, Any]:
-    """config.json of a bundle."""
+def load_spec(bundle: str) -> tuple[dict[str, Any], str]:
+    """config.json of a bundle, and its text."""
     try:
         with open(f"{bundle}/config.json", encoding="utf-8") as file:
-            spec: dict[str, Any] = json.load(file)
+            text = file.read()
+        spec: dict[str, Any] = documents.loads(text)
     except FileNotFoundError:
         raise RuntimeFailed("JSON specification file config.json not found") from None
     except ValueError as error:
@@ -56,7 +56,7 @@ def load_spec(bundle: str) -> dict[str, Any]:
         raise RuntimeFailed("Could not parse `ociVersion` in config.json")
     if not spec.get("process"):
         raise RuntimeFailed("process property must not be empty")
-    return spec
+    return spec, text
 
 
 def cgroup_path(spec: dict[str, Any], container_id: str, systemd: bool) -> str:
@@ -85,7 +85,7 @@ class Creation:
             os.chdir(self.bundle)
         except OSError as error:
             raise RuntimeFailed(f"chdir {self.bundle}: {(error.strerror or '').lower()}") from error
-        self.spec = load_spec(self.bundle)
+        self.spec, self.text = load_spec(self.bundle)
         self.console = bool(self.spec["process"].get("terminal"))
         self._check_console(detached)
         self.state = State.create(options.root, self.id)
@@ -129,7 +129,7 @@ class Creation:
             ),
         )
         try:
-            self.state.fill(created.pid, self.bundle, self.spec, self.cgroup)
+            self.state.fill(created.pid, self.bundle, self.spec, self.text, self.cgroup)
             hand_over(self.arguments, created)
         except BaseException:
             created.abandon()
@@ -142,7 +142,7 @@ class Creation:
         document = {"ociVersion": OCI_VERSION, "id": self.id, "status": "creating", "bundle": self.bundle}
         if self.spec.get("annotations"):
             document["annotations"] = self.spec["annotations"]
-        return json.dumps(document)[:-1] + ', "pid": %PID%}'
+        return documents.dumps(document)[:-1] + ',"pid":%PID%}'
 
 
 def listen(path: str) -> socket:
@@ -222,7 +222,7 @@ def run(options: Globals, words: list[str]) -> int:
 
 
 def _state(state: State) -> str:
-    return json.dumps(state.document())
+    return documents.dumps(state.document())
 
 
 def start(options: Globals, words: list[str]) -> int:
@@ -298,8 +298,7 @@ def _exec(options: Globals, words: list[str]) -> int:
 def _process(arguments: Arguments, spec: dict[str, Any]) -> dict[str, Any]:
     """The OCI process of an exec: a file's, or the container's with changes."""
     if arguments.value("process"):
-        with open(arguments.value("process"), encoding="utf-8") as file:
-            given: dict[str, Any] = json.load(file)
+        given: dict[str, Any] = documents.read(arguments.value("process"))
         return given
     if len(arguments.rest) < 2:
         raise Incorrect("process args cannot be empty")

@@ -82,7 +82,8 @@ class Globals:
 def main() -> None:
     """Run one command; exits with its status, 1 for a failure."""
     if any(word in _ENTERS_CONTAINER for word in sys.argv[1:]):
-        sealed.ensure()
+        # -I -S: as a script of its own, without site and its search for packages.
+        sealed.ensure(["-I", "-S", f"{os.path.dirname(os.path.abspath(__file__))}/__main__.py", *sys.argv[1:]])
     sys.exit(_main(sys.argv[1:]))
 
 

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from ..linux.cgroup import Cgroup
+from . import documents
 from .failure import RuntimeFailed
 
 TYPE_CHECKING = False
@@ -65,13 +65,12 @@ class State:
         """An existing container."""
         check_id(container_id)
         try:
-            with open(f"{root}/{container_id}/state.json", encoding="utf-8") as file:
-                return cls(root, container_id, json.load(file))
+            return cls(root, container_id, documents.read(f"{root}/{container_id}/state.json"))
         except FileNotFoundError:
             raise RuntimeFailed("container does not exist") from None
 
-    def fill(self, pid: int, bundle: str, spec: dict[str, Any], cgroup: str) -> None:
-        """Record a created container."""
+    def fill(self, pid: int, bundle: str, spec: dict[str, Any], text: str, cgroup: str) -> None:
+        """Record a created container; `text` is its configuration as it was read."""
         now = time.time_ns()
         date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9))
         self.record = {
@@ -83,19 +82,18 @@ class State:
             "cgroup": cgroup,
             "annotations": spec.get("annotations") or {},
         }
-        self._write("config.json", spec)
-        self._write("state.json", self.record)
+        self._write("config.json", text)
+        self._write("state.json", documents.dumps(self.record))
 
-    def _write(self, name: str, value: Any) -> None:
+    def _write(self, name: str, text: str) -> None:
         path = f"{self.directory}/{name}"
         with open(f"{path}.new", "w", encoding="utf-8") as file:
-            json.dump(value, file)
+            file.write(text)
         os.replace(f"{path}.new", path)
 
     def spec(self) -> dict[str, Any]:
         """The configuration at creation."""
-        with open(f"{self.directory}/config.json", encoding="utf-8") as file:
-            found: dict[str, Any] = json.load(file)
+        found: dict[str, Any] = documents.read(f"{self.directory}/config.json")
         return found
 
     @property
