@@ -1,0 +1,219 @@
+"""RUN: a process in a tree of its own, under a shim like any container's, with no record of its own.
+
+growing tree ─▶ mounts ─▶ shim ─▶ network ─▶ create, attach, start ─▶ output … exit ─▶ layer
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import socket
+import struct
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from ..engine.engine import Engine
+from ..engine.parts import cgroup_parent
+from ..engine.security import seccomp
+from ..errors import Forbidden, SampanError
+from ..model.container import ContainerConfig, EndpointSettings, HostConfig
+from ..network.sandbox import SandboxRequest
+from ..runtime import CreateContainer, Shim, bundle, users
+from .graph import Exec, Vertex
+from .layering import Growing, growing
+from .mounting import StepMounts, ensure_directory
+from .progress import StepLog
+from .result import Result
+from .session import Session
+from .stubs import Stubs
+
+HOSTNAME = "buildkitsandbox"
+"""What BuildKit calls it; programs that put the host name into their output then give the same as there."""
+
+_PRIVILEGE_NAMESPACES = ("pid", "ipc", "uts", "cgroup", "mount")
+_FRAME = struct.Struct(">BxxxI")
+
+
+class StepFailed(SampanError):
+    """A RUN ended with a status other than 0; the text is BuildKit's."""
+
+    def __init__(self, command: str, status: int) -> None:
+        super().__init__(f'process "{command}" did not complete successfully: exit code: {status}')
+        self.status = status
+
+
+async def execute(session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
+    """Run a vertex's process; the result is its tree afterwards. StepFailed for a status other than 0."""
+    operation = vertex.op
+    assert isinstance(operation, Exec)
+    _check_entitlements(session, operation)
+    async with AsyncExitStack() as stack:
+        tree = await stack.enter_async_context(growing(session.engine, inputs[0]))
+        scratch = stack.enter_context(_Scratch(session.engine))
+        mounts = StepMounts(session, inputs, stack, scratch.path)
+        await mounts.add_all(operation)
+        with Stubs(tree.path, [mount.destination for mount in mounts.mounts]):
+            step = _Step(session, vertex, operation, tree, scratch)
+            status = await step.run(mounts)
+        if status:
+            raise StepFailed(" ".join(operation.args), status)
+        return await tree.finish()
+    raise AssertionError("not reached")
+
+
+def _check_entitlements(session: Session, operation: Exec) -> None:
+    """S21: here, where it takes effect, whatever front end the graph came from."""
+    if operation.network == "host" and "network.host" not in session.entitlements:
+        raise Forbidden("network.host is not allowed")
+    if operation.security == "insecure" and "security.insecure" not in session.entitlements:
+        raise Forbidden("security.insecure is not allowed")
+
+
+class _Scratch:
+    """A directory of one step below the exec root, which is a tmpfs on a usual machine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.id = secrets.token_hex(32)
+        self.path = f"{engine.paths.exec_root}/builds/{self.id[:24]}"
+
+    def __enter__(self) -> _Scratch:
+        os.makedirs(self.path, mode=0o700)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.path)
+
+
+class _Step:
+    def __init__(self, session: Session, vertex: Vertex, operation: Exec, tree: Growing, scratch: _Scratch) -> None:
+        self._session = session
+        self._engine = session.engine
+        self._vertex = vertex
+        self._operation = operation
+        self._tree = tree
+        self._scratch = scratch
+
+    async def run(self, mounts: StepMounts) -> int:
+        """The exit status."""
+        host = self._operation.network == "host"
+        shim = await self._engine.zygote.spawn(self._scratch.id, parked=not host)
+        try:
+            async with self._network(shim):
+                document = bundle.build(self._inputs(mounts))
+                return await self._process(shim, document)
+        finally:
+            await shim.close()
+
+    @asynccontextmanager
+    async def _network(self, shim: Shim) -> AsyncIterator[None]:
+        """Join the network that was asked for and write the files that describe it."""
+        mode = self._operation.network
+        if mode == "host":
+            self._write_files(None)
+            yield
+            return
+        name = {"default": "bridge", "": "bridge"}.get(mode, mode)
+        netns = await shim.netns()
+        request = SandboxRequest(
+            self._scratch.id, self._scratch.id[:12], netns, {name: EndpointSettings()}, hostname=HOSTNAME,
+            extra_hosts=tuple(self._session.limits.extra_hosts or ()),
+        )  # fmt: skip
+        try:
+            await self._engine.networks.attach(request)
+        finally:
+            os.close(netns)
+        try:
+            self._write_files(self._scratch.id)
+            yield
+        finally:
+            await self._engine.networks.detach(self._scratch.id)
+
+    def _write_files(self, sandbox: str | None) -> None:
+        if sandbox is None:
+            contents = {}
+            for name in ("hosts", "resolv.conf"):
+                with open(f"/etc/{name}") as file:
+                    contents[name] = file.read()
+        else:
+            files = self._engine.networks.files(sandbox)
+            contents = {"hosts": files.hosts, "resolv.conf": files.resolv_conf}
+        for name, text in contents.items():
+            with open(f"{self._scratch.path}/{name}", "w") as file:
+                file.write(text)
+
+    def _inputs(self, mounts: StepMounts) -> bundle.Inputs:
+        operation, rootfs = self._operation, self._tree.path
+        user = users.resolve(rootfs, operation.user)
+        ensure_directory(rootfs, operation.cwd)
+        env = list(operation.env) + mounts.env
+        if not any(pair.startswith("HOME=") for pair in env):
+            env.append(f"HOME={user.home}")
+        namespaces: dict[str, str | None] = dict.fromkeys(_PRIVILEGE_NAMESPACES)
+        if operation.network != "host":
+            namespaces["network"] = None
+        etc = [
+            bundle.BundleMount(f"/etc/{name}", "bind", f"{self._scratch.path}/{name}", ("rbind", "ro"))
+            for name in ("hosts", "resolv.conf")
+        ]
+        return bundle.Inputs(
+            container_id=self._scratch.id,
+            config=ContainerConfig(env=env, working_dir=operation.cwd, user=operation.user),
+            host_config=self._host_config(),
+            args=list(operation.args),
+            env=env,
+            rootfs=rootfs,
+            user=user,
+            mounts=[*etc, *mounts.mounts],
+            hostname=HOSTNAME,
+            namespaces=namespaces,
+            cgroup=self._cgroup(),
+            seccomp=seccomp(self._engine),
+            ulimits=list(self._session.limits.ulimits or []),
+            pids_limit=self._engine.config.container.pids_limit,
+            init=True,
+        )
+
+    def _cgroup(self) -> str:
+        parent = self._session.limits.cgroup_parent or cgroup_parent(self._engine.config)
+        return f"/{parent.strip('/')}/{self._scratch.id}"
+
+    def _host_config(self) -> HostConfig:
+        limits = self._session.limits
+        return HostConfig(
+            memory=limits.memory, memory_swap=limits.memory_swap, cpu_shares=limits.cpu_shares,
+            cpu_period=limits.cpu_period, cpu_quota=limits.cpu_quota, cpuset_cpus=limits.cpuset_cpus,
+            cpuset_mems=limits.cpuset_mems, shm_size=limits.shm_size,
+            privileged=self._operation.security == "insecure",
+        )  # fmt: skip
+
+    async def _process(self, shim: Shim, document: dict[str, object]) -> int:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with ours:
+            with theirs:
+                await shim.create(
+                    CreateContainer(bundle=self._scratch.path, state_dir=self._scratch.path, cgroup=self._cgroup(),
+                                    spec=document)
+                )  # fmt: skip
+                await shim.attach(theirs, stdin=False, stdout=True, stderr=True)
+            await shim.start()
+            await self._read_output(ours)
+        async for ended in shim.exits:
+            if ended.exec_id is None:
+                return ended.status
+        raise SampanError("the shim of a build step ended before its process")
+
+    async def _read_output(self, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        buffer = b""
+        while data := await loop.sock_recv(sock, 1 << 16):
+            buffer += data
+            while len(buffer) >= _FRAME.size:
+                stream, size = _FRAME.unpack_from(buffer)
+                if len(buffer) < _FRAME.size + size:
+                    break
+                text = buffer[_FRAME.size : _FRAME.size + size].decode(errors="replace")
+                buffer = buffer[_FRAME.size + size :]
+                self._session.tell(StepLog(step=self._vertex.definition, stream=stream, text=text))

@@ -1,0 +1,78 @@
+"""Making one layer: an active snapshot that a step fills, its difference stored, the snapshot committed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ..engine.commit import Chunks
+from ..engine.engine import Engine
+from ..image.layers import Layer, chain_on
+from ..oci.manifest import Descriptor
+from .result import Result
+
+
+class Growing:
+    """A step's writable tree; `path` is where it is mounted."""
+
+    def __init__(self, engine: Engine, base: Result) -> None:
+        self._engine = engine
+        self._base = base
+        self.key = f"build-{secrets.token_hex(12)}"
+        self.path = ""
+
+    def open(self) -> None:
+        """Make and mount it."""
+        self._engine.snapshots.prepare(self.key, self._base.chain_id or None)
+        self.path = self._engine.snapshots.mount(self.key)
+
+    async def finish(self) -> Result:
+        """Store what changed as a layer upon the base."""
+        snapshots = self._engine.snapshots
+        descriptor, diff_id = await asyncio.to_thread(self._store)
+        snapshots.unmount(self.key)
+        chain = chain_on(self._base.chain_id or None, diff_id)
+        if snapshots.exists(chain):
+            snapshots.remove(self.key)
+        else:
+            snapshots.commit(self.key, chain)
+        size = snapshots.usage(chain).bytes
+        return Result((*self._base.layers, Layer(descriptor, diff_id, chain, size)))
+
+    def _store(self) -> tuple[Descriptor, str]:
+        return self._engine.images.layers.store_blob(Chunks(self._engine.snapshots.diff(self.key)))
+
+    def discard(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        self._engine.snapshots.unmount(self.key)
+        self._engine.snapshots.remove(self.key)
+
+
+@asynccontextmanager
+async def growing(engine: Engine, base: Result) -> AsyncIterator[Growing]:
+    """A writable tree on `base`; dropped at the end unless `finish` turned it into a layer."""
+    tree = Growing(engine, base)
+    try:
+        tree.open()
+        yield tree
+    finally:
+        tree.discard()
+
+
+@asynccontextmanager
+async def shown(engine: Engine, result: Result) -> AsyncIterator[str]:
+    """The path where a result's tree can be read."""
+    if result.directory:
+        yield result.directory
+        return
+    if not result.layers:
+        async with growing(engine, result) as empty:
+            yield empty.path
+        return
+    path = engine.snapshots.mount(result.chain_id)
+    try:
+        yield path
+    finally:
+        engine.snapshots.unmount(result.chain_id)

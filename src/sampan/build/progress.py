@@ -1,0 +1,58 @@
+"""What a build tells while it runs: typed events, the same for the API, our client and Python callers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+
+class Event(Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit_defaults=True):
+    """Base of all events; `step` is a vertex's definition digest, times are ns since the epoch."""
+
+    step: str = ""
+
+
+class StepStarted(Event, frozen=True, kw_only=True):
+    """`number` of `total` counts the Dockerfile's own steps; 0 for internal ones."""
+
+    name: str
+    stage: str = ""
+    number: int = 0
+    total: int = 0
+    time: int = 0
+
+
+class StepLog(Event, frozen=True, kw_only=True):
+    """Output of a step; `stream` is 1 or 2."""
+
+    stream: int
+    text: str
+
+
+class StepDone(Event, frozen=True, kw_only=True):
+    """`cached`: its result was there; `error` where it failed."""
+
+    cached: bool = False
+    error: str = ""
+    time: int = 0
+
+
+class Explained(Event, frozen=True, kw_only=True):
+    """Why a step was not cached: which inputs differ from its last run, or that it never ran."""
+
+    hit: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Warned(Event, frozen=True, kw_only=True):
+    """A finding of the lint, or something that a build flag could not do."""
+
+    text: str
+    rule: str = ""
+    line: int = 0
+
+
+BuildEvent = StepStarted | StepLog | StepDone | Explained | Warned
+Listener = Callable[[BuildEvent], None]
+"""Receives events on the event loop's thread; must not block."""

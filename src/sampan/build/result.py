@@ -1,0 +1,23 @@
+"""What a vertex gives: a stack of layers, or a plain directory of files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..image.layers import Layer
+
+
+@dataclass(frozen=True)
+class Result:
+    """`layers`, lowest first; or `directory`, the path of a tree that lies outside the snapshots (a build context)."""
+
+    layers: tuple[Layer, ...] = ()
+    directory: str = ""
+
+    @property
+    def chain_id(self) -> str:
+        """The key of the top snapshot; empty for the empty tree."""
+        return self.layers[-1].chain_id if self.layers else ""
+
+
+EMPTY = Result()

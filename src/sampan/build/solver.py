@@ -1,0 +1,141 @@
+"""Running a graph: inputs first and in parallel, each distinct step once, cached results instead of work.
+
+A step's key covers its operation and its inputs: the chain ids of trees it runs on, and the digest of exactly those
+files that a copy selects. Two builds that want the same key at the same time share one run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+from ..errors import SampanError
+from .cache import BuildCache
+from .explain import differences
+from .graph import Exec, Files, ImageSource, LocalSource, Merge, Scratch, Vertex
+from .keys import Parts, parts_of
+from .progress import Explained, StepDone, StepStarted
+from .result import EMPTY, Result
+from .session import Session, processors
+
+Executor = Callable[[Session, Vertex, Sequence[Result]], Coroutine[object, object, Result]]
+_UNCACHED = (Scratch, ImageSource, LocalSource)
+"""Their results are looked up, not made."""
+
+
+class Solver:
+    """Shared by all builds of an engine: `running` holds the steps that are under way, by key."""
+
+    def __init__(self, cache: BuildCache, executors: Mapping[type, Executor]) -> None:
+        self.cache = cache
+        self._executors = executors
+        self._running: dict[str, _Shared] = {}
+        self._places = asyncio.Semaphore(processors())
+
+    async def solve(self, session: Session, top: Vertex, numbers: Mapping[str, tuple[int, int]]) -> Result:
+        """The result of a vertex. `numbers` gives a step's (number, total) by definition, for progress."""
+        return await _Run(self, session, numbers).solve(top)
+
+    async def shared(self, key: str, work: Callable[[], Coroutine[object, object, Result]]) -> Result:
+        """Join the run of a key that is under way, or begin it. It is cancelled when its last user is."""
+        run = self._running.get(key)
+        if run is None:
+            run = self._running[key] = _Shared(asyncio.ensure_future(work()))
+            run.task.add_done_callback(lambda _: self._running.pop(key, None))
+        return await run.join()
+
+    async def execute(self, session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
+        """Do the work of a step."""
+        async with self._places:
+            return await self._executors[type(vertex.op)](session, vertex, inputs)
+
+
+class _Shared:
+    """One run of a step and how many builds wait for it."""
+
+    def __init__(self, task: asyncio.Task[Result]) -> None:
+        self.task = task
+        self._users = 0
+
+    async def join(self) -> Result:
+        """Its result; the last user that gives up cancels it and waits until it has undone its work."""
+        self._users += 1
+        try:
+            return await asyncio.shield(self.task)
+        finally:
+            self._users -= 1
+            if self._users == 0 and not self.task.done():
+                self.task.cancel()
+                await asyncio.wait({self.task})
+
+
+class _Run:
+    """One build's walk over its graph."""
+
+    def __init__(self, solver: Solver, session: Session, numbers: Mapping[str, tuple[int, int]]) -> None:
+        self._solver = solver
+        self._session = session
+        self._numbers = numbers
+        self._tasks: dict[str, asyncio.Task[Result]] = {}
+
+    async def solve(self, top: Vertex) -> Result:
+        try:
+            return await self._start(top)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _start(self, vertex: Vertex) -> asyncio.Task[Result]:
+        """The task of a vertex; equal vertices share it."""
+        task = self._tasks.get(vertex.definition)
+        if task is None:
+            task = self._tasks[vertex.definition] = asyncio.ensure_future(self._step(vertex))
+        return task
+
+    async def _step(self, vertex: Vertex) -> Result:
+        if isinstance(vertex.op, Scratch):
+            return EMPTY
+        inputs = [await task for task in [self._start(below) for below in vertex.inputs]]
+        number, total = self._numbers.get(vertex.definition, (0, 0))
+        self._session.tell(
+            StepStarted(step=vertex.definition, name=vertex.name, stage=vertex.stage, number=number, total=total,
+                        time=time.time_ns())
+        )  # fmt: skip
+        try:
+            result, cached = await self._result(vertex, inputs)
+        except (SampanError, OSError) as error:
+            self._session.tell(StepDone(step=vertex.definition, error=str(error), time=time.time_ns()))
+            raise
+        self._session.tell(StepDone(step=vertex.definition, cached=cached, time=time.time_ns()))
+        return result
+
+    async def _result(self, vertex: Vertex, inputs: list[Result]) -> tuple[Result, bool]:
+        if isinstance(vertex.op, _UNCACHED) or not isinstance(vertex.op, Exec | Files | Merge):
+            return await self._solver.execute(self._session, vertex, inputs), False
+        parts = await parts_of(self._session, vertex, inputs)
+        key = _digest(parts)
+        place = f"{vertex.stage}:{vertex.line}:{type(vertex.op).__name__}"
+        if not vertex.ignore_cache:
+            found = self._solver.cache.get(key)
+            if found is not None:
+                self._explain(vertex, place, parts, hit=True)
+                return found, True
+        self._explain(vertex, place, parts, hit=False)
+        result = await self._solver.shared(key, lambda: self._solver.execute(self._session, vertex, inputs))
+        self._solver.cache.put(key, place, vertex.name, parts, result)
+        return result, False
+
+    def _explain(self, vertex: Vertex, place: str, parts: Parts, *, hit: bool) -> None:
+        if self._session.explain:
+            reasons = () if hit else differences(self._solver.cache.last_parts(place), parts, vertex)
+            self._session.tell(Explained(step=vertex.definition, hit=hit, reasons=reasons))
+
+
+def _digest(parts: Parts) -> str:
+    value = hashlib.sha256()
+    for name, text in sorted(parts.items()):
+        value.update(f"{name}\0{text}\n".encode("utf-8", "surrogateescape"))
+    return value.hexdigest()
