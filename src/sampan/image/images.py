@@ -219,12 +219,14 @@ class Images:
         """Every blob that a row names."""
         rows = self.db.query(
             "SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_layer"
+            " UNION SELECT digest FROM layer_pin"
         )
         return {row["digest"] for row in rows}
 
     def referenced_chains(self) -> set[str]:
-        """Every layer that an image stands on."""
-        return {row["chain_id"] for row in self.db.query("SELECT DISTINCT chain_id FROM image_layer")}
+        """Every layer that an image or a pin (the build cache) stands on."""
+        sql = "SELECT chain_id FROM image_layer UNION SELECT chain_id FROM layer_pin"
+        return {row["chain_id"] for row in self.db.query(sql)}
 
     def forget(self, image: Image) -> None:
         """Drop the row and its names; blobs and layers are the caller's to remove afterwards."""
