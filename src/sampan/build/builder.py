@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile import lint
 from ..engine.engine import Engine
@@ -62,12 +63,19 @@ class Builder:
     """Holds the cache and the steps that are under way; one per engine."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self._engine = ref(engine)  # the table below must not keep it alive
         self.cache = BuildCache(engine.db, self._is_whole)
         self._solver = Solver(
             self.cache,
             {Exec: execute, Files: copy_files, Merge: merge, ImageSource: _image_source, LocalSource: _local_source},
         )
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that it builds for."""
+        engine = self._engine()
+        assert engine is not None
+        return engine
 
     def _is_whole(self, layer: Layer) -> bool:
         return self.engine.snapshots.exists(layer.chain_id) and self.engine.store.exists(layer.descriptor.digest)
@@ -192,3 +200,13 @@ async def _local_source(session: Session, vertex: Vertex, _: Sequence[Result]) -
     if not directory:
         raise InvalidArgument(f"build context {source.name} was not given")
     return Result(directory=directory)
+
+
+_BUILDERS: WeakKeyDictionary[Engine, Builder] = WeakKeyDictionary()
+
+
+def builder_of(engine: Engine) -> Builder:
+    """The engine's one builder; the engine itself lies below it and does not know it."""
+    if engine not in _BUILDERS:
+        _BUILDERS[engine] = Builder(engine)
+    return _BUILDERS[engine]
