@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from .. import __version__
+from .. import __version__, faults
 from ..errors import SampanError
 from . import config, flags, pidfile
 from .config import DaemonConfig
@@ -43,6 +43,7 @@ def start(arguments: Sequence[str], zygote: Zygote | None) -> int:
 
 def _run(settings: DaemonConfig, zygote: Zygote | None) -> int:
     os.umask(0o022)
+    faults.arm(os.environ.get("SAMPAN_FAULT", ""))  # for tests only
     _log_to_stderr(settings)
     with pidfile.held(settings.pidfile):
         import asyncio

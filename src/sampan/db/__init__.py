@@ -27,10 +27,13 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self.damaged: str | None = None
+        self.is_new = not os.path.exists(path)
+        """No earlier content: a first start, or what there was is lost."""
         try:
             self._connection = self._open()
         except sqlite3.DatabaseError:
             self.damaged = f"{path}.damaged"
+            self.is_new = True
             os.replace(path, self.damaged)
             for suffix in ("-wal", "-shm"):
                 if os.path.exists(path + suffix):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 from msgspec import UNSET
 
+from .. import faults
 from ..errors import InvalidArgument, NotFound, SampanError
 from ..image.record import Image
 from ..model.container import ContainerConfig, CreateRequest, HostConfig
@@ -16,7 +17,7 @@ from ..model.times import now
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
 from ..storage import init_layer
-from . import defaults, drivers, merge, mounts, naming, networks, resources, validate
+from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, validate
 from .container import Container
 from .engine import Engine
 
@@ -139,12 +140,15 @@ def _store(engine: Engine, container: Container) -> None:
     directory = engine.paths.container(container.id)
     try:
         os.mkdir(directory, 0o710)
+        copies.keep(engine, container)
         base = init_layer(engine.snapshots, container.layer_parent or None)
         with engine.db.transaction():
             engine.snapshots.prepare(container.id, base)
             engine.containers.add(container)
             engine.images.touch(container.image_id)
             engine.events.flush()
+            faults.point("engine.create.stored")
+        faults.point("engine.create.committed")
     except BaseException:
         _undo(engine, container)
         raise
@@ -156,7 +160,7 @@ def _undo(engine: Engine, container: Container) -> None:
     steps: tuple[Callable[[], None], ...] = (
         lambda: mounts.remove(engine, container, volumes=True),
         lambda: engine.snapshots.remove(container.id),
-        lambda: os.rmdir(engine.paths.container(container.id)),
+        lambda: removal.remove_directory(engine, container.id),
     )
     for step in steps:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from .. import faults
 from ..errors import SampanError
 from ..model.times import nanoseconds, rfc3339
 from ..runtime import Exit, Shim
@@ -38,6 +39,7 @@ async def settle(engine: Engine, container: Container, ended: Exit) -> None:
         unhealthy = container.state.health is not None and container.state.health.status == "unhealthy"
         exec.abandon(engine, container)
         await asyncio.gather(_close(engine, container, shim), release(engine, container, networked=True, mounted=True))
+        faults.point("engine.exit.released")
         note(engine, container, ended)
         if ended.oom_killed:
             engine.container_event(container, "oom")
@@ -51,6 +53,7 @@ async def _close(engine: Engine, container: Container, shim: Shim | None) -> Non
     if shim.gone:
         # Nobody is left to do it: its processes and its cgroup are ours to end.
         await cgroups.destroy(engine, container)
+        removal.remove_shim_directory(engine, container.id)
         return
     await shim.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 
+from .. import faults
 from ..errors import Conflict, SampanError
 from ..model.state import ContainerState
 from ..model.times import rfc3339
@@ -38,15 +39,19 @@ class Launch:
             # The zygote makes the shim meanwhile.
             rootfs = self._mount()
             given = mounts.activate(engine, container, rootfs)
+            faults.point("engine.start.mounted")
         finally:
             self.shim = await spawning
         await self._connect(self.shim)
+        faults.point("engine.start.connected")
         etc.write(engine, container)
         container.cgroup = plan.cgroup
         document = bundle.build(spec.inputs(engine, container, plan, rootfs, given))
         request = spec.create_request(engine, container, plan, document)
         pid = await self._create(self.shim, request)
+        faults.point("engine.start.created")
         started = await self.shim.start()
+        faults.point("engine.start.running")
         self._record(pid, started)
 
     def _mount(self) -> str:

@@ -6,138 +6,174 @@ import os
 import time
 
 from ..errors import NotFound, SampanError
+from ..model.times import nanoseconds
 from ..runtime import Exit, Shim, ShimGone, Status, read_exit
-from . import cgroups, exec, exits, health, mounts, networks, restarts
+from . import cgroups, copies, environment, exec, exits, health, mounts, networks, removal, restarts
 from .container import Container
 from .engine import Engine
 from .launch import launch
-from .removal import finish, remove_directory
 
 KILLED = 137
-"""The exit code of a container that ended with nobody to note how (power cut, kill -9 of its shim)."""
+"""The exit code of a container whose shim was killed, and the container with it."""
+POWER_CUT = 255
+"""Docker's exit code for a container that was running when the machine went down."""
 
 
 async def recover(engine: Engine) -> None:
     """Adopt what lives, settle what ended, collect what nobody owns, start what policies want."""
-    _report(engine)
+    if engine.db.damaged:
+        engine.warnings.append(f"the database was damaged; it was moved to {engine.db.damaged} and a new one begun")
+    if engine.db.is_new:
+        copies.rebuild(engine)
+    for container_id in engine.containers.unreadable:
+        engine.warnings.append(f"container {container_id}: its record cannot be read")
     wanted = [container for container in engine.containers if _wanted(container)]
-    for container in engine.containers:
-        try:
-            await _recover_one(engine, container)
-        except (SampanError, OSError) as error:
-            engine.warnings.append(f"container {container.id}: cannot be recovered: {error}")
+    adopted = await _reconcile(engine)
     _collect(engine)
     await networks.restore(engine)
     engine.snapshots.release_unused()
-    for container in wanted:
-        if container.id in engine.containers and not container.running:
-            engine.spawn(_start_again(engine, container), f"boot {container.id[:12]}")
-
-
-def _report(engine: Engine) -> None:
-    if engine.db.damaged:
-        engine.warnings.append(f"the database was damaged; it was moved to {engine.db.damaged} and a new one begun")
-    for container_id in engine.containers.unreadable:
-        engine.warnings.append(f"container {container_id}: its record cannot be read")
+    for container, shim in adopted:
+        engine.spawn(exits.watch(engine, container, shim), f"watch {container.id[:12]}")
+        health.begin(engine, container)
+    engine.spawn(_start_wanted(engine, wanted), "boot")
 
 
 def _wanted(container: Container) -> bool:
     return restarts.wanted_at_boot(container.host_config.restart_policy, container.state)
 
 
-async def _recover_one(engine: Engine, container: Container) -> None:
+async def _reconcile(engine: Engine) -> list[tuple[Container, Shim]]:
+    """Look at every container; those that run, with their shims."""
+    adopted = []
+    for container in engine.containers:
+        try:
+            shim = await _reconcile_one(engine, container)
+        except (SampanError, OSError) as error:
+            engine.warnings.append(f"container {container.id}: cannot be recovered: {error}")
+            continue
+        if shim is not None:
+            adopted.append((container, shim))
+    return adopted
+
+
+async def _reconcile_one(engine: Engine, container: Container) -> Shim | None:
     try:
         shim = await Shim.connect(f"{engine.paths.shim(container.id)}/shim.sock")
+        status = await shim.status()
     except (NotFound, ShimGone):
         await _without_shim(engine, container)
-        return
-    status = await shim.status()
-    if status.phase in ("running", "stopped"):
-        await _adopt(engine, container, shim, status)
-        return
-    # The daemon died between creating and starting it: as if it had never been started.
+        return None
+    if status.phase == "running":
+        try:
+            _adopt(engine, container, shim, status)
+        except BaseException:
+            shim.disconnect()  # it goes on; the next start may have more luck
+            raise
+        return shim
+    # Stopped: it tells how. Else the daemon died between creating and starting it: as if it had never been started.
     await shim.close()
-    await _without_shim(engine, container)
+    await _without_shim(engine, container, status.exit)
+    return None
 
 
-async def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> None:
+def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> None:
     live = engine.live(container)
     live.rootfs = engine.snapshots.mount(container.id)
     mounts.activate(engine, container, live.rootfs)
     live.shim = shim
-    if not container.running:
-        # It was running before its start could be noted.
-        container.state.status = "running"
-    container.state.pid = status.init_pid
     container.cgroup = status.cgroup or cgroups.path(engine, container)
-    if status.started_at and not container.has_been_started:
-        container.has_been_started = True
-    if status.phase == "stopped" and status.exit is not None:
-        await exits.settle(engine, container, status.exit)
-        return
-    _adopt_pause(engine, container)
+    container.state.pid = status.init_pid
+    container.state.status = "paused" if cgroups.of(engine, container).is_frozen() else "running"
+    container.has_been_started = True
     engine.containers.save(container)
     for exec_id, pid in status.execs.items():
         exec.adopt(engine, container, exec_id, pid)
-    engine.spawn(exits.watch(engine, container, shim), f"watch {container.id[:12]}")
-    health.begin(engine, container)
 
 
-def _adopt_pause(engine: Engine, container: Container) -> None:
-    container.state.status = "paused" if cgroups.of(engine, container).is_frozen() else "running"
-
-
-async def _without_shim(engine: Engine, container: Container) -> None:
+async def _without_shim(engine: Engine, container: Container, ended: Exit | None = None) -> None:
     """Nobody holds it: it never ran, has ended, or died with its shim."""
-    if container.running or container.restarting:
-        directory = engine.paths.container(container.id)
-        await cgroups.destroy(engine, container)
-        ended = read_exit(directory)
-        if ended is None or _stale(container, ended):
-            ended = Exit(status=KILLED, finished_at=time.time_ns())
-        if container.running:
-            await exits.settle(engine, container, ended)
-        else:
-            container.state.status = "exited"
-            engine.containers.save(container)
-    else:
-        await cgroups.destroy(engine, container)
-        if container.host_config.auto_remove and container.has_been_started:
-            await finish(engine, container, volumes=True)
+    await cgroups.destroy(engine, container)
+    removal.remove_shim_directory(engine, container.id)
+    if container.running:
+        await exits.settle(engine, container, ended or _how_it_ended(engine, container))
+    elif container.restarting:
+        container.state.status = "exited"
+        engine.containers.save(container)
+    elif container.host_config.auto_remove and container.has_been_started:
+        await removal.finish(engine, container, volumes=True)
 
 
-def _stale(container: Container, ended: Exit) -> bool:
-    """Whether an exit.json is of an earlier run than the one in the record."""
-    from ..model.times import nanoseconds
+def _how_it_ended(engine: Engine, container: Container) -> Exit:
+    ended, started = read_exit(engine.paths.container(container.id)), nanoseconds(container.state.started_at)
+    if ended is not None and ended.finished_at >= started:
+        return ended
+    status = POWER_CUT if started < _booted() else KILLED
+    return Exit(status=status, finished_at=time.time_ns())
 
-    return ended.finished_at < nanoseconds(container.state.started_at)
+
+def _booted() -> int:
+    """When the kernel came up, in ns since the epoch."""
+    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
 
 
 def _collect(engine: Engine) -> None:
-    """Remove directories of containers that have no row, and layers that belong to none."""
-    for name in os.listdir(engine.paths.containers):
-        if (
-            len(name) == 64
-            and name.isalnum()
-            and name not in engine.containers
-            and name not in engine.containers.unreadable
-        ):
-            remove_directory(engine, name)
+    """Remove directories and layers of containers that have no row: their removal or creation was cut short."""
+    kept = {*engine.containers.unreadable, *(container.id for container in engine.containers)}
+    for directory in (engine.paths.containers, engine.paths.shims):
+        for name in os.listdir(directory):
+            if _is_id(name) and name not in kept:
+                removal.remove_directory(engine, name)
     for info in list(engine.snapshots.walk()):
-        if not info.committed and len(info.key) == 64 and info.key not in engine.containers:
+        if not info.committed and _is_id(info.key) and info.key not in kept:
             try:
                 engine.snapshots.remove(info.key)
             except (SampanError, OSError) as error:
                 engine.warnings.append(f"layer {info.key}: cannot be removed: {error}")
 
 
-async def _start_again(engine: Engine, container: Container) -> None:
-    live = engine.live(container)
-    async with live.lock:
-        if container.running or container.id not in engine.containers:
-            return
-        live.cancel_restart()
+async def _start_wanted(engine: Engine, wanted: list[Container]) -> None:
+    """One after the other, those first that others join or link to."""
+    for container in in_order(engine, wanted):
+        live = engine.live(container)
+        async with live.lock:
+            if container.running or container.id not in engine.containers:
+                continue
+            live.cancel_restart()
+            try:
+                await launch(engine, container)
+            except SampanError as error:
+                engine.warn(f"container {container.id}: cannot be started at boot: {error}")
+
+
+def in_order(engine: Engine, wanted: list[Container]) -> list[Container]:
+    """Sorted so that what a container needs comes before it; by age where nothing else decides."""
+    found: dict[str, Container] = {}
+    pending = {container.id: container for container in sorted(wanted, key=lambda container: container.created)}
+
+    def visit(container: Container, above: frozenset[str]) -> None:
+        for needed in _needs(engine, container):
+            if needed.id in pending and needed.id not in above:
+                visit(needed, above | {container.id})
+        found.setdefault(container.id, container)
+
+    for container in pending.values():
+        visit(container, frozenset())
+    return list(found.values())
+
+
+def _needs(engine: Engine, container: Container) -> list[Container]:
+    host = container.host_config
+    modes = (host.network_mode, host.pid_mode, host.ipc_mode)
+    refs = [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
+    refs += [target for target, _ in environment.links(container)]
+    needed = []
+    for ref in refs:
         try:
-            await launch(engine, container)
-        except SampanError as error:
-            engine.warn(f"container {container.id}: cannot be started at boot: {error}")
+            needed.append(engine.containers.get(ref))
+        except SampanError:
+            continue  # gone: its start will say so
+    return needed

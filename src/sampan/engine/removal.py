@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
+from .. import faults
 from ..errors import SampanError
 from . import mounts
 from .container import Container
@@ -26,6 +27,7 @@ async def finish(engine: Engine, container: Container, *, volumes: bool) -> None
         engine.containers.forget(container)
         engine.events.flush()
         _remove_layer(engine, container)
+    faults.point("engine.remove.forgotten")
     _remove_volumes(engine, container, volumes=volumes)
     remove_directory(engine, container.id)
     for exec_id in live.execs:
@@ -52,8 +54,17 @@ def remove_directory(engine: Engine, container_id: str) -> None:
     """Delete the container's own directories; only ever paths below our roots that end in a full id (S29)."""
     if len(container_id) != 64 or not container_id.isalnum():
         raise SampanError(f"not a container id: {container_id}")
-    for path in (engine.paths.container(container_id), engine.paths.shim(container_id)):
-        if os.path.islink(path) or os.path.ismount(path):
-            engine.warn(f"not removed, it is not a plain directory: {path}")
-        elif os.path.isdir(path):
-            shutil.rmtree(path, ignore_errors=True)
+    _remove_tree(engine, engine.paths.container(container_id))
+    remove_shim_directory(engine, container_id)
+
+
+def remove_shim_directory(engine: Engine, container_id: str) -> None:
+    """What a killed shim left: its socket would keep the next one from listening."""
+    _remove_tree(engine, engine.paths.shim(container_id))
+
+
+def _remove_tree(engine: Engine, path: str) -> None:
+    if os.path.islink(path) or os.path.ismount(path):
+        engine.warn(f"not removed, it is not a plain directory: {path}")
+    elif os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidArgument, SampanError
-from . import naming
+from . import copies, naming
 from .engine import Engine
 
 
@@ -22,4 +22,5 @@ def rename(engine: Engine, ref: str, new: str) -> None:
     old = container.name
     engine.containers.rename(container, name)
     engine.networks.rename(container.id, name)
+    copies.keep(engine, container)
     engine.container_event(container, "rename", oldName=f"/{old}")

@@ -9,7 +9,7 @@ import msgspec
 from ..errors import Conflict, InvalidArgument, SampanError
 from ..model.container import DockerStruct, HostConfig, RestartPolicy
 from ..runtime import bundle
-from . import cgroups, resources, validate
+from . import cgroups, copies, resources, validate
 from .container import Container
 from .engine import Engine
 
@@ -51,6 +51,7 @@ async def update(engine: Engine, ref: str, request: UpdateRequest) -> list[str]:
             await _apply(engine, container, changed)
         container.host_config = changed
         engine.containers.save(container)
+        copies.keep(engine, container)
     engine.container_event(container, "update")
     return warnings
 

@@ -10,6 +10,7 @@ snapshots/<driver>/
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
@@ -31,6 +32,9 @@ MARKER = ".snapshot"
 def init_key(parent: str | None) -> str:
     """The key of the init layer on a snapshot: it comes and goes with it."""
     return f"init:{parent or ''}"
+
+
+_CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Marker(msgspec.Struct):
@@ -277,12 +281,15 @@ class Layers(ABC):
         return {int(name) for name in os.listdir(self.root) if name.isdecimal()}
 
     def _adopt(self) -> None:
-        """The database is new or was lost: take over the committed snapshots whose markers and parents are whole."""
+        """The database is new or was lost: take over the snapshots whose markers and parents are whole.
+
+        Of the active ones only containers' layers, which hold users' data; the rest is work that was cut short.
+        """
         found: dict[str, SnapshotInfo] = {}
         for number in sorted(self._numbers()):
             marker = self._read_marker(number)
-            if marker is not None and marker.committed:
-                found[marker.key] = SnapshotInfo(marker.key, marker.parent, number, True)
+            if marker is not None and (marker.committed or _CONTAINER_ID.fullmatch(marker.key)):
+                found[marker.key] = SnapshotInfo(marker.key, marker.parent, number, marker.committed)
         for info in found.values():
             chain = [info]
             while chain[-1].parent in found and len(chain) <= len(found):
@@ -294,8 +301,9 @@ class Layers(ABC):
     def _adopt_one(self, info: SnapshotInfo) -> None:
         if info.key in self._rows or not self._is_whole(info):
             return
-        measured = self._measure(info)
-        info = SnapshotInfo(info.key, info.parent, info.directory, True, measured.bytes, measured.inodes)
+        if info.committed:
+            measured = self._measure(info)
+            info = SnapshotInfo(info.key, info.parent, info.directory, True, measured.bytes, measured.inodes)
         self._insert(info)
         self._index(info)
 

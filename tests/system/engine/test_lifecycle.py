@@ -140,7 +140,7 @@ async def test_names(engine: Engine) -> None:
         await make(engine, "true", name="bad name")
     rename.rename(engine, two.id, "name-two")
     assert engine.containers.get("/name-two") is two
-    with pytest.raises(Conflict, match='Error when allocating new name: Conflict. The container name "/name-one"'):
+    with pytest.raises(Conflict, match=r'Error when allocating new name: Conflict\. The container name "/name-one"'):
         rename.rename(engine, "name-two", "name-one")
     with pytest.raises(InvalidArgument, match="Renaming a container with the same name as its current name"):
         rename.rename(engine, "name-two", "name-two")

@@ -1,0 +1,62 @@
+"""A copy of each container's record beside its files, from which a lost database is rebuilt (S31).
+
+Written when the configuration changes, not at every change of state: what a container is doing is found out anew.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from ..model.state import ContainerState
+from ..model.times import rfc3339
+from ..runtime import read_exit
+from .container import Container
+from .engine import Engine
+
+FILE = "container.json"
+
+
+def keep(engine: Engine, container: Container) -> None:
+    """Write the copy; not durable by itself, the database is."""
+    path = f"{engine.paths.container(container.id)}/{FILE}"
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(msgspec.json.encode(container))
+    os.rename(f"{path}.tmp", path)
+
+
+def rebuild(engine: Engine) -> None:
+    """Put back the rows of containers whose directory has a readable copy; only for a database that was lost."""
+    for container_id in sorted(os.listdir(engine.paths.containers)):
+        container = _read(f"{engine.paths.containers}/{container_id}/{FILE}")
+        if container is None or container.id != container_id or container.id in engine.containers:
+            continue
+        if engine.containers.named(container.name) is not None:
+            container.name = container.id[:12]
+        container.state = _state(f"{engine.paths.containers}/{container_id}")
+        container.has_been_started = container.state.status == "exited"
+        engine.containers.add(container)
+        engine.warnings.append(f"container {container.id} ({container.name}): rebuilt from its copy")
+
+
+def _state(directory: str) -> ContainerState:
+    """What its last run left; whether it runs now, a shim will tell."""
+    ended = read_exit(directory)
+    if ended is None:
+        return ContainerState()
+    return ContainerState(
+        status="exited",
+        exit_code=ended.status,
+        oom_killed=ended.oom_killed,
+        started_at=rfc3339(ended.started_at),
+        finished_at=rfc3339(ended.finished_at),
+    )
+
+
+def _read(path: str) -> Container | None:
+    try:
+        with open(path, "rb") as file:
+            return msgspec.json.decode(file.read(), type=Container)
+    except (OSError, msgspec.DecodeError):
+        return None  # no container's directory, or a torn copy: nothing to rebuild from
