@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import sha256
 from ipaddress import ip_interface
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def request(
 ) -> SandboxRequest:
     given = settings.pop("endpoints", None) or {network: EndpointSettings() for network in networks or ("bridge",)}
     return SandboxRequest(
-        container_id=f"{abs(hash(name)):064x}"[:64].replace("-", "0"),
+        container_id=sha256(name.encode()).hexdigest(),
         name=name,
         netns_fd=namespace.fd,
         networks=given,  # type: ignore[arg-type] # as the test says

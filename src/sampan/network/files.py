@@ -58,10 +58,10 @@ class ResolvConf:
         return _NOTE + "\n".join(lines) + "\n"
 
 
-def host_resolv_conf(path: str) -> ResolvConf:
-    """The host's; where that names only systemd-resolved's stub, the file with the real servers."""
+def host_resolv_conf(path: str, internal: bool) -> ResolvConf:
+    """The host's; where only systemd-resolved's stub is named and we do not ask it ourselves, the real servers."""
     found = _read(path)
-    if found.nameservers == ("127.0.0.53",):
+    if not internal and found.nameservers == ("127.0.0.53",):
         return _read(SYSTEMD_RESOLVED)
     return found
 

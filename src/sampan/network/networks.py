@@ -252,7 +252,7 @@ class Networks:
         )  # fmt: skip
         internal = any(endpoint.names for endpoint in held.endpoints.values())
         ipv6 = any(endpoint.address6 for endpoint in held.endpoints.values())
-        host = files.host_resolv_conf(defaults.resolv_conf)
+        host = files.host_resolv_conf(defaults.resolv_conf, internal)
         content = files.resolv_conf(host, overrides, internal, ipv6=ipv6)
         return Files(files.hosts(entries), content.text(), short + "\n")
 

@@ -1,0 +1,127 @@
+"""Networks come and go without a trace, and outlive the daemon."""
+
+from __future__ import annotations
+
+import os
+from ipaddress import ip_network
+
+import pytest
+
+from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
+from sampan.linux.nft import Nftables
+from sampan.linux.rtnetlink import Route
+from sampan.model.container import EndpointIPAMConfig, EndpointSettings
+from sampan.network.networks import Networks
+from sampan.network.sandbox import SandboxRequest
+from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
+
+from ...support.netlab import Lab, address, call, request, server
+
+
+def picture(networks: Networks) -> tuple[set[str], int, int]:
+    """(links of the host, firewall elements, open descriptors)."""
+    route, loaded = Route(), Nftables()
+    links = {link.name for link in route.links()}
+    elements = sum(len(loaded.elements(networks._firewall.table, name)) for name in networks._firewall._wanted)
+    route.close()
+    loaded.close()
+    return links, elements, len(os.listdir("/proc/self/fd"))
+
+
+async def test_five_hundred_cycles_leave_nothing(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="front"))
+        await networks.create(NetworkSpec(name="back"))
+        inside = lab.namespace()
+        sandbox = await networks.attach(request(inside, "inside", "front", ports=("8080:80",)))
+        before = picture(networks)
+        addresses = set()
+        for _ in range(int(os.environ.get("SAMPAN_NETWORK_CYCLES", "60"))):
+            given = await networks.connect(sandbox.container_id, "back", EndpointSettings(gw_priority=1))
+            addresses.add(given.ip_address)
+            await networks.disconnect(sandbox.container_id, "back")
+        assert picture(networks) == before
+        assert len(addresses) == 1, "the address is free again at once"
+        async with server(inside, 80):
+            assert await call(lab.host, "127.0.0.1", 8080) == "172.18.0.1"
+
+
+async def test_a_hundred_networks(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        before = picture(networks)
+        made = [await networks.create(NetworkSpec(name=f"n{number}")) for number in range(100)]
+        subnets = [ip_network(pool.subnet) for network in made for pool in network.ipam.config or ()]
+        assert len(subnets) == 100
+        assert not any(one.overlaps(other) for one in subnets for other in subnets if one is not other)
+        gone = await networks.prune({})
+        assert {network.name for network in gone} == {f"n{number}" for number in range(100)}
+        assert picture(networks) == before
+
+
+async def test_a_restart_changes_nothing(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        network = await networks.create(NetworkSpec(name="front"))
+        web, gone = lab.namespace(), lab.namespace()
+        asked = request(web, "web", "front", ports=("8080:80", ":81"))
+        sandbox = await networks.attach(asked)
+        await networks.attach(request(gone, "gone", "front"))
+        default = networks.get("bridge").id
+    async with server(web, 80):
+        assert await call(lab.host, "127.0.0.1", 8080) == "172.18.0.1", "ports stay open without a daemon"
+        async with lab.networks() as networks:
+            assert (networks.get("front"), networks.get("bridge").id) == (network, default)
+            again = SandboxRequest(**{**vars(asked), "networks": sandbox.endpoints, "published": sandbox.ports})
+            restored = await networks.restore([again])
+            assert restored[sandbox.container_id].endpoints == sandbox.endpoints
+            assert restored[sandbox.container_id].ports == sandbox.ports
+            links = {link.kind for link in networks._route.links() if link.name.startswith("vsp")}
+            assert len([link for link in networks._route.links() if link.name.startswith("vsp")]) == 1, links
+            assert await call(lab.host, "127.0.0.1", 8080) == "172.18.0.1"
+            third = await networks.attach(request(lab.namespace(), "third", "front"))
+            assert address(third, "front") == "172.18.0.3", "what is in use is not given twice"
+            with pytest.raises(SampanError, match="port is already allocated"):
+                await networks.attach(request(lab.namespace(), "fourth", "front", ports=("8080:80",)))
+
+
+async def test_docker_words(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="front", ipam=IPAM(config=[IPAMPool(subnet="10.1.0.0/16")])))
+        cases = [
+            (NetworkSpec(name="front"), Conflict, "network with name front already exists"),
+            (NetworkSpec(name="host"), Forbidden, "operation is not permitted on predefined host network"),
+            (NetworkSpec(name=" "), InvalidArgument, "invalid name: name is empty"),
+            (NetworkSpec(name="x", driver="host"), Forbidden, 'only one instance of "host" network is allowed'),
+            (NetworkSpec(name="x", driver="foo"), NotFound, 'plugin "foo" not found'),
+            (NetworkSpec(name="x", ipam=IPAM(config=[IPAMPool(subnet="10.1.2.0/24")])), Forbidden,
+             "invalid pool request: Pool overlaps with other one on this address space"),
+            (NetworkSpec(name="x", ipam=IPAM(config=[IPAMPool(subnet="10.2.0.5/16")])), InvalidArgument,
+             "invalid network config:\ninvalid subnet 10.2.0.5/16: it should be 10.2.0.0/16"),
+            (NetworkSpec(name="x", ipam=IPAM(config=[IPAMPool(subnet="10.2.0.0")])), InvalidArgument,
+             "invalid network config:\ninvalid subnet 10.2.0.0: invalid CIDR block notation"),
+            (NetworkSpec(name="x", options={"com.docker.network.bridge.enable_icc": "maybe"}), InvalidArgument,
+             "failed to parse com.docker.network.bridge.enable_icc value: maybe "
+             '(strconv.ParseBool: parsing "maybe": invalid syntax)'),
+        ]  # fmt: skip
+        for spec, kind, text in cases:
+            with pytest.raises(kind) as raised:
+                await networks.create(spec)
+            assert str(raised.value) == text
+        with pytest.raises(Forbidden, match=r"^bridge is a pre-defined network and cannot be removed$"):
+            await networks.remove("bridge")
+        inside = lab.namespace()
+        wanted = EndpointSettings(ipam_config=EndpointIPAMConfig(ipv4_address="10.1.0.77"))
+        sandbox = await networks.attach(request(inside, "inside", endpoints={"front": wanted}))
+        assert address(sandbox, "front") == "10.1.0.77"
+        with pytest.raises(Conflict, match=r"^Address already in use$"):
+            await networks.attach(request(lab.namespace(), "second", endpoints={"front": wanted}))
+        short = sandbox.endpoints["front"].endpoint_id[:12]
+        with pytest.raises(Forbidden, match=rf'has active endpoints \(name:"inside" id:"{short}"\)$'):
+            await networks.remove("front")
+        with pytest.raises(Forbidden, match=r"^endpoint with name inside already exists in network front$"):
+            await networks.connect(sandbox.container_id, "front", EndpointSettings())
+        small = IPAM(config=[IPAMPool(subnet="10.3.0.0/30")])
+        network = await networks.create(NetworkSpec(name="small", ipam=small))
+        await networks.attach(request(lab.namespace(), "one", "small"))
+        with pytest.raises(Forbidden) as full:
+            await networks.attach(request(lab.namespace(), "two", "small"))
+        assert str(full.value) == f"no available IPv4 addresses on this network's address pools: small ({network.id})"
