@@ -54,11 +54,11 @@ def attach(session: Session, options: Options, arguments: list[str]) -> int:
 def check_state(found: ContainerInspect) -> None:
     state = found["State"]
     if not state.get("Running"):
-        raise CommandFailed("cannot attach to a stopped container, start it first")
+        raise CommandFailed("You cannot attach to a stopped container, start it first")
     if state.get("Paused"):
-        raise CommandFailed("cannot attach to a paused container, unpause it first")
+        raise CommandFailed("You cannot attach to a paused container, unpause it first")
     if state.get("Restarting"):
-        raise CommandFailed("cannot attach to a restarting container, wait until it is running")
+        raise CommandFailed("You cannot attach to a restarting container, wait until it is running")
 
 
 def follow_size(client: Client, container_id: str) -> None:

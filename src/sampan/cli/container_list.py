@@ -141,7 +141,7 @@ def _networks(record: Record) -> str:
 )
 def ls(session: Session, options: Options, arguments: list[str]) -> int:
     template = options["format"] or ("" if options["quiet"] else session.config.text("psFormat"))
-    with_size = options["size"] or ("size" not in options.changed and (".Size" in template or "json" in template))
+    with_size = options["size"] or ("size" not in options.changed and ".Size" in template)
     records = session.client.container_list(
         all=options["all"],
         limit=1 if options["latest"] else options["last"] if options["last"] > 0 else None,

@@ -9,8 +9,7 @@ import shutil
 from typing import Any
 
 from sampan.client.target import TlsFiles
-
-from .command import CommandFailed
+from sampan.errors import NotFound
 
 Meta = dict[str, Any]
 TLS_FILES = ("ca.pem", "cert.pem", "key.pem")
@@ -24,10 +23,6 @@ class Endpoint:
 
     def __init__(self, host: str, tls: TlsFiles | None) -> None:
         self.host, self.tls = host, tls
-
-
-def not_found(name: str) -> CommandFailed:
-    return CommandFailed(f'context "{name}": context not found: open {name}: no such file or directory')
 
 
 class ContextStore:
@@ -46,7 +41,7 @@ class ContextStore:
                 loaded: Meta = json.load(file)
         except OSError as error:
             message = f'context "{name}": context not found: open {path}: no such file or directory'
-            raise CommandFailed(message) from error
+            raise NotFound(message) from error
         return loaded
 
     def exists(self, name: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from sampan.client.target import Target
-from sampan.errors import InvalidArgument, NotFound
+from sampan.errors import InvalidArgument
 
 from .command import ANY, NONE, CommandFailed, at_least, command, exactly
 from .context_store import TLS_FILES, ContextStore
@@ -111,8 +111,6 @@ def _inspected(session: Session, name: str) -> Meta:
     if name == DEFAULT_CONTEXT:
         storage = {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"}
         return {**_default_meta(session), "TLSMaterial": {}, "Storage": storage}
-    if not store.exists(name):
-        raise NotFound(f'context "{name}": context not found')
     meta_path, tls_path = store.directories(name)
     files = store.tls_files(name)
     return {

@@ -12,7 +12,7 @@ from sampan.errors import NotFound
 
 from . import copy_archive
 from .archives import chunks
-from .command import CommandFailed, at_least, command
+from .command import Arity, CommandFailed, command
 from .flags import Options, boolean
 from .quantity import human_size
 from .terminal import write_all
@@ -41,7 +41,7 @@ class Place:
 
 
 @command(
-    "[OPTIONS] CONTAINER:SRC_PATH... DEST_PATH|-\n\tsampan cp [OPTIONS] SRC_PATH...|- CONTAINER:DEST_PATH",
+    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tsampan cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
     "Copy files/folders between a container and the local filesystem\n\n"
     "Use '-' as the source to read a tar archive from stdin\n"
     "and extract it to a directory destination in a container.\n"
@@ -56,7 +56,7 @@ class Place:
         "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached",
         short="q",
     ),
-    arity=at_least(2),
+    arity=Arity(lambda count: None if count >= 2 else "requires 2 arguments"),
 )
 def cp(session: Session, options: Options, arguments: list[str]) -> int:
     *sources, target = (Place(text) for text in arguments)
@@ -144,7 +144,7 @@ class _Copier:
 
     def _copy_one_in(self, path: str, source: Place, target: Place, several: bool) -> int:
         if not os.path.lexists(path):
-            raise CommandFailed(f"lstat {path}: no such file or directory")
+            raise CommandFailed(f"lstat {os.path.abspath(path)}: no such file or directory")
         if self._follow:
             path = os.path.realpath(path)
         is_directory = os.path.isdir(path) and (self._follow or not os.path.islink(path) or source.wants_directory)

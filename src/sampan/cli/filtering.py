@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from .command import CommandFailed
-
 Filters = dict[str, list[str]]
 
 
 def parse(texts: list[str]) -> Filters | None:
-    """The API's form; None without filters."""
+    """The API's form; None without filters. Their syntax was checked as flags."""
     found: Filters = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise CommandFailed(f'invalid argument "{text}" for "-f, --filter" flag: invalid filter \'{text}\'', 125)
+        key, _, value = text.partition("=")
         found.setdefault(key.strip().lower(), []).append(value.strip())
     return found or None

@@ -86,6 +86,15 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 """Kinds with one value; every other kind is a list of texts."""
 
 
+def _check_filter(text: str) -> None:
+    if "=" not in text:
+        raise ValueError("bad format of filter (expected name=value)")
+
+
+CHECKS: dict[str, Callable[[str], object]] = {"filter": _check_filter}
+"""Of the texts of lists; commands check more when they read them."""
+
+
 class Options:
     """Parsed flags: `options["name"]`; `changed` holds those that were given."""
 
@@ -108,6 +117,7 @@ class Options:
     def set(self, flag: Flag, text: str, shown: str) -> None:
         parser = PARSERS.get(flag.kind)
         try:
+            CHECKS.get(flag.kind, str)(text)
             value = text if parser is None else parser(text)
         except ValueError as error:
             raise FlagError(f'invalid argument "{text}" for "{shown}" flag: {error}') from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from sampan.errors import NotFound, SampanError
+from sampan.errors import InvalidArgument, NotFound, SampanError
 
 from . import filtering, quantity, reference, timestamps
 from .command import CommandFailed, at_least, at_most, command, exactly
@@ -129,6 +129,14 @@ def ls(session: Session, options: Options, arguments: list[str]) -> int:
     "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", arity=exactly(2)
 )
 def tag(session: Session, options: Options, arguments: list[str]) -> int:
+    from sampan.oci.reference import parse
+
+    try:
+        parse(arguments[1])
+    except InvalidArgument as error:
+        raise CommandFailed(
+            f'Error parsing reference: "{arguments[1]}" is not a valid repository/tag: {error}'
+        ) from None
     repository, name, digest = reference.split(arguments[1])
     if digest:
         raise CommandFailed("refusing to create a tag with a digest reference")

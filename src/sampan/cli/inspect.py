@@ -38,6 +38,7 @@ def inspect_all(names: Iterable[str], template: str, fetch: Fetch) -> int:
     try:
         _print(found, render)
     except TemplateError as error:
+        sys.stdout.write("\n")
         raise CommandFailed(f"template parsing error: {error}") from None
     finally:
         sys.stdout.flush()
@@ -114,6 +115,13 @@ ANY_KIND: dict[str, Callable[[Client, Options, str], Any]] = {
 """In the order in which a name without a type is looked up."""
 
 
+def _swarm_kind(kind: str) -> Callable[[Client, Options, str], Any]:
+    return lambda client, options, name: client.swarm_inspect(f"{kind}s", name)
+
+
+SWARM_KINDS = {kind: _swarm_kind(kind) for kind in ("config", "node", "secret", "service", "task")}
+
+
 def _first_of_any(client: Client, options: Options, name: str) -> Any:
     for fetch in ANY_KIND.values():
         try:
@@ -133,16 +141,11 @@ def _first_of_any(client: Client, options: Options, name: str) -> Any:
 )
 def anything(session: Session, options: Options, arguments: list[str]) -> int:
     kind = options["type"]
+    kinds = {**ANY_KIND, **SWARM_KINDS}
+    known = ", ".join(f'"{name}"' for name in sorted(kinds))
     if "type" in options.changed and not kind:
-        raise CommandFailed('type is empty: must be one of "config", "container", "image", "network", "volume"')
-    if kind and kind not in ANY_KIND:
-        raise CommandFailed(f'unknown type: "{kind}": must be one of {", ".join(ANY_KIND)}')
-    fetch = ANY_KIND.get(kind, _first_of_any)
-
-    def fetch_one(name: str) -> Any:
-        try:
-            return fetch(session.client, options, name)
-        except NotFound as error:
-            raise NotFound(f"Error: No such {kind or 'object'}: {name}") from error
-
-    return inspect_all(arguments, options["format"], fetch_one)
+        raise CommandFailed(f"type is empty: must be one of {known}")
+    if kind and kind not in kinds:
+        raise CommandFailed(f'unknown type: "{kind}": must be one of {known}')
+    fetch = kinds.get(kind, _first_of_any)
+    return inspect_all(arguments, options["format"], lambda name: fetch(session.client, options, name))

@@ -97,7 +97,7 @@ def run_command(session: Session, name: str, command: Command, words: list[str])
     except FlagError as error:
         return complain(f"{error}\n\n{use_line(name, command)}\n\nRun 'sampan {name} --help' for more information", 125)
     except ArityError as error:
-        verb = "See" if "at least" in str(error) else "Run"
+        verb = "See" if str(error).startswith("requires at least") and "most" not in str(error) else "Run"
         text = f"sampan: 'sampan {name}' {error}\n\n{use_line(name, command)}"
         return complain(f"{text}\n\n{verb} 'sampan {name} --help' for more information", 1)
     except SampanError as error:

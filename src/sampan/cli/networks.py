@@ -130,10 +130,8 @@ def ipam_config(options: Options) -> list[Record]:
     from ipaddress import ip_address, ip_network
 
     subnets = options["subnet"]
-    extras = (("--ip-range", options["ip-range"]), ("--gateway", options["gateway"]))
-    if not subnets and any(values for _, values in extras):
-        flag = next(name for name, values in extras if values)
-        raise CommandFailed(f"every ip-range or gateway must have a corresponding subnet: {flag}", 1)
+    if not subnets and (options["ip-range"] or options["gateway"]):
+        raise CommandFailed("every ip-range or gateway must have a corresponding subnet", 1)
     entries: list[Record] = [{"Subnet": subnet} for subnet in subnets]
 
     def entry_of(text: str, what: str) -> Record:
@@ -201,8 +199,10 @@ def rm(session: Session, options: Options, arguments: list[str]) -> int:
         except NotFound:
             if not options["force"]:
                 raise
+        else:
+            session.say(name)
 
     try:
-        return each(session, arguments, remove)
+        return each(session, arguments, remove, echo=False)
     except CommandFailed as error:
         raise CommandFailed(f"{error}\nexit status 1", 1) from error

@@ -48,7 +48,8 @@ def group_or_unknown(words: list[str]) -> int:
         usage.listing("Commands", [(word, text) for word, (_, text) in entries.items()]),
         f"Run 'sampan {name} COMMAND --help' for more information on a command.",
     ]
-    sys.stdout.write("\n\n".join(sections) + "\n")
+    # Asked for, it is output; shown for want of a command, it is advice.
+    (sys.stdout if rest else sys.stderr).write("\n\n".join(sections) + "\n")
     return 0
 
 

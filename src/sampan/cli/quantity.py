@@ -18,11 +18,13 @@ def parse_bytes(text: str) -> int:
     """`512m`, `1.5GiB`, `1024`, `-1`; powers of 1024."""
     if text == "-1":
         return -1
-    number = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    suffix = text.strip()[len(number) :].strip().lower()
-    unit = suffix.removesuffix("b").removesuffix("i") or "b"
-    if unit not in SUFFIXES or not _is_number(number):
+    end = max(text.rfind(character) for character in "0123456789. ") + 1
+    number, suffix = text[:end].rstrip(" "), text[end:].lower()
+    if not _is_number(number):
         raise ValueError(f"invalid size: '{text}'")
+    unit = suffix.removesuffix("b").removesuffix("i") or "b"
+    if unit not in SUFFIXES:
+        raise ValueError(f"invalid suffix: '{suffix}'")
     return int(float(number) * 1024 ** SUFFIXES[unit])
 
 

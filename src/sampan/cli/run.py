@@ -49,7 +49,7 @@ def failure(session: Session, error: SampanError, status: int) -> CommandFailed:
     interspersed=False,
 )
 def create(session: Session, options: Options, arguments: list[str]) -> int:
-    body = create_body(options, arguments, detach=False)
+    body = request_body(session, options, arguments, detach=False)
     session.say(create_container(session, options, body)["Id"])
     return 0
 
@@ -65,13 +65,25 @@ def create(session: Session, options: Options, arguments: list[str]) -> int:
 def run(session: Session, options: Options, arguments: list[str]) -> int:
     detach = options["detach"]
     if detach and options["attach"]:
-        raise CommandFailed("sampan: conflicting options: cannot specify both --attach and --detach", RUN_STATUS)
-    body = create_body(options, arguments, detach)
+        raise CommandFailed("conflicting options: cannot specify both --attach and --detach")
+    body = request_body(session, options, arguments, detach)
     check_tty(body["AttachStdin"], body.get("Tty", False))
     created = create_container(session, options, body)
     if detach:
         return _run_detached(session, created["Id"])
     return _Attached(session, options, body, created["Id"]).run()
+
+
+def request_body(session: Session, options: Options, arguments: list[str], detach: bool) -> dict[str, Any]:
+    """The request; a contradiction in the flags is told as the command's own failure."""
+    try:
+        if options["pull"] not in PULL_POLICIES:
+            policies = '"always", "missing" or "never"'
+            raise CommandFailed(f"invalid pull option: '{options['pull']}': must be one of {policies}")
+        return create_body(options, arguments, detach)
+    except CommandFailed as error:
+        hint = f"\n\nRun 'sampan {session.name} --help' for more information"
+        raise CommandFailed(f"sampan: {error}{hint}", RUN_STATUS) from error
 
 
 def _run_detached(session: Session, container_id: str) -> int:
@@ -160,10 +172,6 @@ def create_container(session: Session, options: Options, body: dict[str, Any]) -
         raise CommandFailed(
             f"sampan: container ID file found, make sure the other container isn't running or delete {cid_file}",
             RUN_STATUS,
-        )
-    if options["pull"] not in PULL_POLICIES:
-        raise CommandFailed(
-            f'invalid pull option: \'{options["pull"]}\': must be one of "always", "missing" or "never"', RUN_STATUS
         )
     created = _create(session, options, body)
     for warning in created.get("Warnings") or ():

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import quantity
 from .command import CommandFailed
-from .flags import Options
+from .flags import FlagError, Options
 from .key_values import environment, labels, pairs
 from .run_mounts import parse_mount, parse_tmpfs, parse_volumes
 from .run_networks import network_mode, networking
@@ -142,7 +142,7 @@ def attach_streams(config: Json, options: Options, detach: bool) -> None:
     wanted = [name.lower() for name in options["attach"]]
     unknown = [name for name in wanted if name not in STREAMS]
     if unknown:
-        raise _invalid(
+        raise FlagError(
             f'invalid argument "{unknown[0]}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
         )
     if detach:
@@ -263,9 +263,9 @@ def ulimit(text: str) -> Json:
     try:
         low, high = int(soft), int(hard or soft)
     except ValueError:
-        raise _invalid(f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}') from None
+        raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}') from None
     if high != -1 and low > high:
-        raise _invalid(
+        raise FlagError(
             f'invalid argument "{text}" for "--ulimit" flag: ulimit soft limit must be less than or equal to hard limit'
         )
     return {"Name": name, "Soft": low, "Hard": high}
@@ -278,4 +278,4 @@ def throttle(text: str, flag: str, parse: Callable[[str], int], name: str) -> Js
             raise ValueError
         return {"Path": path, name: parse(value)}
     except ValueError:
-        raise _invalid(f'invalid argument "{text}" for "--{flag}" flag: bad format: {text}') from None
+        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: bad format: {text}') from None

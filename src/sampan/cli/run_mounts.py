@@ -8,6 +8,7 @@ from typing import Any
 
 from . import quantity
 from .command import CommandFailed
+from .flags import FlagError
 from .key_values import fields
 
 Mount = dict[str, Any]
@@ -25,7 +26,7 @@ def _options(mount: Mount, kind: str) -> dict[str, Any]:
 
 def _boolean(key: str, value: str) -> bool:
     if value.lower() not in BOOLEANS:
-        raise _invalid(f'invalid argument "{key}={value}" for "--mount" flag: invalid value for {key}: {value}')
+        raise FlagError(f'invalid argument "{key}={value}" for "--mount" flag: invalid value for {key}: {value}')
     return BOOLEANS[value.lower()]
 
 
@@ -101,28 +102,30 @@ def parse_mount(text: str) -> Mount:
     for key, value, has_value in fields(text):
         name = key.strip().lower()
         if not has_value and name not in BARE:
-            raise _invalid(
+            raise FlagError(
                 f'invalid argument "{text}" for "--mount" flag: invalid field \'{key}\' must be a key=value pair'
             )
         setter = SETTERS.get(SYNONYMS.get(name, name))
         if setter is None:
-            raise _invalid(
+            raise FlagError(
                 f"invalid argument \"{text}\" for \"--mount\" flag: unexpected key '{key}' in '{key}={value}'"
             )
         try:
             setter(mount, value)
         except ValueError as error:
-            raise _invalid(f'invalid argument "{text}" for "--mount" flag: invalid value for {key}: {value}') from error
+            raise FlagError(
+                f'invalid argument "{text}" for "--mount" flag: invalid value for {key}: {value}'
+            ) from error
     _check_mount(mount, text)
     return mount
 
 
 def _check_mount(mount: Mount, text: str) -> None:
     if not mount.get("Target"):
-        raise _invalid(f'invalid argument "{text}" for "--mount" flag: target is required')
+        raise FlagError(f'invalid argument "{text}" for "--mount" flag: target is required')
     for options, kind in OPTIONS_OF.items():
         if options in mount and mount["Type"] != kind:
-            raise _invalid(
+            raise FlagError(
                 f'invalid argument "{text}" for "--mount" flag: cannot mix \'{kind}-*\' options with mount type '
                 f"'{mount['Type']}'"
             )

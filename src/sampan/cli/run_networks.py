@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .command import CommandFailed
-from .flags import Options
+from .flags import FlagError, Options
 from .key_values import fields
 
 Json = dict[str, Any]
@@ -34,7 +34,7 @@ def networking(options: Options) -> Json:
     for position, text in enumerate(networks):
         name = _name(text)
         if not name:
-            raise CommandFailed(f'invalid argument "{text}" for "--network" flag: name is required', 125)
+            raise FlagError(f'invalid argument "{text}" for "--network" flag: name is required')
         if name in endpoints:
             raise CommandFailed(f'network "{name}" is specified multiple times', 125)
         endpoint = _long_form(text) if "=" in text else {}
@@ -87,5 +87,5 @@ def _long_form(text: str) -> Json:
         elif key == "gw-priority":
             endpoint["GwPriority"] = int(value)
         elif key != "name":
-            raise CommandFailed(f'invalid argument "{text}" for "--network" flag: invalid field key {key}', 125)
+            raise FlagError(f'invalid argument "{text}" for "--network" flag: invalid field key {key}')
     return endpoint

@@ -72,6 +72,8 @@ def show(view: View, records: Iterable[Any], template: str = "", quiet: bool = F
         if with_header:
             lines.append(Template(source, HEADER_FUNCTIONS).render(view.headers()))
         compiled = Template(source)
+        if not with_header:
+            compiled.render(view.headers())  # an unknown field is an error even where there is nothing to show
         lines.extend(compiled.render(view.row(record)) for record in records)
     except TemplateSyntaxError as error:
         raise CommandFailed(f"failed to parse template: {error}") from None

@@ -15,7 +15,7 @@ from .connection import ConnectionClosed
 from .demux import Demultiplexer
 from .http11 import LAST_CHUNK, Body, Head, ProtocolError, chunk, request_head, split_head
 from .negotiation import API_VERSION, Ping, base_headers, common_version
-from .status import daemon_error
+from .status import FIRST_ERROR, daemon_error
 from .target import Target, TlsFiles, unreachable
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class AsyncClient(Api, AsyncSender):
 
     async def _checked(self, call: Call[T]) -> AsyncResponse:
         response = await self._request(call)
-        if response.head.status >= 300:
+        if response.head.status >= FIRST_ERROR:
             try:
                 body = await response.read()
             finally:

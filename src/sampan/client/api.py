@@ -74,3 +74,4 @@ class Api:
     plugin_list = system.plugin_list
     plugin_inspect = system.plugin_inspect
     swarm_objects = system.swarm_objects
+    swarm_inspect = system.swarm_inspect

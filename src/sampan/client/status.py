@@ -8,8 +8,9 @@ from sampan import errors
 
 from .origin import FROM_DAEMON
 
+FIRST_ERROR = 400
+"""304 is no failure: the thing already is as asked for (start, stop)."""
 ERRORS: dict[int, type[errors.SampanError]] = {
-    304: errors.NotModified,
     400: errors.InvalidArgument,
     401: errors.Unauthorized,
     403: errors.Forbidden,

@@ -12,7 +12,7 @@ from .call import Call, Hijack, Stream, SyncSender, decode_bytes
 from .connection import Connection, Response
 from .demux import Demultiplexer
 from .negotiation import API_VERSION, Ping, base_headers, common_version
-from .status import daemon_error
+from .status import FIRST_ERROR, daemon_error
 from .target import Target, TlsFiles
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Client(Api, SyncSender):
 
     def _checked(self, call: Call[T]) -> Response:
         response = self._request(call)
-        if response.head.status >= 300:
+        if response.head.status >= FIRST_ERROR:
             raise daemon_error(response.head.status, self._finish(response))
         return response
 

@@ -54,6 +54,11 @@ def plugin_inspect(name: str) -> Call[Json]:
 
 
 @endpoint
+def swarm_inspect(kind: str, ref: str) -> Call[Json]:
+    return Call("GET", f"/{kind}/{ref}", decode=decode_json)
+
+
+@endpoint
 def swarm_objects(kind: str, filters: Filters | None = None) -> Call[list[Json]]:
     """`kind`: nodes, services, tasks, secrets, configs."""
     return Call("GET", f"/{kind}", {"filters": filters}, decode=decode_json)
