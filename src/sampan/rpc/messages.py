@@ -52,14 +52,14 @@ class LogSetup(Struct, omit_defaults=True, kw_only=True):
 class Create(Request, kw_only=True):
     """Make the container up to the point where its program would run.
 
-    `runtime` is the command of an external OCI runtime, empty for ours; `state_dir` is where `exit.json` goes;
-    `spec` may be left out where `bundle/config.json` holds it.
+    `runtime` is the command of an external OCI runtime, empty for ours; `state_dir` is where `exit.json` goes; `spec`
+    is the OCI configuration as msgpack, which the shim hands on unread; empty where `bundle/config.json` holds it.
     """
 
     bundle: str
     state_dir: str
     cgroup: str
-    spec: dict[str, Any] | None = None
+    spec: msgspec.Raw = msgspec.Raw(b"")
     tty: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
@@ -76,7 +76,7 @@ class Exec(Request, kw_only=True):
     """Run a further process; `process` is the OCI process object. One attachment rides along as an fd if `attached`."""
 
     exec_id: str
-    process: dict[str, Any]
+    process: msgspec.Raw
     tty: bool = False
     stdin: bool = False
     stdout: bool = False

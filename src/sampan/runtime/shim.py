@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -19,11 +19,22 @@ from .channel import Channel, CommandFailed, ShimGone
 
 __all__ = ["CommandFailed", "Shim", "ShimGone", "connect_socket", "read_exit"]
 
-CreateContainer = messages.Create
-ExecProcess = messages.Exec
 LogSetup = messages.LogSetup
 Exit = messages.Exited
 Status = messages.Status
+
+
+class CreateContainer(messages.Create, tag="Create", kw_only=True):
+    """As `messages.Create`, with the OCI configuration as a value."""
+
+    spec: dict[str, Any] | None = None  # type: ignore[assignment] # the shim takes the same bytes as Raw
+
+
+class ExecProcess(messages.Exec, tag="Exec", kw_only=True):
+    """As `messages.Exec`, with the OCI process as a value."""
+
+    process: dict[str, Any]  # type: ignore[assignment] # as above
+
 
 SOCKET = "shim.sock"
 EXIT_FILE = "exit.json"

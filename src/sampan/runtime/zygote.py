@@ -31,7 +31,10 @@ class Zygote:
     def adopt(self, pid: int, sock: socket.socket) -> None:
         """Take over what `shim.zygote.fork()` gave."""
         self._sock, self.pid = sock, pid
-        self._send(self._configure)
+        try:
+            self._send(self._configure)
+        except OSError:
+            self.shut()  # it is dead already: `spawn` starts another
 
     def launch(self) -> None:
         """Start a zygote by exec: the daemon is threaded by now, so it cannot fork one."""
@@ -68,13 +71,14 @@ class Zygote:
         with theirs:
             try:
                 self._send(messages.Spawn(container_id=container_id, parked=parked), theirs.fileno())
-            except OSError:
+            except (OSError, ShimGone):
                 ours.close()
                 raise
         return await Shim.greet(ours, f"{self._configure.exec_root}/shims/{container_id}")
 
     def _send(self, message: messages.Message, *fds: int) -> None:
-        assert self._sock is not None
+        if self._sock is None:
+            raise ShimGone("no zygote runs")
         (packet,) = framing.split(messages.encode(message))
         socket.send_fds(self._sock, [packet], fds, socket.MSG_NOSIGNAL)
 

@@ -13,16 +13,15 @@ from typing import Any
 import msgspec
 
 from sampan import errors
-from sampan.linux.namespaces import CLONE_NEWCGROUP
-from sampan.ocirun import ExecFailed, Parked, RuntimeFailed
-from sampan.ocirun.namespaces import Namespaces
+from sampan.ocirun import ExecFailed, RuntimeFailed
 from sampan.rpc import messages
 
+from . import creator as creators
 from . import process as processes
 from . import record
 from .cgroups import ShimCgroup
+from .creator import Creator, Own
 from .external import External, ExternalFailed
-from .inprocess import InProcess
 from .log import LogPump
 from .loop import Loop
 from .pipes import Pipes
@@ -37,15 +36,15 @@ Task = Coroutine[exited, int, "Answer | int"]
 class Container:
     """Requests come from `server`; `phase` goes new → created → running → stopped."""
 
-    def __init__(self, loop: Loop, container_id: str, directory: str, parked: Parked | None):
-        self.loop, self.id, self.directory, self.parked = loop, container_id, directory, parked
+    def __init__(self, loop: Loop, container_id: str, directory: str, creator: Creator | None):
+        self.loop, self.id, self.directory, self.creator = loop, container_id, directory, creator
         self.cgroup = ShimCgroup()
         self.server = Server(loop, self.on_request, self.on_idle, self.hello)
         self.phase = "new"
         self.init: Process | None = None
         self.execs: dict[str, Process] = {}
-        self.request: messages.Create | None = None
-        self.runner: InProcess | External | None = None
+        self.state_dir = ""
+        self.runner: Own | External | None = None
         self.log: LogPump | None = None
         self.exit: messages.Exited | None = None
         self.started_at = 0
@@ -92,14 +91,13 @@ class Container:
     async def create(self, request: messages.Create, _fds: list[int]) -> int:
         if self.phase != "new":
             raise errors.Conflict(f"container {self.id} is already created")
-        self.request = request
-        spec = request.spec if request.spec is not None else _read_spec(request.bundle)
+        self.state_dir = request.state_dir
         if request.log is not None:
             self.log = LogPump(self.loop, request.log)
         init = Process(self.loop, None, self.log, stdin_once=request.stdin_once)
         pipes = Pipes(stdin=request.open_stdin, stdout=True, stderr=True, tty=request.tty)
         try:
-            pid, terminal = await self._make(request, spec, pipes)
+            pid, terminal = await self._make(request, pipes)
         except BaseException:
             pipes.close()
             if self.log is not None:
@@ -115,22 +113,18 @@ class Container:
         record.write_running(self.directory, pid, self.cgroup.path, self.runner.command)
         return pid
 
-    async def _make(self, request: messages.Create, spec: dict[str, Any], pipes: Pipes) -> tuple[int, int]:
-        if request.runtime or (self.parked is not None and self.parked.flags != _new_namespaces(spec)):
-            self._unpark()
+    async def _make(self, request: messages.Create, pipes: Pipes) -> tuple[int, int]:
+        spec = bytes(request.spec) or _read_spec(request.bundle)
+        if request.runtime and self.creator is not None:
+            self.creator.close()
+            self.creator = None
         self.cgroup.use(request.cgroup)
         if request.runtime:
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
-            filters = f"{os.path.dirname(os.path.dirname(self.directory))}/seccomp"  # <exec_root>/seccomp
-            self.runner = InProcess(self.id, self.parked, self.cgroup.path, filters)
-            self.parked = None
+            self.runner = Own(self.id, self.creator or creators.fork(None), self.cgroup.path)
+            self.creator = None
         return await self.runner.create(request, spec, pipes)
-
-    def _unpark(self) -> None:
-        if self.parked is not None:
-            self.parked.close()
-            self.parked = None
 
     async def start(self, _request: messages.Start, _fds: list[int]) -> int:
         if self.phase != "created":
@@ -200,8 +194,8 @@ class Container:
         """An fd of the network namespace that the container has or will have."""
         if self.init is not None and self.init.status is None:
             return os.open(f"/proc/{self.init.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        if self.parked is not None:
-            return os.open(f"/proc/{self.parked.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        if self.creator is not None and (parked := self.creator.parked()):
+            return os.open(f"/proc/{parked}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         raise errors.NotFound(f"container {self.id} has no process")
 
     def process(self, exec_id: str | None) -> Process:
@@ -242,10 +236,10 @@ class Container:
             self.on_logged()
 
     def on_logged(self) -> None:
-        assert self.request is not None and self.exit is not None
+        assert self.exit is not None
         self.phase = "stopped"
         # A connected daemon commits the exit to its database; the file's fsync is for when there is none.
-        record.write_exit(self.request.state_dir, self.exit, durable=not self.server.connections)
+        record.write_exit(self.state_dir, self.exit, durable=not self.server.connections)
         self.server.broadcast(self.exit)
         if self.closing or not self.server.connections:
             self.finish()
@@ -273,7 +267,8 @@ class Container:
 
     def finish(self) -> None:
         """Leave nothing behind and end."""
-        self._unpark()
+        if self.creator is not None:
+            self.creator.close()
         if self.init is not None:
             self.init.streams.close()
         if self.runner is not None:
@@ -308,12 +303,6 @@ _HANDLERS: dict[type[messages.Request], Any] = {
 }
 
 
-def _new_namespaces(spec: dict[str, Any]) -> int:
-    """CLONE_NEW* that a parked child must be in to serve for this spec; -1 where none can."""
-    wanted = Namespaces(spec.get("linux") or {})
-    return -1 if wanted.needs_intermediate else wanted.new & ~CLONE_NEWCGROUP
-
-
 def _docker_text(request: messages.ToShim, text: str) -> str:
     """As dockerd words what runc says."""
     if isinstance(request, messages.Exec):
@@ -325,6 +314,6 @@ def _docker_text(request: messages.ToShim, text: str) -> str:
     )
 
 
-def _read_spec(bundle: str) -> dict[str, Any]:
+def _read_spec(bundle: str) -> bytes:
     with open(f"{bundle}/config.json", "rb") as file:
-        return msgspec.json.decode(file.read(), type=dict[str, Any])
+        return msgspec.msgpack.encode(msgspec.json.decode(file.read()))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
 
 from sampan import errors
 from sampan.linux import pty
+from sampan.linux.fds import socket
 from sampan.rpc import messages
 
 from .loop import Loop
@@ -56,4 +56,4 @@ class Process:
 def attach(process: Process, request: messages.Attach | messages.Exec, fd: int) -> None:
     """Join the client at `fd`, which the process's streams own from here on."""
     wanted = ((request.stdin, STDIN), (request.stdout, STDOUT), (request.stderr, STDERR))
-    process.streams.attach(socket.socket(fileno=fd), frozenset(stream for want, stream in wanted if want))
+    process.streams.attach(socket(fileno=fd), frozenset(stream for want, stream in wanted if want))

@@ -1,16 +1,20 @@
-"""The shim's socket and its control connections."""
+"""The shim's socket and its control connections.
+
+`_socket` is the C half of `socket`: the same objects without the enums, which a shim would un-share 100 KB for.
+"""
 
 from __future__ import annotations
 
 import os
-import socket
 import struct
+from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
 from collections import deque
 from collections.abc import Callable
 
 import msgspec
 
 from sampan.linux import fds
+from sampan.linux.fds import socket
 from sampan.rpc import framing, messages
 
 from .loop import READ, WRITE, Loop
@@ -26,7 +30,7 @@ Handler = Callable[["Connection", messages.ToShim, list[int]], None]
 class Connection:
     """One daemon. Owns its socket and the fds that came with a request until the handler takes them."""
 
-    def __init__(self, server: Server, sock: socket.socket) -> None:
+    def __init__(self, server: Server, sock: socket) -> None:
         self.server, self.sock = server, sock
         sock.setblocking(False)
         self._assembler = framing.Assembler()
@@ -104,14 +108,14 @@ class Server:
     def __init__(self, loop: Loop, handler: Handler, on_idle: Callable[[], None], hello: Callable[[], messages.Hello]):
         self.loop, self.handler, self.on_idle, self.hello = loop, handler, on_idle, hello
         self.connections: list[Connection] = []
-        self._listener: socket.socket | None = None
+        self._listener: socket | None = None
         self._directory = -1
 
     def listen(self, directory: str) -> None:
         """Bind `directory/shim.sock`; the path goes through an fd because it may exceed sun_path (unix(7))."""
         self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         path = f"/proc/self/fd/{self._directory}/{SOCKET}"
-        self._listener = listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        self._listener = listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC)
         umask = os.umask(0o177)
         try:
             listener.bind(path)
@@ -123,15 +127,16 @@ class Server:
     def _on_accept(self, _mask: int) -> None:
         assert self._listener is not None
         try:
-            sock, _ = self._listener.accept()
+            fd, _ = self._listener._accept()  # type: ignore[attr-defined] # not in typeshed
         except OSError:
             return
+        sock = socket(fileno=fd)
         if peer_uid(sock) != os.getuid():
             sock.close()
             return
         self.add(sock)
 
-    def add(self, sock: socket.socket) -> None:
+    def add(self, sock: socket) -> None:
         """Serve a connected socket, greeting first."""
         connection = Connection(self, sock)
         self.connections.append(connection)
@@ -159,9 +164,9 @@ class Server:
             os.close(self._directory)
 
 
-def peer_uid(sock: socket.socket) -> int:
+def peer_uid(sock: socket) -> int:
     """The user at the other end of a unix socket (SO_PEERCRED, unix(7))."""
-    _pid, uid, _gid = struct.unpack("iii", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    _pid, uid, _gid = struct.unpack("iii", sock.getsockopt(SOL_SOCKET, SO_PEERCRED, 12))
     return int(uid)
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 import time
+from _socket import MSG_DONTWAIT, MSG_NOSIGNAL
 from collections.abc import Callable
 from typing import Protocol
+
+from sampan.linux.fds import socket
 
 from .loop import READ, WRITE, Loop, Timer
 
@@ -27,7 +29,7 @@ DRAIN = 2.0
 """Seconds that the exit of a process waits for the end of its streams (as in Docker): a child may hold them open."""
 
 _FRAME = struct.Struct(">BxxxI")
-_SEND = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_SEND = MSG_DONTWAIT | MSG_NOSIGNAL
 
 
 class Log(Protocol):
@@ -42,7 +44,7 @@ class Log(Protocol):
 class Attachment:
     """One client. Owns its socket."""
 
-    def __init__(self, streams: Streams, sock: socket.socket, wants: frozenset[int], framed: bool) -> None:
+    def __init__(self, streams: Streams, sock: socket, wants: frozenset[int], framed: bool) -> None:
         self.streams, self.sock, self.wants, self.framed = streams, sock, wants, framed
         self.loop = streams.loop
         self.pending = bytearray()
@@ -116,7 +118,7 @@ class Attachment:
 
     def receive(self) -> None:
         try:
-            data = self.sock.recv(CHUNK, socket.MSG_DONTWAIT)
+            data = self.sock.recv(CHUNK, MSG_DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -215,7 +217,7 @@ class Streams:
 
     # attachments
 
-    def attach(self, sock: socket.socket, wants: frozenset[int]) -> None:
+    def attach(self, sock: socket, wants: frozenset[int]) -> None:
         """A client joins: it gets what is written from now on. At the end of the streams it is closed at once."""
         attachment = Attachment(self, sock, wants, framed=self.terminal < 0)
         self.attachments.append(attachment)

@@ -13,16 +13,17 @@ import signal
 import socket
 import sys
 import traceback
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 from collections.abc import Callable
 from typing import NoReturn
 
-from sampan import ocirun
 from sampan.linux import fds, prctl, sealed
 from sampan.rpc import framing, messages
 
 from . import cgroups
+from . import creator as creators
 from .container import Container
-from .loop import READ, Loop, catch_sigpipe
+from .loop import READ, Loop, catch_signals
 from .title import set_title
 
 REFILL_DELAY = 0.02
@@ -61,8 +62,9 @@ def _serve(sock: socket.socket, *, new_session: bool) -> None:
     _redirect("/dev/null")
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(signo, signal.SIG_DFL)
-    catch_sigpipe()
-    set_title("sampan-zygote")
+    catch_signals()
+    set_title(b"sampan-zygote")
+    prctl.set_child_subreaper()  # containers whose shim was killed become ours to reap
     gc.collect()
     gc.freeze()  # a collection in a shim then leaves the shared pages alone
     zygote = ZygoteServer(sock)
@@ -86,7 +88,7 @@ class ZygoteServer:
         self.loop = Loop()
         self.sock = sock
         self.config: messages.Configure | None = None
-        self.pool: list[socket.socket] = []
+        self.pool: list[fds.socket] = []
         self._refilling = False
         self.loop.watch(sock.fileno(), READ, self._on_request)
 
@@ -113,6 +115,7 @@ class ZygoteServer:
 
     def _configure(self, config: messages.Configure) -> None:
         self.config = config
+        os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
         cgroups.sweep(config.cgroup_parent)
         cgroups.enter(self.shims_cgroup)
         self._refill()
@@ -134,12 +137,13 @@ class ZygoteServer:
                 return
         self._hand_to(self._fork_shim(parked=True), packet, passed)
 
-    def _hand_to(self, sock: socket.socket, packet: bytes, passed: list[int]) -> bool:
-        with sock:
-            try:
-                fds.send_fds(sock, packet, passed)
-            except OSError:
-                return False  # that shim was killed
+    def _hand_to(self, sock: fds.socket, packet: bytes, passed: list[int]) -> bool:
+        try:
+            fds.send_fds(sock, packet, passed)
+        except OSError:
+            return False  # that shim was killed
+        finally:
+            sock.close()
         return True
 
     def _refill(self) -> None:
@@ -154,10 +158,10 @@ class ZygoteServer:
             self._refilling = True
             self.loop.call_later(REFILL_DELAY, self._refill)
 
-    def _fork_shim(self, *, parked: bool) -> socket.socket:
+    def _fork_shim(self, *, parked: bool) -> fds.socket:
         """Fork a shim that waits for its container → our end of its socket."""
         assert self.config is not None
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
         config = self.config
         pid = os.fork()
         if pid == 0:
@@ -175,33 +179,38 @@ class ZygoteServer:
             cgroups.remove_empty(self.shims_cgroup)
 
 
-def _shim(sock: socket.socket, config: messages.Configure, *, parked: bool) -> None:
+def _shim(sock: fds.socket, config: messages.Configure, *, parked: bool) -> None:
     os.setsid()
     fds.close_from(3, [sock.fileno()])
-    set_title("sampan-shim")
-    loop = Loop()
-    child = ocirun.park(cgroup=cgroups.parked_name(config.cgroup_parent)) if parked else None
+    set_title(b"sampan-shim")
+    # Before the creator ends: its child is to become ours.
+    prctl.set_child_subreaper()
+    creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if parked else None)
     packet, passed = fds.recv_fds(sock, framing.PACKET, framing.MAX_FDS)
     sock.close()
     if packet:
-        _run_container(loop, packet, passed[0], config.exec_root, child)
-    elif child is not None:
-        child.close()
+        _run_container(packet, passed[0], config.exec_root, creator)
+    else:
+        creator.close()
+        os.waitpid(creator.pid, 0)
 
 
-def _run_container(loop: Loop, packet: bytes, control: int, exec_root: str, child: ocirun.Parked | None) -> None:
+def _run_container(packet: bytes, control: int, exec_root: str, creator: creators.Creator) -> None:
     payload = framing.Assembler().feed(packet)
     assert payload is not None
     request = messages.decode_for_zygote(payload)
     assert isinstance(request, messages.Spawn)
     directory = f"{exec_root}/shims/{request.container_id}"
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    container = Container(loop, request.container_id, directory, child)
-    container.server.add(socket.socket(fileno=control))
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        pass  # of an earlier run whose shim was killed
+    loop = Loop()
+    container = Container(loop, request.container_id, directory, creator)
+    container.server.add(fds.socket(fileno=control))
     _redirect(f"{directory}/shim.log")
     container.server.listen(directory)
-    set_title(f"sampan-shim {request.container_id}")
-    prctl.set_child_subreaper()  # for processes of containers without a pid namespace and of external runtimes
+    set_title(b"sampan-shim " + request.container_id.encode())
     loop.run()
 
 
