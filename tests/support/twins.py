@@ -1,6 +1,6 @@
 """One command line given to the stock docker client and to ours, against one daemon, and their answers compared.
 
-`{n}` in a line is `d` for docker and `s` for sampan, so that each has objects of its own; what must differ (identifiers,
+`{n}` in a line is `d` for docker and `s` for sampan, so that each has objects of its own; what must differ (ids,
 ages, times, the program's name) is normalised away.
 """
 

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TypeVar
 
-from sampan.errors import SampanError
-
 from . import containers, system
 from .api import Api
 from .call import AsyncSender, Call, Hijack, Stream, decode_bytes
 from .connection import ConnectionClosed
 from .demux import Demultiplexer
-from .http11 import LAST_CHUNK, Body, Head, ProtocolError, chunk, request_head, split_head
+from .http11 import LAST_CHUNK, Body, Head, chunk, request_head, split_head
 from .negotiation import API_VERSION, Ping, base_headers, common_version
 from .status import FIRST_ERROR, daemon_error
 from .target import Target, TlsFiles, unreachable
@@ -45,14 +43,8 @@ class AsyncResponse:
                 return
             data = await self.reader.read(READ_SIZE)
             if not data:
-                self._end()
+                self._body.end()
                 return
-
-    def _end(self) -> None:
-        try:
-            self._body.end()
-        except ProtocolError as error:
-            raise SampanError(str(error)) from error
 
     async def lines(self) -> AsyncIterator[bytes]:
         pending = b""

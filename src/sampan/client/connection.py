@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from sampan.errors import SampanError, Unavailable
+from sampan.errors import Unavailable
 
 from .call import Call
-from .http11 import LAST_CHUNK, Body, Head, ProtocolError, chunk, request_head, split_head
+from .http11 import LAST_CHUNK, Body, Head, chunk, request_head, split_head
 
 READ_SIZE = 65536
 
@@ -40,17 +40,15 @@ class Response:
                 return
             self._buffer = self.connection.receive()
             if not self._buffer:
-                self._end()
+                self._body.end()
                 return
 
-    def _end(self) -> None:
-        try:
-            self._body.end()
-        except ProtocolError as error:
-            raise SampanError(str(error)) from error
-
     def read(self) -> bytes:
-        return b"".join(self.pieces())
+        try:
+            return b"".join(self.pieces())
+        except BaseException:
+            self.connection.close()
+            raise
 
     def lines(self) -> Iterator[bytes]:
         """Lines that are not empty; messages of a JSON stream end with a line break."""
@@ -85,21 +83,26 @@ class Connection:
         try:
             return self.request(call, prefix, headers)
         except (ConnectionClosed, OSError):
-            self.close()
             return None
 
     def request(self, call: Call[Any], prefix: str, headers: dict[str, str]) -> Response:
-        upload_error = self._send(call, prefix, headers)
+        try:
+            upload_error = self._send(call, prefix, headers)
+            return Response(self, *self._head(upload_error), call.method)
+        except BaseException:
+            self.close()
+            raise
+
+    def _head(self, upload_error: OSError | None) -> tuple[Head, bytes]:
         buffer = b""
         while (parts := split_head(buffer)) is None:
             data = self.receive()
             if not data:
-                self.close()
                 raise ConnectionClosed(
                     "error during connect: unexpected EOF" if upload_error is None else str(upload_error)
                 )
             buffer += data
-        return Response(self, *parts, call.method)
+        return parts
 
     def _send(self, call: Call[Any], prefix: str, headers: dict[str, str]) -> OSError | None:
         """A server may answer and close before it has read the whole body: its answer is still to be read."""

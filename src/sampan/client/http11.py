@@ -5,12 +5,14 @@ http.client costs 25 ms of start-up (it imports the e-mail package), which is mo
 
 from __future__ import annotations
 
+from sampan.errors import Unavailable
+
 HEAD_LIMIT = 256 * 1024
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _PATH_SAFE = _UNRESERVED | frozenset(b"/:@")
 
 
-class ProtocolError(Exception):
+class ProtocolError(Unavailable):
     """The server's bytes are not HTTP/1.1, or end too early."""
 
 

@@ -82,8 +82,12 @@ class Target:
     def _connect(self, timeout: float | None) -> socket.socket:
         if self.path:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(timeout)
-            connection.connect(self.path)
+            try:
+                connection.settimeout(timeout)
+                connection.connect(self.path)
+            except BaseException:
+                connection.close()
+                raise
         else:
             connection = socket.create_connection((self.host, self.port), timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
