@@ -148,14 +148,25 @@ def overlapping(subnet: IPNetwork, others: Iterable[IPNetwork]) -> bool:
     return any(other.version == subnet.version and subnet.overlaps(other) for other in others)
 
 
-def choose_subnet(pools: Iterable[AddressPool], taken: list[IPNetwork], version: int = 4) -> IPNetwork:
+def choose_subnet(pools: Iterable[AddressPool], taken: Iterable[IPNetwork], version: int = 4) -> IPNetwork:
     """The first subnet of the default pools that is not taken; Docker's error when there is none."""
+    spans = sorted((int(net[0]), int(net[-1])) for net in taken if net.version == version)
     for pool in pools:
         base = ip_network(pool.base)
         if base.version != version:
             continue
-        relevant = [other for other in taken if overlapping(base, [other])]
-        for subnet in base.subnets(new_prefix=max(pool.size, base.prefixlen)):
-            if not overlapping(subnet, relevant):
-                return subnet
+        length = max(pool.size, base.prefixlen)
+        first = _first_gap(int(base[0]), int(base[-1]), 1 << (base.max_prefixlen - length), spans)
+        if first is not None:
+            return ip_network((first, length))
     raise Forbidden("all predefined address pools have been fully subnetted")
+
+
+def _first_gap(first: int, last: int, size: int, spans: list[tuple[int, int]]) -> int | None:
+    """Start of the first aligned block of `size` within first…last that touches none of the sorted spans."""
+    for start, end in spans:
+        if start >= first + size:
+            break
+        if end >= first:
+            first = (end // size + 1) * size
+    return first if first + size - 1 <= last else None
