@@ -23,13 +23,14 @@ from .endpoint import Driver, Endpoint
 from .filters import Filters, check_filters, matches, prunable
 from .firewall import Firewall
 from .ipam import IPNetwork
-from .netns import address_text
+from .netns import Namespaces, address_text
 from .ports import PortAllocator
 from .publishing import Publisher
 from .sandbox import Files, Sandbox, SandboxRequest
 from .sandboxes import Sandboxes
 from .spec import Network, NetworkContainer, NetworkSpec
 from .store import Store, Stored
+from .sublink import MODE_OPTIONS, SublinkDriver
 from .watch import Watch
 
 log = logging.getLogger("sampan.network")
@@ -44,9 +45,12 @@ class Networks:
         self._route = Route()
         self._firewall = Firewall(ipv4=defaults.iptables, ipv6=defaults.ip6tables, table=_table_name(defaults))
         self._bridge = BridgeDriver(self._route, self._firewall, defaults)
+        self._namespaces = Namespaces()
         self._drivers: dict[str, Driver] = {"bridge": self._bridge}
+        for kind in MODE_OPTIONS:
+            self._drivers[kind] = SublinkDriver(kind, self._route, self._namespaces, lambda: self._store)
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
-        self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults)
+        self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
         self._watch: Watch | None = None
 
@@ -81,6 +85,7 @@ class Networks:
             self._watch.close()
         self._sandboxes.close()
         self._firewall.close()
+        self._namespaces.close()
         self._route.close()
 
     # Networks

@@ -23,6 +23,10 @@ from .proxy import Proxy
 log = logging.getLogger("sampan.network")
 
 
+PUBLISHING_DRIVERS = ("bridge", "overlay")
+"""On others a container is on the host's segment, with an address of its own there."""
+
+
 @dataclass(frozen=True)
 class Gateways:
     """The endpoints whose gateways a container's default routes use; its ports are published by them."""
@@ -121,7 +125,8 @@ class Publisher:
     def _reachable(self, host: IPAddress, gateways: Gateways) -> bool:
         endpoint = gateways.of(host.version)
         if endpoint is not None:
-            return endpoint.network.options.gateway_mode(host.version).startswith("nat")
+            routed = not endpoint.network.options.gateway_mode(host.version).startswith("nat")
+            return endpoint.network.network.driver in PUBLISHING_DRIVERS and not routed
         return host.version == 6 and self._defaults.userland_proxy and self._reachable(ANY4, gateways)
 
     def _target(self, host: IPAddress, gateways: Gateways) -> IPAddress | None:

@@ -75,13 +75,18 @@ class Sandboxes:
     """All running containers of one engine."""
 
     def __init__(
-        self, store: Store, drivers: Mapping[str, Driver], publisher: Publisher, defaults: NetworkDefaults
+        self,
+        store: Store,
+        drivers: Mapping[str, Driver],
+        publisher: Publisher,
+        defaults: NetworkDefaults,
+        namespaces: Namespaces,
     ) -> None:
         self._store = store
         self._drivers = drivers
         self._publisher = publisher
         self._defaults = defaults
-        self._namespaces = Namespaces()
+        self._namespaces = namespaces
         self._directory = Directory()
         self._host_forwarder = Forwarder(HostServers(defaults.resolv_conf))
         self._held: dict[str, Held] = {}
@@ -94,7 +99,6 @@ class Sandboxes:
             self._publisher.let_go(held.published)
             if held.netns_fd >= 0:
                 os.close(held.netns_fd)
-        self._namespaces.close()
 
     def get(self, container_id: str) -> Held | None:
         """What a container holds."""

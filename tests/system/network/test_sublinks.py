@@ -1,0 +1,99 @@
+"""macvlan and ipvlan: containers on the segment of the host's own link."""
+
+from __future__ import annotations
+
+import pytest
+
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.linux import rtnetlink
+from sampan.linux.netlink import NetlinkError
+from sampan.linux.rtnetlink import Route
+from sampan.network.networks import Networks
+from sampan.network.spec import IPAM, IPAMPool, Network, NetworkSpec
+
+from ...support.netlab import Lab, address, call, request, server
+
+
+async def make(networks: Networks, name: str, driver: str, subnet: str, gateway: str, **options: str) -> Network:
+    pool = IPAMPool(subnet=subnet, gateway=gateway, ip_range=f"{gateway.rsplit('.', 1)[0]}.128/25")
+    return await networks.create(NetworkSpec(name=name, driver=driver, ipam=IPAM(config=[pool]), options=options))
+
+
+async def test_macvlan_containers_are_on_the_segment(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        await make(networks, "segment", "macvlan", "10.99.0.0/24", "10.99.0.2", parent="up0")
+        first, second = lab.namespace(), lab.namespace()
+        one = await networks.attach(request(first, "first", "segment", ports=("8080:80",)))
+        two = await networks.attach(request(second, "second", "segment"))
+        assert one.ports["80/tcp"] in (None, []), "nothing is published: the container has its own address there"
+        async with server(first, 80), server(other, 9000):
+            assert await call(other, address(one, "segment"), 80) == "10.99.0.2"
+            assert await call(second, address(one, "segment"), 80) == address(two, "segment")
+            assert await call(second, "10.99.0.2", 9000) == address(two, "segment")
+        await networks.disconnect(two.container_id, "segment")
+        assert second.addresses() == set()
+        with pytest.raises(
+            InvalidArgument, match=r"^invalid subinterface vlan name eth9, example formatting is eth0\.10$"
+        ):
+            await make(networks, "x", "macvlan", "10.98.0.0/24", "10.98.0.2", parent="eth9")
+        await networks.detach(one.container_id)
+        await networks.remove("segment")
+        assert networks._route.link("up0") is not None, "the host's own link stays"
+
+
+async def test_macvlan_without_a_parent_is_internal(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        network = await networks.create(NetworkSpec(name="alone", driver="macvlan"))
+        first, second = lab.namespace(), lab.namespace()
+        one = await networks.attach(request(first, "first", "alone"))
+        await networks.attach(request(second, "second", "alone"))
+        async with server(first, 80):
+            assert await call(second, address(one, "alone"), 80) != "TimeoutError"
+        for name in ("first", "second"):
+            await networks.detach(request(first, name).container_id)
+        await networks.remove("alone")
+        assert networks._route.link(f"dm-{network.id[:12]}") is None
+
+
+def has(kind: str, lab: Lab) -> bool:
+    """Whether the kernel has links of that kind: it says EOPNOTSUPP before anything else."""
+    route = Route()
+    try:
+        route.request(rtnetlink.new_link("probe", kind))
+    except NetlinkError as refusal:
+        return refusal.errno != 95
+    finally:
+        route.close()
+    return True
+
+
+async def test_vlan_100(lab: Lab) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        making = make(networks, "tagged", "macvlan", "10.97.0.0/24", "10.97.0.2", parent="up0.100")
+        if not has("vlan", lab):
+            with pytest.raises(NotImplementedHere, match=r"^this kernel has no 802\.1q interfaces$"):
+                await making
+            return
+        await making
+        other.route().request(rtnetlink.vlan("up0.100", other.route().link("up0").index, 100))  # type: ignore[union-attr] # it is there
+        inside = lab.namespace()
+        await networks.attach(request(inside, "inside", "tagged"))
+        assert networks._route.link("up0.100") is not None
+
+
+@pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
+async def test_ipvlan(lab: Lab, mode: str) -> None:
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        making = make(networks, "shared", "ipvlan", "10.99.0.0/24", "10.99.0.2", parent="up0", ipvlan_mode=mode)
+        if not has("ipvlan", lab):
+            with pytest.raises(NotImplementedHere, match=r"^this kernel has no ipvlan interfaces$"):
+                await making
+            return
+        await making
+        inside = lab.namespace()
+        sandbox = await networks.attach(request(inside, "inside", "shared"))
+        async with server(other, 9000):
+            assert await call(inside, "10.99.0.2", 9000) == address(sandbox, "shared")
