@@ -156,19 +156,20 @@ COLUMNS: dict[str, Column] = {
     "pri": Column("PRI", lambda process: str(39 - int(process.stat[15]))),
     "nlwp": Column("NLWP", lambda process: process.stat[17]),
     "comm": Column("COMMAND", lambda process: process.comm),
+    "ucmd": Column("CMD", lambda process: process.comm),
     "args": Column("COMMAND", lambda process: process.cmdline),
     "cmd": Column("CMD", lambda process: process.cmdline),
 }
 _ALIASES = {
     "pcpu": "%cpu", "pmem": "%mem", "vsize": "vsz", "rssize": "rss", "rsz": "rss", "command": "args", "euser": "user",
     "uname": "user", "state": "s", "tname": "tty", "tt": "tty", "cputime": "time", "start_time": "stime", "nice": "ni",
-    "ucmd": "comm", "ucomm": "comm", "pgrp": "pgid", "sess": "sid", "session": "sid", "thcount": "nlwp",
+    "ucomm": "comm", "pgrp": "pgid", "sess": "sid", "session": "sid", "thcount": "nlwp",
     "bsdstart": "start", "euid": "uidnumber", "egid": "gid",
 }  # fmt: skip
 _FULL = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"]
 _USER = ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat", "start", "bsdtime", "args"]
-_LONG = ["s", "uidnumber", "pid", "ppid", "c", "pri", "ni", "tty", "time", "comm"]
-_PLAIN = ["pid", "tty", "time", "comm"]
+_LONG = ["s", "uidnumber", "pid", "ppid", "c", "pri", "ni", "tty", "time", "ucmd"]
+_PLAIN = ["pid", "tty", "time", "ucmd"]
 _BSD_PLAIN = ["pid", "tty", "stat", "bsdtime", "args"]
 
 
