@@ -88,7 +88,21 @@ async def prune(call: Call) -> None:
     await call.json({"NetworksDeleted": gone or None})
 
 
+async def network_map(call: Call) -> None:
+    """Ours: which containers sit on which networks."""
+    await call.json(networks.network_map(call.engine))
+
+
+async def check(call: Call) -> None:
+    """Ours: whether the container `from` reaches the container `to`, on a TCP port where one is given."""
+    query = call.query
+    found = await networks.check(call.engine, query.text("from"), query.text("to"), query.optional_number("port"))
+    await call.json(found)
+
+
 ROUTES: list[Route] = [
+    ("GET", "/sampan/networks/map", network_map),
+    ("GET", "/sampan/networks/check", check),
     ("GET", "/networks", list_networks),
     ("GET", "/networks/", list_networks),
     ("POST", "/networks/create", create),

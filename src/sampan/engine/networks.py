@@ -12,6 +12,7 @@ from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig, PortMap
 from ..network.checks import check_settings
 from ..network.endpoint import mac_of
+from ..network.inspection import Check, MapNetwork
 from ..network.sandbox import Files, Sandbox, SandboxRequest
 from ..network.spec import Network, NetworkContainer, NetworkSpec
 from . import environment, etc
@@ -276,6 +277,17 @@ def _refresh(engine: Engine, container: Container, before: Files) -> None:
     if sandbox is not None:
         container.ports = sandbox.ports
     etc.update(engine, container, before, files(engine, container))
+
+
+def network_map(engine: Engine) -> list[MapNetwork]:
+    """Which running containers sit on which networks, with which ports."""
+    return engine.networks.inspection.map()
+
+
+async def check(engine: Engine, source: str, target: str, port: int | None) -> Check:
+    """Whether one running container reaches another (on a TCP port), and if not, what stops it."""
+    one, other = engine.containers.get(source), engine.containers.get(target)
+    return await engine.networks.inspection.check(one.id, other.id, port)
 
 
 async def publish(engine: Engine, ref: str, add: PortMap, remove: Iterable[str]) -> PortMap:

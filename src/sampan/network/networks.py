@@ -22,6 +22,7 @@ from .default import default_bridge
 from .endpoint import Driver, Endpoint
 from .filters import Filters, check_filters, matches, prunable
 from .firewall import Firewall
+from .inspection import Inspection
 from .ipam import IPNetwork
 from .netns import Namespaces, address_text
 from .ports import PortAllocator
@@ -51,6 +52,7 @@ class Networks:
             self._drivers[kind] = SublinkDriver(kind, self._route, self._namespaces, lambda: self._store)
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
+        self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
         self._watch: Watch | None = None
 
