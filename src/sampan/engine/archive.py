@@ -116,7 +116,8 @@ async def put(
                 keep_directories=no_overwrite_dir_non_dir, owner=owner, scope=(tree.fd, where.rstrip("/"))
             )
             async with fed(body) as stream:
-                await asyncio.to_thread(extract, directory, Decompressed(stream), options)
+                # Decompressed looks at the first bytes at once, so it too belongs in the thread
+                await asyncio.to_thread(lambda: extract(directory, Decompressed(stream), options))
         finally:
             os.close(directory)
     engine.container_event(container, "extract-to-dir", path=path)

@@ -1,45 +1,54 @@
-"""Use cases of volumes: the store's own, with events."""
+"""The use cases of volumes: Docker's, and rename, copy, snapshot, restore, export, import."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
-from ..volume.volume import Volume
-from ..volume.volumes import Pruned
+from ..cas.compression import Decompressed
+from ..errors import Conflict
+from ..volume import Pruned, Volume, copies
+from .bodies import fed
 from .engine import Engine
+from .export import in_threads
 
 Filters = dict[str, list[str]]
+
+
+def _publish(engine: Engine, action: str, volume: Volume, **attributes: str) -> None:
+    engine.events.publish("volume", action, volume.name, {"driver": volume.driver, **attributes})
 
 
 def create(
     engine: Engine, name: str, driver: str, options: dict[str, str] | None, labels: dict[str, str] | None
 ) -> Volume:
-    """Make a volume; an existing one of that name is returned as it is."""
-    existed = bool(name) and engine.volumes.exists(name)
+    """`docker volume create`; an existing volume of that name and driver is returned as it is."""
+    known = bool(name) and engine.volumes.exists(name)
     volume = engine.volumes.create(name, driver, options, labels)
-    if not existed:
-        _event(engine, "create", volume)
+    if not known:
+        _publish(engine, "create", volume)
     return volume
 
 
 def inspect(engine: Engine, name: str) -> Volume:
-    """A volume with what its driver says about it; NotFound in Docker's words."""
+    """With what the driver says about it."""
     return engine.volumes.status(engine.volumes.get(name))
 
 
 def remove(engine: Engine, name: str, *, force: bool = False) -> None:
-    """Remove a volume that no container has."""
-    volume = engine.volumes.get(name) if engine.volumes.exists(name) else None
-    if engine.volumes.remove(name, force) and volume is not None:
-        _event(engine, "destroy", volume)
+    """`docker volume rm`."""
+    known = engine.volumes.get(name) if engine.volumes.exists(name) else None
+    if engine.volumes.remove(name, force) and known is not None:
+        _publish(engine, "destroy", known)
 
 
 def prune(engine: Engine, filters: Filters) -> Pruned:
-    """Remove unused volumes; see `Volumes.prune`."""
-    known = {volume.name: volume for volume in engine.volumes.list()}
+    """`docker volume prune`."""
     pruned = engine.volumes.prune(filters)
     for name in pruned.names:
-        _event(engine, "destroy", known[name])
+        engine.events.publish("volume", "destroy", name, {"driver": "local"})
     engine.events.publish("volume", "prune", "", {"reclaimed": str(pruned.bytes)})
     return pruned
 
@@ -50,5 +59,83 @@ async def sizes(engine: Engine) -> dict[str, int]:
     return await asyncio.to_thread(lambda: {volume.name: engine.volumes.size(volume) for volume in volumes})
 
 
-def _event(engine: Engine, action: str, volume: Volume) -> None:
-    engine.events.publish("volume", action, volume.name, {"driver": volume.driver})
+def rename(engine: Engine, name: str, new: str) -> Volume:
+    """Another name for a volume that no container has."""
+    volume = engine.volumes.rename(name, new)
+    _publish(engine, "rename", volume, oldName=name)
+    return volume
+
+
+@contextmanager
+def _mounted(engine: Engine, name: str) -> Iterator[str]:
+    user = f"copy-{secrets.token_hex(8)}"
+    path = engine.volumes.mount(name, user)
+    try:
+        yield path
+    finally:
+        engine.volumes.unmount(name, user)
+
+
+async def copy(engine: Engine, name: str, new: str) -> Volume:
+    """A new volume with the same options, labels and data."""
+    origin = engine.volumes.get(name)
+    if engine.volumes.exists(new):
+        raise Conflict(f"copy {name}: volume {new} exists")
+    made = create(engine, new, origin.driver, origin.options, origin.labels)
+    try:
+        with _mounted(engine, name) as source, _mounted(engine, new) as target:
+            await asyncio.to_thread(copies.copy_contents, source, target)
+    except BaseException:
+        remove(engine, new, force=True)
+        raise
+    engine.volumes.mark_copied(new)
+    return made
+
+
+async def snapshot(engine: Engine, name: str, snapshot_name: str) -> None:
+    """Keep the volume's present state under a name."""
+    volume = engine.volumes.get(name)
+    with _mounted(engine, name):
+        await asyncio.to_thread(copies.snapshot, engine.volumes.local, volume, snapshot_name)
+    _publish(engine, "snapshot", volume, snapshot=snapshot_name)
+
+
+def snapshots(engine: Engine, name: str) -> list[str]:
+    """The names of a volume's snapshots."""
+    return copies.snapshots(engine.volumes.local, engine.volumes.get(name))
+
+
+async def remove_snapshot(engine: Engine, name: str, snapshot_name: str) -> None:
+    """Drop a snapshot."""
+    await asyncio.to_thread(copies.remove_snapshot, engine.volumes.local, engine.volumes.get(name), snapshot_name)
+
+
+async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
+    """Back to a snapshot's state; Conflict while a container that runs has the volume."""
+    volume = engine.volumes.get(name)
+    running = [one for one in engine.volumes.users(name) if engine.containers.get(one).running]
+    if running:
+        raise Conflict(f"restore {name}: volume is in use - [{', '.join(running)}]")
+    if volume.options and "size" in volume.options:
+        with _mounted(engine, name):
+            await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
+    else:
+        await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
+    _publish(engine, "restore", volume, snapshot=snapshot_name)
+
+
+async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
+    """The volume's data as a tar, chunk by chunk."""
+    with _mounted(engine, name) as path:
+        async for chunk in in_threads(copies.export(path)):
+            yield chunk
+
+
+async def import_tar(engine: Engine, name: str, body: AsyncIterator[bytes]) -> None:
+    """Extract a tar (compressed or not) into a volume, made when it does not exist."""
+    if not engine.volumes.exists(name):
+        create(engine, name, "", None, None)
+    with _mounted(engine, name) as path:
+        async with fed(body) as stream:
+            await asyncio.to_thread(lambda: copies.import_tar(path, Decompressed(stream)))
+    engine.volumes.mark_copied(name)

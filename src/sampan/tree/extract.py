@@ -66,6 +66,8 @@ class ExtractOptions:
     scope: tuple[int, str] | None = None
     """The container's whole tree and the path of the root in it, for links that are already there (docker cp)."""
     map_id: Callable[[int], int] | None = None
+    own_root: bool = False
+    """An entry for the root itself sets its owner and mode; layers always do."""
     lower: Callable[[str], int | None] = lambda path: None
     """Finds `path` in the layers below: an O_PATH fd or None. For parents and link targets that a layer leaves out."""
 
@@ -142,7 +144,7 @@ class _Extraction:
     def _root(self, entry: Entry) -> None:
         if entry.type != DIRECTORY:
             raise ArchiveError(f"archive entry {entry.name!r} would replace the root")
-        if self._made is not None:
+        if self._made is not None or self._options.own_root:
             self._own(entry)
             _set_open(self._directories.root, entry)
             self._times[""] = entry.mtime

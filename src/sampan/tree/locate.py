@@ -77,7 +77,7 @@ def resolve(root: int, path: str) -> str:
 
 def _read_link(root: int, parts: list[str]) -> str | None:
     try:
-        parent = open_in_root(root, "/".join(parts[:-1]), os.O_PATH | os.O_DIRECTORY)
+        parent = open_in_root(root, "/" + "/".join(parts[:-1]), os.O_PATH | os.O_DIRECTORY)
     except OSError:
         return None
     try:

@@ -63,6 +63,11 @@ class Local:
         self._detach(name)
         remove_marked(self.root, name)
 
+    def rename(self, name: str, new: str) -> None:
+        """Move a volume that is not mounted."""
+        self._detach(name)
+        os.rename(f"{self.root}/{name}", f"{self.root}/{new}")
+
     def path(self, name: str) -> str:
         return f"{self.root}/{name}/_data"
 

@@ -23,7 +23,8 @@ from sampan.tree.copy import copy_tree
 from sampan.tree.remove import remove
 from sampan.tree.walk import usage
 
-from .local import Local
+from .copies import require_local
+from .local import Local, check_name
 from .plugins import Plugins
 from .volume import ANONYMOUS, Driver, Volume
 
@@ -153,9 +154,7 @@ class Volumes:
             if force:
                 return False
             raise NotFound(f"get {name}: no such volume")
-        users = self.users(name)
-        if users:
-            raise Conflict(f"remove {name}: volume is in use - [{', '.join(users)}]")
+        self.refuse_used(name, "remove")
         volume = self._volume(row)
         try:
             self.driver(volume.driver).remove(name, volume.options or {})
@@ -189,6 +188,25 @@ class Volumes:
         if volume.driver != "local" or (volume.options and "device" in volume.options):
             return -1 if volume.driver != "local" else 0
         return usage(volume.mountpoint).bytes
+
+    def rename(self, name: str, new: str) -> Volume:
+        """Give a local volume that nobody uses another name (beyond Docker)."""
+        volume = self.get(name)
+        require_local(volume)
+        check_name(new)
+        self.refuse_used(name, "rename")
+        if self.exists(new) or os.path.exists(f"{self.local.root}/{new}"):
+            raise Conflict(f"rename {name}: volume {new} exists")
+        with self._db.transaction():
+            self._db.execute("UPDATE volume SET name = ? WHERE name = ?", (new, name))
+            self.local.rename(name, new)
+        return self.get(new)
+
+    def refuse_used(self, name: str, what: str) -> None:
+        """Conflict with Docker's words when a container has the volume."""
+        users = self.users(name)
+        if users:
+            raise Conflict(f"{what} {name}: volume is in use - [{', '.join(users)}]")
 
     def mount(self, name: str, user: str) -> str:
         """Make a volume's data available for a user (a container's id); its path."""
