@@ -33,7 +33,7 @@ test: check
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup tests/system tests/security tests/compat -m 'not peer'
 
 demo: setup
-	$(BIN)/python tools/demo.py
+	$(BIN)/python -m tools.demo
 
 bench: setup
 	$(BIN)/python -m tools.bench

@@ -107,7 +107,8 @@ class Podman:
         state = self._peer.state
         self._command = self._peer.inside(
             "env", f"HOME={state}", "PODMAN_IGNORE_CGROUPSV1_WARNING=1", "podman", "--root", f"{state}/podman",
-            "--runroot", f"{state}/podman-run", "--cgroup-manager", "cgroupfs", "--log-level", "error",
+            "--runroot", f"{state}/podman-run", "--cgroup-manager", "cgroupfs", "--runtime", "runc",
+            "--log-level", "error",
         )  # fmt: skip
         image = subprocess.run(dockerd.argv("save", "busybox:latest"), capture_output=True, check=True).stdout
         subprocess.run(self.argv("load", "-q"), input=image, check=True, stdout=subprocess.DEVNULL)
