@@ -15,7 +15,7 @@ from ..network.endpoint import mac_of
 from ..network.inspection import Check, MapNetwork
 from ..network.sandbox import Files, Sandbox, SandboxRequest
 from ..network.spec import Network, NetworkContainer, NetworkSpec
-from . import environment, etc
+from . import copies, environment, etc
 from .container import Container
 from .engine import Engine
 
@@ -235,6 +235,7 @@ async def connect(engine: Engine, ref: str, container_ref: str, settings: Endpoi
         if "none" in container.networks and not container.running:
             del container.networks["none"]
         engine.containers.save(container)
+        copies.keep(engine, container)
 
 
 async def _refuse_connection(container: Container, network: Network, settings: EndpointSettings) -> None:
@@ -269,6 +270,7 @@ async def disconnect(engine: Engine, ref: str, container_ref: str, force: bool) 
             _event(engine, "disconnect", network, container)
         del container.networks[network.name]
         engine.containers.save(container)
+        copies.keep(engine, container)
 
 
 def _refresh(engine: Engine, container: Container, before: Files) -> None:
@@ -299,6 +301,7 @@ async def publish(engine: Engine, ref: str, add: PortMap, remove: Iterable[str])
             container.ports = await engine.networks.publish(container.id, add, remove)
         container.host_config.port_bindings = changed_bindings(container.host_config.port_bindings or {}, add, remove)
         engine.containers.save(container)
+        copies.keep(engine, container)
     return container.ports
 
 

@@ -7,9 +7,9 @@ import asyncio
 import msgspec
 
 from ..errors import Conflict, InvalidArgument, SampanError
-from ..model.container import DockerStruct, HostConfig, RestartPolicy
+from ..model.container import DockerStruct, HostConfig, PortMap, RestartPolicy
 from ..runtime import bundle
-from . import cgroups, copies, resources, validate
+from . import cgroups, copies, networks, resources, validate
 from .container import Container
 from .engine import Engine
 
@@ -31,9 +31,14 @@ class UpdateRequest(DockerStruct):
     memory_swap: int = 0
     pids_limit: int | None = None
     restart_policy: RestartPolicy = RestartPolicy()
+    publish_add: PortMap | None = None
+    """Ours: container ports to publish, also while it runs."""
+    publish_rm: list[str] | None = None
+    """Ours: host ports to close, `8080` or `8080/udp`."""
 
 
-_LIMITS = tuple(name for name in UpdateRequest.__struct_fields__ if name != "restart_policy")
+_OTHERS = ("restart_policy", "publish_add", "publish_rm")
+_LIMITS = tuple(name for name in UpdateRequest.__struct_fields__ if name not in _OTHERS)
 
 
 async def update(engine: Engine, ref: str, request: UpdateRequest) -> list[str]:
@@ -52,6 +57,8 @@ async def update(engine: Engine, ref: str, request: UpdateRequest) -> list[str]:
         container.host_config = changed
         engine.containers.save(container)
         copies.keep(engine, container)
+    if request.publish_add or request.publish_rm:
+        await networks.publish(engine, container.id, request.publish_add or {}, request.publish_rm or [])
     engine.container_event(container, "update")
     return warnings
 
