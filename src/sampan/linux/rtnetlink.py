@@ -48,7 +48,7 @@ IFLA_VLAN_ID = 1
 IFLA_MACVLAN_MODE = 1
 IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS = 1, 2
 IFLA_VXLAN_ID, IFLA_VXLAN_LINK, IFLA_VXLAN_LOCAL, IFLA_VXLAN_LEARNING = 1, 3, 4, 7
-IFLA_VXLAN_PORT, IFLA_VXLAN_PROXY, IFLA_VXLAN_LOCAL6 = 15, 11, 17
+IFLA_VXLAN_PORT, IFLA_VXLAN_LOCAL6 = 15, 17
 IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_INET_CONF = 1
 IFLA_INET6_ADDR_GEN_MODE = 8
@@ -189,13 +189,12 @@ def vlan(name: str, parent: int, number: int) -> Request:
     return child("vlan", name, parent, u16(IFLA_VLAN_ID, number))
 
 
-def vxlan(name: str, vni: int, port: int, local: IPAddress | None = None, *, proxy: bool = False) -> Request:
-    """A VXLAN end without learning: who is where is told by forwarding entries."""
+def vxlan(name: str, vni: int, port: int, local: IPAddress | None = None, *, learning: bool = False) -> Request:
+    """A VXLAN end; without learning, who is where is told by forwarding entries alone."""
     data = [
         u32(IFLA_VXLAN_ID, vni),
         attribute(IFLA_VXLAN_PORT, struct.pack(">H", port)),
-        u8(IFLA_VXLAN_LEARNING, 0),
-        u8(IFLA_VXLAN_PROXY, int(proxy)),
+        u8(IFLA_VXLAN_LEARNING, int(learning)),
     ]
     if local is not None:
         data.append(attribute(IFLA_VXLAN_LOCAL if local.version == 4 else IFLA_VXLAN_LOCAL6, local.packed))

@@ -13,7 +13,7 @@ from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Link, Route
 from .config import NetworkDefaults
-from .endpoint import Endpoint
+from .endpoint import Endpoint, mac_of
 from .firewall import BridgeRules, Firewall
 from .ipam import IPInterface
 from .netns import Interface, write_sysctls
@@ -61,7 +61,7 @@ class BridgeDriver:
 
     def _set_up(self, stored: Stored, link: Link | None) -> None:
         if link is None:
-            mac = "02:42:" + secrets.token_bytes(4).hex(":")
+            mac = _bridge_mac(stored)
             self._route.request(rtnetlink.bridge(stored.link, mac, stored.options.mtu))
             link = self._route.link(stored.link)
         if link is None or link.kind != "bridge":
@@ -194,6 +194,13 @@ class BridgeDriver:
         link = self._route.link(endpoint.link)
         if link is not None:
             await delete_link(endpoint.link)
+
+
+def _bridge_mac(stored: Stored) -> str:
+    gateway = stored.pools.gateway(4) or stored.pools.gateway(6)
+    if stored.network.driver == "overlay" and gateway is not None:
+        return mac_of(gateway)  # the same on every host
+    return "02:42:" + secrets.token_bytes(4).hex(":")
 
 
 def interface_sysctls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:

@@ -12,12 +12,13 @@ from ..errors import Conflict, Forbidden, InvalidArgument, NotFound
 from ..model import times
 from .config import NetworkDefaults
 from .ipam import DEFAULT_POOLS, OVERLAP, IPNetwork, Pool, choose_subnet, overlapping
-from .options import bridge_options
+from .options import MTU, bridge_options
 from .spec import IPAM, ConfigReference, IPAMPool, Network, NetworkSpec
 from .store import Store, Stored
 
 PREDEFINED = ("bridge", "host", "none", "default")
-CONFIG_ONLY_EXCLUSIVE = "cannot be used with --config-from"
+OVERLAY_OPTIONS = {MTU: "1450"}
+"""Room for VXLAN's headers over a link of 1500 bytes."""
 
 
 def new_id() -> str:
@@ -45,7 +46,11 @@ def complete(spec: NetworkSpec, store: Store, defaults: NetworkDefaults, in_use:
         ingress=spec.ingress,
         config_only=spec.config_only,
         config_from=spec.config_from or ConfigReference(),
-        options={**defaults.default_network_opts.get(driver, {}), **(spec.options or {})},
+        options={
+            **(OVERLAY_OPTIONS if driver == "overlay" else {}),
+            **defaults.default_network_opts.get(driver, {}),
+            **(spec.options or {}),
+        },
         labels=spec.labels or {},
         user_subnets=any(pool.subnet for pool in (spec.ipam and spec.ipam.config) or ()),
     )

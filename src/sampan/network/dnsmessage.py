@@ -144,6 +144,22 @@ def answers_question(message: bytes, number: int, raw: bytes) -> bool:
     return message[12 : 12 + len(raw)].lower() == raw.lower()
 
 
+def addresses(message: bytes, question_length: int) -> list[IPv4Address | IPv6Address]:
+    """The addresses in an answer that `reply` packed; anything else in it ends the list."""
+    found: list[IPv4Address | IPv6Address] = []
+    offset = 12 + question_length
+    for _ in range(int.from_bytes(message[6:8], "big")):
+        if len(message) < offset + 12 or message[offset : offset + 2] != b"\xc0\x0c":
+            break
+        kind, _, _, size = _RECORD.unpack_from(message, offset + 2)
+        data = message[offset + 12 : offset + 12 + size]
+        if (kind, len(data)) not in ((A, 4), (AAAA, 16)):
+            break
+        found.append(ip_address(data))
+        offset += 12 + size
+    return found
+
+
 def code(message: bytes) -> int:
     """The response code."""
     return message[3] & 0x0F

@@ -25,6 +25,7 @@ from .firewall import Firewall
 from .inspection import Inspection
 from .ipam import IPNetwork
 from .netns import Namespaces, address_text
+from .overlay import OverlayDriver
 from .ports import PortAllocator
 from .publishing import Publisher
 from .sandbox import Files, Sandbox, SandboxRequest
@@ -52,6 +53,8 @@ class Networks:
             self._drivers[kind] = SublinkDriver(kind, self._route, self._namespaces, lambda: self._store)
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
+        self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names)
+        self._drivers["overlay"] = self._overlay
         self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
         self._watch: Watch | None = None
@@ -136,6 +139,8 @@ class Networks:
         if driver_name not in ("host", "null") and driver_name not in self._drivers:
             raise NotFound(f'plugin "{driver_name}" not found')
         stored = complete(spec, self._store, self._defaults, self._host_subnets())
+        if stored.network.driver == "overlay" and not stored.network.config_only:
+            stored = self._overlay.prepared(stored)
         driver = self._drivers.get(stored.network.driver)
         if driver is not None:
             await driver.create(stored)

@@ -41,6 +41,12 @@ class Zone(Protocol):
     def name(self, address: IPAddress) -> str | None:
         """The name of an address; "" where the address is ours but has none, None where it is not ours."""
 
+    def asks_peers(self, name: str) -> bool:
+        """Whether hosts of an overlay network may know the name."""
+
+    async def remote(self, name: str) -> list[IPAddress]:
+        """The addresses that a peer knows."""
+
     def forwarder(self) -> Forwarder | None:
         """Who asks outside; None on internal networks."""
 
@@ -96,9 +102,18 @@ class Resolver:
             self._spawn(self._forward(message, question, client))
 
     async def _forward(self, message: bytes, question: Question, client: Any) -> None:
+        self._send(await self._elsewhere(message, question, stream=False), client)
+
+    async def _elsewhere(self, message: bytes, question: Question, *, stream: bool) -> bytes:
+        """The answer of another host of an overlay network, or of the world outside."""
+        if question.kind != PTR and self._zone.asks_peers(question.name):
+            found = await self._zone.remote(question.name)
+            if found:
+                return _addresses(question, found, stream)
         forwarder = self._zone.forwarder()
-        if forwarder is not None:
-            self._send(await forwarder.ask(message, question, stream=False), client)
+        if forwarder is None:
+            return dnsmessage.reply(question, code=SERVFAIL, stream=stream)
+        return await forwarder.ask(message, question, stream=stream)
 
     def _send(self, answer: bytes, client: Any) -> None:
         try:
@@ -112,9 +127,7 @@ class Resolver:
             return self._reverse(question, stream)
         found = self._zone.addresses(question.name)
         if found is not None:
-            versions = {A: (4,), AAAA: (6,), ANY: (4, 6)}.get(question.kind, ())
-            records = [dnsmessage.address_record(one, TTL) for one in found if one.version in versions]
-            return dnsmessage.reply(question, records, stream=stream)
+            return _addresses(question, found, stream)
         return self._not_ours(question, stream)
 
     def _reverse(self, question: Question, stream: bool) -> bytes | None:
@@ -126,7 +139,7 @@ class Resolver:
         return dnsmessage.reply(question, records, 0 if name else NXDOMAIN, stream=stream)
 
     def _not_ours(self, question: Question, stream: bool) -> bytes | None:
-        if self._zone.forwarder() is None:
+        if self._zone.forwarder() is None and not self._zone.asks_peers(question.name):
             return dnsmessage.reply(question, code=SERVFAIL, stream=stream)
         return None
 
@@ -169,11 +182,13 @@ class Resolver:
 
     async def _answer(self, message: bytes) -> bytes:
         question = dnsmessage.parse(message)
-        answer = self.local(question, stream=True)
-        forwarder = self._zone.forwarder()
-        if answer is None and forwarder is not None:
-            answer = await forwarder.ask(message, question, stream=True)
-        return answer or dnsmessage.reply(question, code=SERVFAIL, stream=True)
+        return self.local(question, stream=True) or await self._elsewhere(message, question, stream=True)
+
+
+def _addresses(question: Question, found: list[IPAddress], stream: bool) -> bytes:
+    versions = {A: (4,), AAAA: (6,), ANY: (4, 6)}.get(question.kind, ())
+    records = [dnsmessage.address_record(one, TTL) for one in found if one.version in versions]
+    return dnsmessage.reply(question, records, stream=stream)
 
 
 def _bound(kind: int) -> socket.socket:

@@ -20,6 +20,7 @@ from .endpoint import Driver, Endpoint, mac_of
 from .forwarder import Forwarder, HostServers
 from .ipam import IPAddress
 from .netns import Gateway, Interface, Namespaces, Setup
+from .peernames import PeerNames
 from .ports import PortRequest, requests
 from .publishing import Gateways, Published, Publisher, port_map, restored
 from .resolver import Resolver
@@ -88,17 +89,23 @@ class Sandboxes:
         self._defaults = defaults
         self._namespaces = namespaces
         self._directory = Directory()
+        self.peer_names = PeerNames(self._names_here)
         self._host_forwarder = Forwarder(HostServers(defaults.resolv_conf))
         self._held: dict[str, Held] = {}
 
     def close(self) -> None:
         """Let go; containers keep their links, ports that need no proxy stay open."""
+        self.peer_names.close()
         for held in self._held.values():
             if held.resolver is not None:
                 held.resolver.close()
             self._publisher.let_go(held.published)
             if held.netns_fd >= 0:
                 os.close(held.netns_fd)
+
+    def _names_here(self, network_id: str, name: str) -> list[IPAddress]:
+        holders = self._directory.holders(network_id, name)
+        return [address.ip for holder in holders for address in holder.addresses]
 
     def get(self, container_id: str) -> Held | None:
         """What a container holds."""
@@ -137,7 +144,7 @@ class Sandboxes:
         for endpoint in held.named_endpoints:
             self._directory.add(endpoint)
         if held.named_endpoints and held.resolver is None and held.netns_fd >= 0:
-            zone = ContainerZone(held, self._directory, self._forwarder(held), self.host_gateways)
+            zone = ContainerZone(held, self._directory, self.peer_names, self._forwarder(held), self.host_gateways)
             held.resolver = Resolver(self._namespaces, held.netns_fd, zone)
 
     def _forwarder(self, held: Held) -> Forwarder:

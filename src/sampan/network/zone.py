@@ -10,6 +10,7 @@ from .directory import Directory
 from .endpoint import Endpoint
 from .forwarder import Forwarder
 from .ipam import IPAddress
+from .peernames import PeerNames
 
 HOST_NAMES = ("host.docker.internal", "gateway.docker.internal")
 
@@ -30,8 +31,14 @@ class ContainerZone:
     """See `resolver.Zone`."""
 
     def __init__(
-        self, sees: Sees, directory: Directory, forwarder: Forwarder, host_gateways: Callable[[], Sequence[str]]
+        self,
+        sees: Sees,
+        directory: Directory,
+        peers: PeerNames,
+        forwarder: Forwarder,
+        host_gateways: Callable[[], Sequence[str]],
     ) -> None:
+        self._peers = peers
         self._sees = sees
         self._directory = directory
         self._forwarder = forwarder
@@ -65,6 +72,24 @@ class ContainerZone:
                 return f"{holder.container_name}.{network.name}"
             ours = ours or any(address in pool for pool in endpoint.network.pools)
         return "" if ours else None
+
+    def asks_peers(self, name: str) -> bool:
+        """Whether hosts of an overlay network may know the name."""
+        return any(self._peers.shares(network_id) for network_id, _ in self._on_networks(name))
+
+    async def remote(self, name: str) -> list[IPAddress]:
+        """The addresses that a peer knows."""
+        for network_id, short in self._on_networks(name):
+            found = await self._peers.ask(network_id, short)
+            if found:
+                return found
+        return []
+
+    def _on_networks(self, name: str) -> list[tuple[str, str]]:
+        networks = [endpoint.network.network for endpoint in self._sees.named_endpoints]
+        shortened = [(network.id, name.removesuffix(f".{network.name.lower()}")) for network in networks]
+        # A name with dots is some other domain's.
+        return [(network_id, short) for network_id, short in shortened if "." not in short]
 
     def forwarder(self) -> Forwarder | None:
         """Who asks outside; None on internal networks."""

@@ -1,0 +1,153 @@
+"""Three hosts with an overlay network between them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+from ipaddress import ip_interface
+from pathlib import Path
+
+import pytest
+from dnslib import DNSRecord
+
+from sampan.db import Database
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.linux import rtnetlink
+from sampan.network import dnsmessage
+from sampan.network.config import NetworkDefaults
+from sampan.network.files import RESOLVER
+from sampan.network.networks import Networks
+from sampan.network.sandbox import Sandbox
+from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
+
+from ...support.netlab import Capture, Lab, Namespace, address, call, exchange, request, server
+
+PEERS = "10.98.0.1,10.98.0.2,10.98.0.3"
+SPEC = NetworkSpec(
+    name="wide",
+    driver="overlay",
+    attachable=True,
+    ipam=IPAM(config=[IPAMPool(subnet="10.77.0.0/24")]),
+    options={"peers": PEERS},
+)
+
+
+class Machine:
+    """A host with an engine's networks of its own; what is done to them is done inside its namespace."""
+
+    def __init__(self, lab: Lab, number: int) -> None:
+        self.lab = lab
+        self.number = number
+        self.namespace = lab.namespace()
+        self.cable = f"cable{number}"
+        switch = lab.host.route()
+        bridge = switch.link("switch")
+        assert bridge is not None
+        switch.request(rtnetlink.veth(self.cable, "up0", netns_fd=self.namespace.fd, master=bridge.index, mtu=1500))
+        switch.close()
+        route = self.namespace.route()
+        link = route.link("up0")
+        assert link is not None
+        route.request(
+            rtnetlink.set_link(link.index, up=True),
+            rtnetlink.address(link.index, ip_interface(f"10.98.0.{number}/24")),
+        )
+        route.close()
+        self.networks: Networks
+
+    async def open(self, directory: Path) -> None:
+        with self.namespace.inside():
+            resolv_conf = directory / "empty"
+            resolv_conf.touch()
+            self.db = Database(str(directory / f"{self.number}.db"))
+            self.networks = await Networks.open(self.db, NetworkDefaults(resolv_conf=str(resolv_conf)))
+        self.networks._sandboxes.peer_names.enter = self.namespace.inside
+
+    async def close(self) -> None:
+        await self.networks.close()
+        self.db.close()
+
+    async def run(self, name: str) -> tuple[Namespace, Sandbox]:
+        inside = self.lab.namespace()
+        with self.namespace.inside():
+            return inside, await self.networks.attach(request(inside, name, "wide"))
+
+    def plug(self, up: bool) -> None:
+        route = self.lab.host.route()
+        link = route.link(self.cable)
+        assert link is not None
+        route.request(rtnetlink.set_link(link.index, up=up))
+        route.close()
+
+
+async def resolve(namespace: Namespace, name: str) -> list[str]:
+    with namespace.socket(kind=socket.SOCK_DGRAM) as asking:
+        answer = await exchange(asking, (RESOLVER, 53), bytes(DNSRecord.question(name).pack()))
+    return [str(one.rdata) for one in DNSRecord.parse(answer).rr] if answer else []
+
+
+async def test_three_hosts(lab: Lab) -> None:
+    route = lab.host.route()
+    route.request(rtnetlink.bridge("switch"))
+    route.close()
+    machines = [Machine(lab, number) for number in (1, 2, 3)]
+    async with AsyncExitStack() as stack:
+        for machine in machines:
+            await machine.open(lab.directory)
+            stack.push_async_callback(machine.close)
+            with machine.namespace.inside():
+                await machine.networks.create(SPEC)
+        running = [await machine.run(f"c{machine.number}") for machine in machines]
+        addresses = [address(sandbox, "wide") for _, sandbox in running]
+        assert len(set(addresses)) == 3, "hosts give addresses from parts of their own"
+        wire = Capture(machines[0].namespace)
+        async with server(running[0][0], 80):
+            for inside, sandbox in running[1:]:
+                assert await resolve(inside, "c1") == [addresses[0]]
+                assert await call(inside, addresses[0], 80) == address(sandbox, "wide")
+        assert any(frame[36:38] == b"\x12\xb5" for frame in wire.frames()), "by VXLAN"
+        wire.close()
+        assert await resolve(running[0][0], "nobody") == []
+        machines[2].plug(False)
+        async with server(running[0][0], 80):
+            assert await call(running[2][0], addresses[0], 80, 0.4) in ("TimeoutError", "OSError")
+            assert await call(running[1][0], addresses[0], 80) == addresses[1]
+            assert await resolve(running[1][0], "c3") == []
+            machines[2].plug(True)
+            async with asyncio.timeout(10):
+                while await call(running[2][0], addresses[0], 80, 0.4) != addresses[2]:
+                    pass
+            assert await resolve(running[1][0], "c3") == [addresses[2]]
+        # The daemon of one host goes and comes back; its containers are reached all the while.
+        await machines[0].networks.close()
+        async with server(running[0][0], 80):
+            assert await call(running[1][0], addresses[0], 80) == addresses[1]
+        machines[0].db.close()
+        await machines[0].open(lab.directory)
+        assert machines[0].networks.warnings == []
+        with machines[0].namespace.inside():
+            asked = request(running[0][0], "c1", endpoints=running[0][1].endpoints)
+            await machines[0].networks.restore([asked])
+        assert await resolve(running[1][0], "c1") == [addresses[0]]
+
+
+async def test_what_cannot_be_is_refused(lab: Lab) -> None:
+    lab.neighbour()
+    cases = [
+        ({"peers": "10.99.0.1,10.99.0.2", "encrypted": ""}, NotImplementedHere, "refused rather than sent in clear"),
+        ({"kv": "http://127.0.0.1:2379"}, NotImplementedHere, "kv is not available"),
+        ({}, InvalidArgument, "need the option peers"),
+        ({"peers": "10.99.0.2,10.99.0.3"}, InvalidArgument, "must be an address of this host"),
+        ({"peers": "10.99.0.1,x"}, InvalidArgument, "invalid overlay option"),
+    ]
+    async with lab.networks() as networks:
+        for options, kind, text in cases:
+            spec = NetworkSpec(name="x", driver="overlay", options=options, ipam=SPEC.ipam)
+            with pytest.raises(kind, match=text):
+                await networks.create(spec)
+        with pytest.raises(InvalidArgument, match="need a subnet"):
+            await networks.create(NetworkSpec(name="x", driver="overlay", options={"peers": "10.99.0.1"}))
+        assert networks.list({"driver": ["overlay"]}) == []
+        assert not [link for link in networks._route.links() if link.kind == "vxlan"]
+    assert dnsmessage.addresses(b"\0" * 12, 0) == []
