@@ -15,18 +15,17 @@ _CHUNK = 1 << 16
 _NOT_FORWARDED = (signals.SIGKILL, signals.SIGSTOP, signals.SIGCHLD, signals.SIGPIPE, signals.SIGURG)
 
 
+def forward_signals(created: Created) -> None:
+    """Signals go on to the container's process, which decides what they mean; to be called before it starts."""
+    for number in signals.NAMES.values():
+        if number not in _NOT_FORWARDED:
+            signals.handle(number, lambda signo, _frame: _forward(created, signo))
+
+
 def follow(created: Created) -> int:
     """Pass on what happens here until the process ends; its exit status, 128 + n for a signal."""
     if created.console_fd >= 0:
         return _Terminal(created).follow()
-    return _plain(created)
-
-
-def _plain(created: Created) -> int:
-    # Signals go on to the container's process, which decides what they mean.
-    for number in signals.NAMES.values():
-        if number not in _NOT_FORWARDED:
-            signals.handle(number, lambda signo, _frame: _forward(created, signo))
     return pidfd.wait(created.pidfd)
 
 

@@ -196,12 +196,14 @@ def _order(
     return order, [*([launch.listener] if launch.listener >= 0 else []), *launch.preserved, *trees]
 
 
-def _open_trees(order: dict[str, Any], spec: dict[str, Any], bundle: str, path: str) -> list[int]:
-    opened = [mnt.clone_tree(path)]
-    order["tree"] = True
+def _open_trees(order: dict[str, Any], spec: dict[str, Any], bundle: str, everything: bool) -> list[int]:
+    """The trees that the child cannot open itself: id-mapped ones need the host's /proc and pid namespace."""
+    opened = [mnt.clone_tree(order["rootfs"])] if everything else []
+    order["tree"] = everything
     for index, entry in enumerate(spec.get("mounts") or ()):
         options = Options(entry.get("options") or [])
-        if options.flags & mnt.MS_BIND or entry.get("type") == "bind":
+        is_bind = options.flags & mnt.MS_BIND or entry.get("type") == "bind"
+        if is_bind and (everything or rootfs.is_mapped(entry, options)):
             opened.append(rootfs.open_source(entry, bundle, options))
             order["sources"].append(index)
     return opened

@@ -206,6 +206,8 @@ def run(options: Globals, words: list[str]) -> int:
     creation = Creation(options, arguments, "run", detached)
     created = creation.create(listening=False)
     options.warn(created.warnings)
+    if not detached:
+        foreground.forward_signals(created)
     try:
         created.start()
         options.warn(hooks.run_all((creation.spec.get("hooks") or {}).get("poststart"), _state(creation.state)))
@@ -292,7 +294,10 @@ def _exec(options: Globals, words: list[str]) -> int:
     )
     hand_over(arguments, created)
     options.warn(created.warnings)
-    return 0 if arguments.flag("detach") else foreground.follow(created)
+    if arguments.flag("detach"):
+        return 0
+    foreground.forward_signals(created)
+    return foreground.follow(created)
 
 
 def _process(arguments: Arguments, spec: dict[str, Any]) -> dict[str, Any]:

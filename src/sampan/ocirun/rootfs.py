@@ -230,9 +230,14 @@ def open_source(entry: dict[str, Any], bundle: str, options: Options) -> int:
     if not source.startswith("/"):
         source = f"{bundle}/{source}"
     tree = mnt.clone_tree(source, recursive=bool(options.flags & mnt.MS_REC))
-    if entry.get("uidMappings") or {"idmap", "ridmap"} & set(options.extensions):
+    if is_mapped(entry, options):
         _map_mount(tree, entry, "ridmap" in options.extensions)
     return tree
+
+
+def is_mapped(entry: dict[str, Any], options: Options) -> bool:
+    """Whether a bind mount shows other owners than its files have."""
+    return bool(entry.get("uidMappings") or {"idmap", "ridmap"} & set(options.extensions))
 
 
 def _map_mount(tree: int, entry: dict[str, Any], recursive: bool) -> None:
