@@ -352,10 +352,13 @@ class Layers(ABC):
 
     def _make_again(self, info: SnapshotInfo) -> bool:
         """A container whose writable layer is gone starts from its image again: what was in it cannot come back."""
+        parent = self._rows.get(info.parent or "")
+        if parent is not None and not self._is_whole(parent):
+            return False
         if not os.path.isdir(self.path(info)):
             os.mkdir(self.path(info), 0o700)
         self._write_marker(info)
-        self._make(self.path(info), self._rows.get(info.parent or ""))
+        self._make(self.path(info), parent)
         return True
 
     def _check_contents(self) -> list[Problem]:

@@ -1,0 +1,70 @@
+"""S14: cp in both directions while the container swaps a directory for a link to the host's, as fast as it can."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sampan.engine import archive
+from sampan.errors import SampanError
+from tests.support import rest
+from tests.support.tars import Member, directory, tar
+
+SECONDS = float(os.environ.get("SAMPAN_RACE_SECONDS", "2"))
+
+
+SWAP = """
+import os, sys
+real, link, spare = sys.argv[1], sys.argv[2], sys.argv[1] + ".spare"
+while True:
+    os.rename(real, spare)
+    os.rename(link, real)
+    os.rename(real, link)
+    os.rename(spare, real)
+"""
+"""A hostile container's side: put a link to the host's in a directory's place and back, until killed."""
+
+
+@pytest.mark.parametrize("where", ["/spot", "/spot/inner"])
+async def test_s14_a_swapped_component_leads_nowhere(tmp_path: Path, where: str) -> None:
+    canary = tmp_path / "host"
+    (canary / "inner").mkdir(parents=True)
+    (canary / "secret").write_bytes(b"secret of the host")
+    (canary / "inner/secret").write_bytes(b"secret of the host")
+    listing = sorted(str(path) for path in canary.rglob("*"))
+    async with rest.engine(tmp_path) as engine:
+        box = await rest.container(engine)
+        root = Path(engine.snapshots.mount(box.id))
+        (root / "spot/inner").mkdir(parents=True)
+        (root / "spot/secret").write_bytes(b"of the container")
+        (root / "other").symlink_to(f"../../../../../../../../..{canary}")
+        process = subprocess.Popen([sys.executable, "-c", SWAP, f"{root}/spot", f"{root}/other"])
+        try:
+            await _attack(engine, where)
+        finally:
+            process.kill()
+            process.wait()
+    assert sorted(str(path) for path in canary.rglob("*")) == listing
+    assert (canary / "secret").read_bytes() == b"secret of the host"
+
+
+async def _attack(engine: object, where: str) -> None:
+    poison = tar(directory("inner"), Member("inner/planted", b"x"), Member("secret", b"overwritten", mode=0o777))
+    done, deadline = 0, time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        try:
+            async with archive.get(engine, "box", where) as (_, chunks):  # type: ignore[arg-type]
+                data = b"".join([chunk async for chunk in chunks])
+            assert b"secret of the host" not in data
+            await archive.put(engine, "box", where, rest.body(io.BytesIO(poison.getvalue()).read()))  # type: ignore[arg-type]
+        except (SampanError, OSError):
+            await asyncio.sleep(0)
+        done += 1
+    assert done > 10
