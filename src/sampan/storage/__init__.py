@@ -7,7 +7,9 @@ from sampan.errors import InvalidArgument
 from sampan.tree.entry import Limits
 from sampan.tree.extract import Usage
 
+from .btrfs import Btrfs
 from .changes import whole_tree
+from .fuse import FuseOverlay
 from .initlayer import init_layer
 from .layers import Layers
 from .overlay import Overlay
@@ -15,7 +17,7 @@ from .snapshotter import ADDED, DELETED, MODIFIED, Change, Problem, SnapshotInfo
 from .unpack import Unpacking, sweep, unpack
 from .vfs import Vfs
 
-DRIVERS: dict[str, type[Layers]] = {driver.name: driver for driver in (Overlay, Vfs)}
+DRIVERS: dict[str, type[Layers]] = {driver.name: driver for driver in (Overlay, Btrfs, FuseOverlay, Vfs)}
 
 
 def open_snapshotter(name: str, root: str, db: Database) -> Layers:

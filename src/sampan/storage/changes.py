@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from sampan.tree import writer
 from sampan.tree.directories import Directories
-from sampan.tree.extract import OPAQUE_XATTR
+from sampan.tree.extract import OPAQUE, OPAQUE_XATTR, WHITEOUT
 from sampan.tree.walk import Node, listing, walk
 
 from .snapshotter import ADDED, DELETED, MODIFIED, Change
@@ -35,9 +35,13 @@ def is_opaque(directory: int, name: str) -> bool:
 
 
 class Comparison:
-    """`new` against `old` (None: nothing). With `overlay`, `new` is an upper directory rather than a whole tree."""
+    """`new` against `old` (None: nothing). With `overlay`, `new` is an upper directory rather than a whole tree.
 
-    def __init__(self, new: int, old: int | None, overlay: bool) -> None:
+    `markers` says that files named as in a layer tar mean what they mean there: fuse-overlayfs writes those.
+    """
+
+    def __init__(self, new: int, old: int | None, overlay: bool, markers: bool = False) -> None:
+        self._markers = markers
         self._new = Directories(new)
         self._old = Directories(old) if old is not None else None
         self._overlay = overlay
@@ -58,6 +62,9 @@ class Comparison:
 
     def _compare(self, node: Node) -> None:
         parent = node.path.rpartition("/")[0]
+        if self._markers and node.name.startswith(WHITEOUT):
+            self._compare_marker(parent, node.name)
+            return
         old = self._old_stat(parent, node.name) if self._merged[parent] else None
         if self._overlay and is_whiteout(node.stat):
             if old is not None:
@@ -70,6 +77,13 @@ class Comparison:
         if node.is_directory:
             self._merged[node.path] = old is not None and stat.S_ISDIR(old.st_mode)
             self._deleted(node.path, whole=not self._overlay or is_opaque(node.directory, node.name))
+
+    def _compare_marker(self, parent: str, name: str) -> None:
+        if name == OPAQUE:
+            self._deleted(parent, whole=True)
+        elif self._merged[parent] and self._old_stat(parent, name[len(WHITEOUT) :]) is not None:
+            hidden = name[len(WHITEOUT) :]
+            self._mark(f"{parent}/{hidden}" if parent else hidden, DELETED)
 
     def _deleted(self, path: str, whole: bool) -> None:
         """What only the old side has; an overlay directory that merges says so with whiteouts instead."""

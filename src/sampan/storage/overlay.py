@@ -45,6 +45,8 @@ class Overlay(Layers):
     """The driver for every file system that overlayfs can lie on."""
 
     name = "overlay2"
+    markers = False
+    """Whether whiteouts may be files named `.wh.…`, as fuse-overlayfs writes them."""
 
     def _make(self, path: str, parent: SnapshotInfo | None) -> None:
         for name in ("diff", "work", "merged"):
@@ -85,16 +87,22 @@ class Overlay(Layers):
         lowers = self.lowers(info.key)
         path = self.path(info)
         if info.committed:
-            lowers = [f"{path}/diff", *lowers]
             os.makedirs(target, exist_ok=True)
-            stacked = self._stack(lowers)
+            self._mount_stack(info, [f"{path}/diff", *lowers], None, None)
         else:
-            stacked = self._stack(lowers, f"{path}/diff", f"{path}/work")
+            self._mount_stack(info, lowers, f"{path}/diff", f"{path}/work")
+        return target
+
+    def _mount_stack(self, info: SnapshotInfo, lowers: list[str], upper: str | None, work: str | None) -> None:
+        stacked = self._stack(lowers, upper, work)
         try:
-            move_mount(stacked, AT_FDCWD, target)
+            move_mount(stacked, AT_FDCWD, self._tree(info))
         finally:
             os.close(stacked)
-        return target
+
+    def _view(self, lowers: list[str]) -> int:
+        """An fd of the merged layers, mounted nowhere."""
+        return self._stack(lowers)
 
     def _stack(self, lowers: list[str], upper: str | None = None, work: str | None = None) -> int:
         """A detached mount of layers, nearest first: the fd can be opened below, or attached with move_mount."""
@@ -117,10 +125,10 @@ class Overlay(Layers):
 
     def changes(self, key: str) -> list[Change]:
         lowers = self.lowers(key)
-        old = self._stack(lowers) if lowers else None
+        old = self._view(lowers) if lowers else None
         new = os.open(f"{self.path(self.stat(key))}/diff", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            return Comparison(new, old, overlay=True).run()
+            return Comparison(new, old, overlay=True, markers=self.markers).run()
         finally:
             os.close(new)
             if old is not None:
