@@ -19,22 +19,25 @@ class Request(Message, kw_only=True):
     serial: int = 0
 
 
-# To the zygote.
+# To the zygote: one Configure, then packets of any content, each with a socket for the shim that it forks.
 
 
 class Configure(Message, kw_only=True):
-    """The first message to a zygote: from here on it keeps a pool of parked shims."""
-
     exec_root: str
     cgroup_parent: str
-    pool: int = 2
+
+
+PARK, FORK = b"p", b"f"
+"""The packets: a shim with a parked child, or one without."""
+
+
+# To a shim that has no container yet.
 
 
 class Spawn(Message, kw_only=True):
-    """One shim for a container; the fd that rides along is the shim's end of its control connection."""
+    """Which container it is for; the first message on its control connection."""
 
     container_id: str
-    parked: bool
 
 
 # To the shim.
@@ -168,12 +171,12 @@ class Exited(Message, kw_only=True):
     finished_at: int = 0
 
 
-ToZygote = Configure | Spawn
 ToShim = Create | Start | Exec | Attach | Resize | Signal | CloseStdin | Inspect | Netns | Close
 FromShim = Hello | Reply | Status | Failure | Exited
 
 _encoder = msgspec.msgpack.Encoder()
 encode = _encoder.encode
-decode_for_zygote = msgspec.msgpack.Decoder(ToZygote).decode
+decode_configure = msgspec.msgpack.Decoder(Configure).decode
+decode_spawn = msgspec.msgpack.Decoder(Spawn).decode
 decode_for_shim = msgspec.msgpack.Decoder(ToShim).decode
 decode_from_shim = msgspec.msgpack.Decoder(FromShim).decode

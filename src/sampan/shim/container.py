@@ -30,6 +30,7 @@ from .server import Connection, Server
 from .tasks import exited, run
 
 Answer = messages.FromShim
+KILLED = 137
 Task = Coroutine[exited, int, "Answer | int"]
 
 
@@ -259,11 +260,18 @@ class Container:
             self._kill()
 
     def _kill(self) -> None:
-        if self.init is None or self.init.status is not None:
-            if self.init is None:
-                self.finish()
-            return
-        self.init.signal(signal.SIGKILL)
+        if self.init is None:
+            self.finish()
+        elif self.init.status is None and self.phase == "created" and isinstance(self.runner, Own):
+            # Init is the creator's child until the start: that one kills and reaps it.
+            self.runner.abandon(self.loop, lambda: self.init_ended(KILLED))
+        elif self.init.status is None:
+            self.init.signal(signal.SIGKILL)
+
+    def init_ended(self, status: int) -> None:
+        assert self.init is not None
+        self.init.status = status
+        self.on_init_exit(status)
 
     def finish(self) -> None:
         """Leave nothing behind and end."""

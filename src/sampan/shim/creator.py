@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from sampan.ocirun.channel import Channel, Closed
 from sampan.ocirun.namespaces import Namespaces
 from sampan.rpc import messages
 
+from .loop import Loop
 from .pipes import Pipes
 
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
@@ -219,6 +221,11 @@ class Own:
             creator.close()
         return answer["pid"], received[0] if received else -1
 
+    def abandon(self, loop: Loop, on_ended: Callable[[], None]) -> None:
+        """Kill init, which was not started, and call back once it is reaped."""
+        loop.on_exit(self._creator.pid, lambda _status: on_ended())
+        self._creator.close()
+
     async def delete(self) -> None:
-        """Nothing is left once init has ended; a creator that has not started it kills it."""
+        """Nothing is left once init has ended."""
         self._creator.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from sampan.logs import writers
 from sampan.logs.info import LogInfo
 from sampan.logs.writers import Sink, Writer, is_sink
@@ -22,7 +20,7 @@ class LogPump:
     """Feeds the writers and watches their sinks; `on_room` is called when a full one has room again."""
 
     def __init__(self, loop: Loop, setup: messages.LogSetup) -> None:
-        info = msgspec.convert(setup.info, LogInfo)
+        info = LogInfo(**setup.info)
         self._loop = loop
         self._writers: list[Writer] = writers.open(setup.driver, setup.config, setup.path, info)
         self._pumps = [SinkPump(loop, writer, self._room) for writer in self._writers if is_sink(writer)]

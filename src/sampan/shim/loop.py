@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # typeshed lacks it
 import heapq
 import os
 import select
-import signal
 import time
 from collections.abc import Callable
 
@@ -43,7 +43,7 @@ class Loop:
         self._running = False
         self._wakeup, self._signal_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wakeup, READ, self._on_wakeup)
-        signal.set_wakeup_fd(self._signal_end, warn_on_full_buffer=False)
+        _signal.set_wakeup_fd(self._signal_end, warn_on_full_buffer=False)
 
     def watch(self, fd: int, events: int, handler: Handler) -> None:
         """Call `handler` while `events` hold; replaces an earlier watch of the fd."""
@@ -124,7 +124,7 @@ def _caught(_signo: int, _frame: object) -> None:
 def catch_signals() -> None:
     """Once, before any loop: SIGCHLD wakes it, SIGPIPE is EPIPE (ignoring it would be inherited by containers).
 
-    Forked shims keep the handlers; setting them there anew would un-share 150 KB of Python's `enum` and `signal`.
+    `_signal` is the C half of `signal`: without the enums, which a shim would un-share 150 KB for.
     """
-    signal.signal(signal.SIGCHLD, _caught)
-    signal.signal(signal.SIGPIPE, _caught)
+    _signal.signal(_signal.SIGCHLD, _caught)
+    _signal.signal(_signal.SIGPIPE, _caught)

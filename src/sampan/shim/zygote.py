@@ -1,8 +1,10 @@
 """The zygote: a small process that forks shims.
 
 It is forked by the daemon before asyncio is imported, or started by `python -m sampan.shim.zygote FD` where a threaded
-daemon has lost its zygote. It keeps a few shims parked, each with a child that sits in fresh namespaces, and refills
-the pool when nothing is asked of it. It ends with the daemon; shims that have a container do not.
+daemon has lost its zygote. It ends with the daemon; shims that have a container do not.
+
+Its loop does next to nothing: every page that it writes to after a fork is one that the shim no longer shares. So the
+daemon holds the pool of parked shims, and the kernel reaps (SIGCHLD ignored, waitpid(2)).
 """
 
 from __future__ import annotations
@@ -13,21 +15,20 @@ import signal
 import socket
 import sys
 import traceback
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 from collections.abc import Callable
+from functools import partial
 from typing import NoReturn
 
-from sampan.linux import fds, prctl, sealed
+from sampan.linux import fds, prctl
 from sampan.rpc import framing, messages
 
 from . import cgroups
 from . import creator as creators
 from .container import Container
-from .loop import READ, Loop, catch_signals
+from .loop import Loop, catch_signals
 from .title import set_title
 
-REFILL_DELAY = 0.02
-"""Seconds after the last spawn: parking must not compete with the container that is being started."""
+_MAX_FD = 1 << 20
 
 
 def fork() -> tuple[int, socket.socket]:
@@ -58,18 +59,24 @@ def _serve(sock: socket.socket, *, new_session: bool) -> None:
     if new_session:
         os.setsid()
     os.chdir("/")
-    fds.close_from(3, [sock.fileno()])
+    _close_others(sock.fileno())
     _redirect("/dev/null")
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(signo, signal.SIG_DFL)
-    catch_signals()
     set_title(b"sampan-zygote")
-    prctl.set_child_subreaper()  # containers whose shim was killed become ours to reap
+    config = _configure(sock)
+    prctl.set_child_subreaper()  # containers whose shim was killed become ours
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # a collection in a shim then leaves the shared pages alone
-    zygote = ZygoteServer(sock)
-    zygote.loop.run()
-    zygote.close()
+    _fork_shims(sock, config)
+    cgroups.remove_empty(_shims_group(config))
+
+
+def _close_others(kept: int) -> None:
+    # Not linux.fds.close_range: the first call of ctypes in a forked process un-shares 300 KB.
+    os.closerange(3, kept)
+    os.closerange(kept + 1, _MAX_FD)
 
 
 def _redirect(output: str) -> None:
@@ -81,142 +88,64 @@ def _redirect(output: str) -> None:
     os.close(log)
 
 
-class ZygoteServer:
-    """Serves one daemon."""
+def _configure(sock: socket.socket) -> messages.Configure:
+    packet, _ = fds.recv_fds(sock, framing.PACKET)
+    if not packet:
+        os._exit(0)
+    config = messages.decode_configure(packet)
+    os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
+    cgroups.sweep(config.cgroup_parent)
+    cgroups.enter(_shims_group(config))
+    return config
 
-    def __init__(self, sock: socket.socket) -> None:
-        self.loop = Loop()
-        self.sock = sock
-        self.config: messages.Configure | None = None
-        self.pool: list[fds.socket] = []
-        self._refilling = False
-        self.loop.watch(sock.fileno(), READ, self._on_request)
 
-    @property
-    def shims_cgroup(self) -> str:
-        assert self.config is not None
-        return f"{self.config.cgroup_parent.rstrip('/')}/shims"
+def _shims_group(config: messages.Configure) -> str:
+    return f"{config.cgroup_parent.rstrip('/')}/shims"
 
-    def _on_request(self, _mask: int) -> None:
-        try:
-            packet, passed = fds.recv_fds(self.sock, framing.PACKET, framing.MAX_FDS)
-        except OSError:
-            packet, passed = b"", []
+
+def _fork_shims(sock: socket.socket, config: messages.Configure) -> None:
+    while True:
+        packet, passed = fds.recv_fds(sock, framing.PACKET)
         if not packet:
-            self.loop.stop()
             return
-        payload = framing.Assembler().feed(packet)
-        assert payload is not None  # these messages fit one packet
-        message = messages.decode_for_zygote(payload)
-        if isinstance(message, messages.Configure):
-            self._configure(message)
-        else:
-            self._spawn(message, packet, passed)
-
-    def _configure(self, config: messages.Configure) -> None:
-        self.config = config
-        os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
-        cgroups.sweep(config.cgroup_parent)
-        cgroups.enter(self.shims_cgroup)
-        self._refill()
-
-    def _spawn(self, request: messages.Spawn, packet: bytes, passed: list[int]) -> None:
-        try:
-            if request.parked:
-                self._hand_over(packet, passed)
-            else:
-                self._hand_to(self._fork_shim(parked=False), packet, passed)
-        finally:
-            for fd in passed:
-                os.close(fd)
-        self._refill_later()
-
-    def _hand_over(self, packet: bytes, passed: list[int]) -> None:
-        while self.pool:
-            if self._hand_to(self.pool.pop(0), packet, passed):
-                return
-        self._hand_to(self._fork_shim(parked=True), packet, passed)
-
-    def _hand_to(self, sock: fds.socket, packet: bytes, passed: list[int]) -> bool:
-        try:
-            fds.send_fds(sock, packet, passed)
-        except OSError:
-            return False  # that shim was killed
-        finally:
-            sock.close()
-        return True
-
-    def _refill(self) -> None:
-        self._refilling = False
-        assert self.config is not None
-        if len(self.pool) < self.config.pool:
-            self.pool.append(self._fork_shim(parked=True))
-            self._refill_later()
-
-    def _refill_later(self) -> None:
-        if not self._refilling:
-            self._refilling = True
-            self.loop.call_later(REFILL_DELAY, self._refill)
-
-    def _fork_shim(self, *, parked: bool) -> fds.socket:
-        """Fork a shim that waits for its container → our end of its socket."""
-        assert self.config is not None
-        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        config = self.config
-        pid = os.fork()
-        if pid == 0:
-            _become(lambda: _shim(theirs, config, parked=parked))
-        theirs.close()
-        self.loop.on_exit(pid, lambda _status: None)
-        return ours
-
-    def close(self) -> None:
-        """The daemon has gone: parked shims see the end of their socket and go too."""
-        for sock in self.pool:
-            sock.close()
-        self.loop.reap()
-        if self.config is not None:
-            cgroups.remove_empty(self.shims_cgroup)
+        if os.fork() == 0:
+            _become(partial(_shim, passed[0], config, packet))
+        os.close(passed[0])
 
 
-def _shim(sock: fds.socket, config: messages.Configure, *, parked: bool) -> None:
+def _shim(control: int, config: messages.Configure, packet: bytes) -> None:
     os.setsid()
-    fds.close_from(3, [sock.fileno()])
+    _close_others(control)
+    catch_signals()
     set_title(b"sampan-shim")
-    # Before the creator ends: its child is to become ours.
-    prctl.set_child_subreaper()
-    creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if parked else None)
-    packet, passed = fds.recv_fds(sock, framing.PACKET, framing.MAX_FDS)
-    sock.close()
-    if packet:
-        _run_container(packet, passed[0], config.exec_root, creator)
+    prctl.set_child_subreaper()  # before the creator ends: its child is to become ours
+    creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if packet == messages.PARK else None)
+    sock = fds.socket(fileno=control)
+    first, _ = fds.recv_fds(sock, framing.PACKET)
+    if first:
+        _run_container(sock, messages.decode_spawn(first).container_id, config.exec_root, creator)
     else:
-        creator.close()
+        creator.close()  # the daemon has gone
         os.waitpid(creator.pid, 0)
 
 
-def _run_container(packet: bytes, control: int, exec_root: str, creator: creators.Creator) -> None:
-    payload = framing.Assembler().feed(packet)
-    assert payload is not None
-    request = messages.decode_for_zygote(payload)
-    assert isinstance(request, messages.Spawn)
-    directory = f"{exec_root}/shims/{request.container_id}"
+def _run_container(sock: fds.socket, container_id: str, exec_root: str, creator: creators.Creator) -> None:
+    directory = f"{exec_root}/shims/{container_id}"
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
         pass  # of an earlier run whose shim was killed
     loop = Loop()
-    container = Container(loop, request.container_id, directory, creator)
-    container.server.add(fds.socket(fileno=control))
+    container = Container(loop, container_id, directory, creator)
+    container.server.add(sock)
     _redirect(f"{directory}/shim.log")
     container.server.listen(directory)
-    set_title(b"sampan-shim " + request.container_id.encode())
+    set_title(b"sampan-shim " + container_id.encode())
     loop.run()
 
 
 def main(arguments: list[str]) -> None:
     """`python -m sampan.shim.zygote FD`: serve the daemon at the other end of FD."""
-    sealed.ensure()
     _become(lambda: _serve(socket.socket(fileno=int(arguments[0])), new_session=False))
 
 
