@@ -135,12 +135,12 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
     launch = launch or Launch()
     wanted = Namespaces(spec.get("linux") or {})
     group = Cgroup(cgroup) if cgroup else None
-    fds: list[int] = []
+    order: dict[str, Any] = {"close": []}
     try:
         order, fds = _order(spec, bundle, cgroup, console, wanted, launch, opened=parked is not None)
         pid, pidfd, channel = _spawn(spec, wanted, parked)
     except BaseException:
-        _close(fds)
+        _close(order["close"])
         if parked:
             parked.close()
         raise
@@ -187,11 +187,9 @@ def _order(
         "bpf_flags": seccomp.flags(profile) if profile else 0, "listener": launch.listener >= 0,
         "preserved": len(launch.preserved), "tree": False, "sources": [], "state": "",
     }  # fmt: skip
-    trees: list[int] = []
-    if opened or wanted.has(ns.CLONE_NEWUSER):
-        # The mount namespace of a parked process is older than the mounts that it is to have, and root of a user
-        # namespace need not be able to reach these paths, nor to map the mounts' ids.
-        trees = _open_trees(order, spec, bundle, path)
+    # The mount namespace of a parked process is older than the mounts that it is to have, and root of a user
+    # namespace need not be able to reach these paths.
+    trees = _open_trees(order, spec, bundle, everything=opened or wanted.has(ns.CLONE_NEWUSER))
     order["close"] = trees
     return order, [*([launch.listener] if launch.listener >= 0 else []), *launch.preserved, *trees]
 
