@@ -157,7 +157,11 @@ class BridgeDriver:
             peer_mac=endpoint.mac,
         )
         self._route.request(link)
-        self._port_flags(endpoint)
+        try:
+            self._port_flags(endpoint)
+        except OSError:
+            await delete_link(endpoint.link)
+            raise
         return Interface(endpoint.interface, endpoint.addresses, interface_sysctls(endpoint))
 
     def _bridge_index(self, stored: Stored) -> int:

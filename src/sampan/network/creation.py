@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from ipaddress import IPv6Network, ip_address, ip_network
 
 import msgspec
@@ -26,8 +25,8 @@ def new_id() -> str:
     return secrets.token_hex(32)
 
 
-def complete(spec: NetworkSpec, store: Store, defaults: NetworkDefaults, in_use: Iterable[IPNetwork]) -> Stored:
-    """The network that a spec asks for; `in_use` are the host's own subnets, which default pools avoid."""
+def describe(spec: NetworkSpec, store: Store, defaults: NetworkDefaults) -> Network:
+    """The network that a spec asks for, checked; its subnets are still as asked (see `with_pools`)."""
     _check_name(spec.name, store)
     spec = _with_reference(spec, store)
     driver = "null" if spec.config_only else spec.driver or "bridge"
@@ -56,9 +55,7 @@ def complete(spec: NetworkSpec, store: Store, defaults: NetworkDefaults, in_use:
     )
     check_ipam(network)
     bridge_options(network.options)
-    if network.config_only:
-        return Stored(network, [])
-    return with_pools(network, store, defaults, list(in_use))
+    return network
 
 
 def _check_name(name: str, store: Store) -> None:
@@ -156,7 +153,10 @@ def _address_faults(what: str, text: str, subnet: IPNetwork) -> list[str]:
 
 
 def with_pools(network: Network, store: Store, defaults: NetworkDefaults, in_use: list[IPNetwork]) -> Stored:
-    """Choose what was left open: subnets from the default pools, a ULA prefix for IPv6, gateways."""
+    """Choose what was left open: subnets from the default pools, a ULA prefix for IPv6, gateways.
+
+    `in_use` are the host's own subnets, which the default pools avoid.
+    """
     claimed = [pool.subnet for stored in store for pool in stored.pools]
     versions = [version for version, on in ((4, network.enable_ipv4), (6, network.enable_ipv6)) if on]
     effective: list[IPAMPool] = []

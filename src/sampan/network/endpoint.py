@@ -25,6 +25,8 @@ class Endpoint:
     settings: EndpointSettings
     """As asked for."""
     interface: str = ""
+    plugged: bool = False
+    """The driver has linked it: there is something to undo."""
     mac: str = ""
     address4: IPInterface | None = None
     address6: IPInterface | None = None
@@ -85,7 +87,7 @@ class Driver(Protocol):
         """Undo `create`."""
 
     async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:
-        """Link the container to the network."""
+        """Link the container to the network; a failure leaves nothing."""
 
     def abandon(self, endpoint: Endpoint) -> None:
         """The container has ended: its link must not get in the way of the next one's, should its namespace last."""

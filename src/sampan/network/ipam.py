@@ -127,6 +127,10 @@ class Pools:
                 return interface
         raise Forbidden(f"no available IPv{version} addresses on this network's address pools: {self._owner}")
 
+    async def give(self, version: int, wanted: str = "") -> IPInterface:
+        """As `take`; other kinds of pools must ask others."""
+        return self.take(version, wanted)
+
     def mark(self, address: IPAddress) -> None:
         """Note an address that a running container holds already."""
         for pool in self._pools:

@@ -10,14 +10,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ..db import Database
-from ..errors import Forbidden, InvalidArgument, NotFound
+from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
 from ..linux.rtnetlink import Route
 from ..model import times
 from ..model.container import EndpointSettings, PortMap
+from ..plugin import Directories
 from . import files
 from .bridge import BridgeDriver, delete_link
 from .config import NetworkDefaults
-from .creation import PREDEFINED, complete, new_id, with_pools
+from .creation import PREDEFINED, describe, new_id, with_pools
 from .default import default_bridge
 from .endpoint import Driver, Endpoint
 from .filters import Filters, check_filters, matches, prunable
@@ -28,12 +29,16 @@ from .netns import Namespaces, address_text
 from .overlay import OverlayDriver
 from .ports import PortAllocator
 from .publishing import Publisher
+from .remote import RemoteDriver, RemotePools, Remotes, release_pools, request_pools
 from .sandbox import Files, Sandbox, SandboxRequest
 from .sandboxes import Sandboxes
 from .spec import Network, NetworkContainer, NetworkSpec
 from .store import Store, Stored
 from .sublink import MODE_OPTIONS, SublinkDriver
 from .watch import Watch
+
+BUILT_IN = ("bridge", "macvlan", "ipvlan", "overlay", "host", "null")
+OWN_IPAM = ("", "default", "null")
 
 log = logging.getLogger("sampan.network")
 
@@ -55,6 +60,7 @@ class Networks:
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
         self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names)
         self._drivers["overlay"] = self._overlay
+        self._remotes = Remotes(Directories(defaults.plugin_dirs, defaults.plugin_dirs))
         self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
         self._watch: Watch | None = None
@@ -117,13 +123,16 @@ class Networks:
 
     async def _restore_networks(self) -> None:
         for stored in self._store:
-            driver = self._drivers.get(stored.network.driver)
-            if driver is None or stored.network.config_only:
+            if stored.network.config_only or stored.network.driver in ("null", "host"):
                 continue
             try:
-                await driver.restore(stored)
+                await self._load_driver(stored.network.driver)
+                if stored.pool_ids:
+                    plugin = await self._remotes.get(stored.network.ipam.driver, "IpamDriver")
+                    stored.pools = RemotePools(stored.effective, stored.network.name, plugin, stored.pool_ids)
+                await self._drivers[stored.network.driver].restore(stored)
                 self._store.save(stored)
-            except (OSError, InvalidArgument, Forbidden) as error:
+            except (OSError, SampanError) as error:
                 self.warnings.append(f"network {stored.network.name} could not be restored: {error}")
 
     def _host_subnets(self, except_link: str = "") -> builtins.list[IPNetwork]:
@@ -135,17 +144,40 @@ class Networks:
 
     async def create(self, spec: NetworkSpec) -> Network:
         """Make a network."""
-        driver_name = spec.driver or "bridge"
-        if driver_name not in ("host", "null") and driver_name not in self._drivers:
-            raise NotFound(f'plugin "{driver_name}" not found')
-        stored = complete(spec, self._store, self._defaults, self._host_subnets())
-        if stored.network.driver == "overlay" and not stored.network.config_only:
-            stored = self._overlay.prepared(stored)
-        driver = self._drivers.get(stored.network.driver)
-        if driver is not None:
-            await driver.create(stored)
+        if spec.driver and spec.driver not in BUILT_IN:
+            await self._load_driver(spec.driver)
+        network = describe(spec, self._store, self._defaults)
+        if network.config_only:
+            self._store.save(Stored(network, []))
+            return network
+        stored = await self._with_pools(network)
+        try:
+            await self._drivers[network.driver].create(stored)
+        except BaseException:
+            await self._return_pools(stored)
+            raise
         self._store.save(stored)
         return stored.network
+
+    async def _load_driver(self, name: str) -> None:
+        if name not in self._drivers:
+            plugin = await self._remotes.get(name, "NetworkDriver")
+            self._drivers[name] = RemoteDriver(plugin, self._route, self._namespaces)
+
+    async def _with_pools(self, network: Network) -> Stored:
+        if network.ipam.driver not in OWN_IPAM:
+            plugin = await self._remotes.get(network.ipam.driver, "IpamDriver")
+            pools, ids = await request_pools(plugin, network)
+            shown = msgspec.structs.replace(network, ipam=msgspec.structs.replace(network.ipam, config=pools))
+            stored = Stored(shown, pools, pool_ids=ids)
+            stored.pools = RemotePools(pools, stored.network.name, plugin, ids)
+            return stored
+        stored = with_pools(network, self._store, self._defaults, self._host_subnets())
+        return self._overlay.prepared(stored) if network.driver == "overlay" else stored
+
+    async def _return_pools(self, stored: Stored) -> None:
+        if stored.pool_ids:
+            await release_pools(await self._remotes.get(stored.network.ipam.driver, "IpamDriver"), stored)
 
     def get(self, ref: str) -> Network:
         """By name, id or unique id prefix."""
@@ -181,6 +213,7 @@ class Networks:
         driver = self._drivers.get(network.driver)
         if driver is not None and not network.config_only:
             await driver.remove(stored)
+            await self._return_pools(stored)
         self._store.forget(stored)
         return network
 

@@ -177,9 +177,17 @@ class Sandboxes:
         held.endpoints[stored.network.name] = endpoint
         if stored.network.driver in ("null", "host"):
             return []
-        self._address(endpoint)
+        await self._address(endpoint)
         endpoint.interface = self._interface_name(held, stored, settings)
-        return [await self._drivers[stored.network.driver].plug(endpoint, held.netns_fd)]
+        interface = await self._driver(stored).plug(endpoint, held.netns_fd)
+        endpoint.plugged = True
+        return [interface]
+
+    def _driver(self, stored: Stored) -> Driver:
+        driver = self._drivers.get(stored.network.driver)
+        if driver is None:
+            raise NotFound(f'plugin "{stored.network.driver}" not found')
+        return driver
 
     def _endpoint(self, held: Held, stored: Stored, settings: EndpointSettings) -> Endpoint:
         if stored.network.config_only:
@@ -192,16 +200,16 @@ class Sandboxes:
             endpoint.names = list(dict.fromkeys(names))
         return endpoint
 
-    def _address(self, endpoint: Endpoint) -> None:
+    async def _address(self, endpoint: Endpoint) -> None:
         stored, settings = endpoint.network, endpoint.settings
         wanted = settings.ipam_config
         pools = stored.pools
         if stored.network.enable_ipv4:
-            given = pools.take(4, wanted.ipv4_address if wanted else "")
+            given = await pools.give(4, wanted.ipv4_address if wanted else "")
             endpoint.address4 = given if given.version == 4 else None
             endpoint.gateway4 = self._gateway(stored, 4)
         if stored.network.enable_ipv6:
-            given = pools.take(6, wanted.ipv6_address if wanted else "")
+            given = await pools.give(6, wanted.ipv6_address if wanted else "")
             endpoint.address6 = given if given.version == 6 else None
             endpoint.gateway6 = self._gateway(stored, 6)
         endpoint.mac = settings.mac_address or next((mac_of(address.ip) for address in endpoint.addresses), "")
@@ -235,7 +243,7 @@ class Sandboxes:
         held.published = []
         for name, endpoint in list(held.endpoints.items()):
             driver = self._drivers.get(endpoint.network.network.driver)
-            if driver is not None and endpoint.interface:
+            if driver is not None and endpoint.plugged:
                 if running:
                     await driver.unplug(endpoint, held.netns_fd)
                 else:
@@ -273,11 +281,11 @@ class Sandboxes:
         endpoint = held.endpoints.pop(stored.network.name, None)
         if endpoint is None:
             return
-        if endpoint.interface:
+        if endpoint.plugged:
             # The routes through the link go with it; ports move to the gateway that is left.
             if endpoint in (held.gateways.four, held.gateways.six):
                 self._publisher.suspend(held.published)
-            await self._drivers[stored.network.driver].unplug(endpoint, held.netns_fd)
+            await self._driver(stored).unplug(endpoint, held.netns_fd)
             _forget_gateway(held, endpoint)
             self._move(held, ())
         self._free(endpoint)
@@ -356,7 +364,7 @@ class Sandboxes:
         endpoint.id = settings.endpoint_id or endpoint.id
         if stored.network.driver in ("null", "host"):
             return endpoint
-        endpoint.mac = settings.mac_address
+        endpoint.mac, endpoint.plugged = settings.mac_address, True
         endpoint.interface = self._interface_name(held, stored, settings)
         if settings.ip_address:
             endpoint.address4 = ip_interface(f"{settings.ip_address}/{settings.ip_prefix_len}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,6 +21,8 @@ class Stored:
     network: Network
     effective: list[IPAMPool]
     made_link: bool = False
+    pool_ids: dict[str, str] = field(default_factory=dict)
+    """A remote address manager's names of the pools, by subnet."""
 
     def __post_init__(self) -> None:
         self.pools = Pools(self.effective, f"{self.network.name} ({self.network.id})")
@@ -37,6 +39,7 @@ class Stored:
 
 
 _network = msgspec.json.Decoder(Network)
+_ids = msgspec.json.Decoder(dict[str, str])
 _pools = msgspec.json.Decoder(list[IPAMPool])
 
 
@@ -49,7 +52,8 @@ class Store:
         self.unreadable: list[str] = []
         for row in db.query("SELECT * FROM network ORDER BY id"):
             try:
-                stored = Stored(_network.decode(row["record"]), _pools.decode(row["pools"]), bool(row["made_link"]))
+                stored = Stored(_network.decode(row["record"]), _pools.decode(row["pools"]),
+                    bool(row["made_link"]), _ids.decode(row["pool_ids"]))  # fmt: skip
             except (msgspec.DecodeError, ValueError, InvalidArgument):
                 self.unreadable.append(row["id"])
                 continue
@@ -78,13 +82,14 @@ class Store:
         """Write a new or changed network."""
         network = stored.network
         self._db.execute(
-            "INSERT OR REPLACE INTO network (id, name, record, pools, made_link) VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO network (id, name, record, pools, made_link, pool_ids) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 network.id,
                 network.name,
                 msgspec.json.encode(network),
                 msgspec.json.encode(stored.effective),
                 int(stored.made_link),
+                msgspec.json.encode(stored.pool_ids),
             ),
         )
         self._by_id[network.id] = stored
