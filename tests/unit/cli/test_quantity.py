@@ -15,7 +15,7 @@ def test_sizes(text: str, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "m", "1x", "1.2.3k", "k1", "-5"])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="invalid (size|suffix)"):
+    with pytest.raises(ValueError, match=r"invalid (size|suffix)"):
         quantity.parse_bytes(text)
 
 
