@@ -13,6 +13,7 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
 XATTR_RECORD = "SCHILY.xattr."
 Records = list[tuple[str, bytes]]
 
+_EXTENSIONS = frozenset((b"x", b"g", b"L", b"K"))
 _CONTENT = frozenset((REGULAR, b"\0", b"7", b"S"))
 """Types that carry a file's bytes; for the others a size in the header means nothing (Go: isHeaderOnly)."""
 
@@ -48,6 +49,8 @@ def parse(block: bytes) -> Entry:
     )
     if not _is_intact(block, number(checksum)):
         raise ArchiveError("invalid tar header: checksum does not match")
+    if kind in _EXTENSIONS:
+        return Entry("", kind, size=stored_size(number(size), kind))  # only its data counts
     ustar = magic.startswith(b"ustar")
     path = text(name)
     if ustar and magic != b"ustar  \0" and prefix[0]:
@@ -72,7 +75,7 @@ def stored_size(size: int, kind: bytes) -> int:
     """The bytes that follow a header of this type."""
     if size < 0:
         raise ArchiveError("invalid tar header: negative size")
-    return size if kind in _CONTENT or kind in b"xgLK" else 0
+    return size if kind in _CONTENT or kind in _EXTENSIONS else 0
 
 
 def parse_records(data: bytes) -> Records:

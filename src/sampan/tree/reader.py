@@ -60,8 +60,9 @@ class TarReader:
             yield self._buffer if whole else memoryview(self._buffer)[start : start + size]
 
     def _skip(self) -> None:
-        for _ in self.chunks():
-            pass
+        if self._left:
+            for _ in self.chunks():
+                pass
         self._take(self._padding)
         self._padding = 0
 
@@ -73,11 +74,14 @@ class TarReader:
         self._position = 0
 
     def _take(self, size: int) -> bytes:
-        while len(self._buffer) - self._position < size:
-            self._fill()
         start = self._position
-        self._position += size
-        return self._buffer[start : self._position]
+        end = start + size
+        if end > len(self._buffer):
+            while len(self._buffer) - self._position < size:
+                self._fill()
+            start, end = 0, size
+        self._position = end
+        return self._buffer[start:end]
 
     def _block(self) -> bytes | None:
         """The next header block; None at the end of the archive: two zero blocks, or the stream's end."""
