@@ -122,10 +122,12 @@ def _live_names(options: GlobalOptions, name: str) -> list[str]:
     finder = GROUP_ARGUMENTS.get(group) if word and group != "container" else ARGUMENTS.get(word or group)
     if finder is None:
         return []
+    session = Session(options, name)
     try:
-        session = Session(options, name)
         # Completion never starts a daemon.
         session.host.chosen = True
         return finder(session.client)
     except (SampanError, CommandFailed):
         return []
+    finally:
+        session.close()

@@ -84,7 +84,11 @@ def run_named(options: GlobalOptions, words: list[str]) -> int:
 
         return overview.group_or_unknown(words)
     name, entry, rest = found
-    return run_command(Session(options, name), name, tree.load(entry), rest)
+    session = Session(options, name)
+    try:
+        return run_command(session, name, tree.load(entry), rest)
+    finally:
+        session.close()
 
 
 def run_command(session: Session, name: str, command: Command, words: list[str]) -> int:

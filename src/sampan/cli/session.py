@@ -67,6 +67,10 @@ class Session:
         headers = self.config.values.get("HttpHeaders")
         return Client(self.host.url, self.host.tls, version=version, headers=headers)
 
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+
     def say(self, text: str) -> None:
         """A line on standard output."""
         sys.stdout.write(text + "\n")
