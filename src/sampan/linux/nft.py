@@ -159,10 +159,12 @@ class Table:
         payload = self._head + text(NFTA_RULE_TABLE, self.name) + text(NFTA_RULE_CHAIN, name)
         return _SUBSYS | NFT_MSG_DELRULE, 0, payload
 
-    def add_rule(self, chain: str, *expressions: bytes, insert: bool = False) -> Request:
+    def add_rule(self, chain: str, *expressions: bytes, insert: bool = False, comment: str = "") -> Request:
         """Append a rule, or insert it before all others."""
         payload = self._head + text(NFTA_RULE_TABLE, self.name) + text(NFTA_RULE_CHAIN, chain)
         payload += nested(NFTA_RULE_EXPRESSIONS, *(attribute(NFTA_LIST_ELEM | 0x8000, part) for part in expressions))
+        if comment:
+            payload += attribute(NFTA_RULE_USERDATA, bytes((0, len(comment) + 1)) + comment.encode() + b"\0")
         return _SUBSYS | NFT_MSG_NEWRULE, NLM_F_CREATE | (0 if insert else NLM_F_APPEND), payload
 
     def delete_rule(self, chain: str, handle: int) -> Request:
@@ -330,6 +332,16 @@ class Rule:
     chain: str
     handle: int
     expressions: bytes
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class BaseChain:
+    """A chain that the kernel calls; `policy` is NF_ACCEPT or NF_DROP."""
+
+    name: str
+    hook: int
+    policy: int
 
 
 class Nftables(NetfilterSocket):
@@ -346,6 +358,17 @@ class Nftables(NetfilterSocket):
         found = [attributes(answer, 4) for answer in answers]
         return {_string(item[NFTA_CHAIN_NAME]) for item in found if _string(item[NFTA_CHAIN_TABLE]) == table.name}
 
+    def base_chains(self, table: Table) -> list[BaseChain]:
+        """The base chains of a table."""
+        found = []
+        for answer in self.query(_SUBSYS | NFT_MSG_GETCHAIN, NLM_F_DUMP, genmsg(table.family)):
+            item = attributes(answer, 4)
+            if _string(item[NFTA_CHAIN_TABLE]) == table.name and NFTA_CHAIN_HOOK in item:
+                hook = int.from_bytes(attributes(item[NFTA_CHAIN_HOOK])[NFTA_HOOK_HOOKNUM], "big")
+                policy = int.from_bytes(item.get(NFTA_CHAIN_POLICY, b"\1"), "big")
+                found.append(BaseChain(_string(item[NFTA_CHAIN_NAME]), hook, policy))
+        return found
+
     def rules(self, table: Table) -> list[Rule]:
         """The rules of a table, in order."""
         request = genmsg(table.family) + text(NFTA_RULE_TABLE, table.name)
@@ -354,7 +377,10 @@ class Nftables(NetfilterSocket):
             item = attributes(answer, 4)
             if _string(item[NFTA_RULE_TABLE]) == table.name:
                 handle = int.from_bytes(item[NFTA_RULE_HANDLE], "big")
-                found.append(Rule(_string(item[NFTA_RULE_CHAIN]), handle, item.get(NFTA_RULE_EXPRESSIONS, b"")))
+                note = item.get(NFTA_RULE_USERDATA, b"")
+                comment = note[2 : 2 + note[1]] if len(note) > 2 and note[0] == 0 else b""
+                expressions = item.get(NFTA_RULE_EXPRESSIONS, b"")
+                found.append(Rule(_string(item[NFTA_RULE_CHAIN]), handle, expressions, _string(comment)))
         return found
 
     def elements(self, table: Table, name: str) -> dict[bytes, bytes | None]:

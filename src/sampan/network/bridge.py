@@ -73,6 +73,7 @@ class BridgeDriver:
         if not link.up:
             self._route.request(rtnetlink.set_link(link.index, up=True))
         self._firewall.change(add=self._rules(stored).elements())
+        self._firewall.admit()
 
     def _sysctls(self, stored: Stored) -> None:
         name = stored.link
@@ -141,6 +142,7 @@ class BridgeDriver:
     async def remove(self, stored: Stored) -> None:
         """Delete the bridge if we made it, and its elements."""
         self._firewall.change(remove=self._rules(stored).elements())
+        self._firewall.admit()
         self._index.pop(stored.link, None)
         if stored.made_link:
             await delete_link(stored.link)

@@ -73,6 +73,7 @@ from ..linux.nft import (
     verdict,
     verdict_lookup,
 )
+from . import foreign
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -337,6 +338,12 @@ class Firewall:
             if refusal.errno not in (errno.ENOENT, errno.EEXIST):
                 raise
             self.load()  # another program changed the table meanwhile
+
+    def admit(self) -> None:
+        """See `foreign.admit`."""
+        if self._socket is not None:
+            bridges = {key.rstrip(b"\0").decode() for key in self._wanted["bridges"]}
+            foreign.admit(self._socket, bridges)
 
     def _rules(self) -> list[tuple[str, tuple[bytes, ...]]]:
         rules = [*RULES, *(GUARD_RULES if self.guard else ())]

@@ -15,7 +15,7 @@ from ..linux.rtnetlink import Route
 from ..model import times
 from ..model.container import EndpointSettings, PortMap
 from ..plugin import Directories
-from . import files
+from . import files, foreign
 from .bridge import BridgeDriver, delete_link
 from .config import NetworkDefaults
 from .creation import PREDEFINED, describe, new_id, with_pools
@@ -79,6 +79,8 @@ class Networks:
         try:
             self._firewall.guard = self._firewall.guard or self._firewall.guarded()
             self._firewall.load()
+            self._firewall.admit()
+            self.warnings += foreign.legacy_warnings() if self._firewall.enabled else []
             if self._firewall.enabled:
                 self._watch = Watch(self._firewall, self._mended, self._not_mended)
         except OSError as error:

@@ -50,6 +50,7 @@ class Watch:
             if not self._firewall.intact():
                 self._firewall.load()
                 self._mended()
+            self._firewall.admit()
         except OSError as error:
             self._failed(error)
 

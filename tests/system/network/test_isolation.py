@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import subprocess
+
+import pytest
 
 from sampan.linux import rtnetlink
 from sampan.model.container import EndpointSettings
@@ -143,3 +147,30 @@ async def test_addresses_and_gateways(lab: Lab) -> None:
         route.close()
         assert defaults == ["10.50.0.128"]
         assert inside.sysctl("net/ipv6/conf/eth0/disable_ipv6") == "1", "IPv6 is off where it was not asked for"
+
+
+async def test_beside_iptables_that_drops(lab: Lab) -> None:
+    """A FORWARD policy of DROP, set before or after us, does not cut containers off; iptables still reads its table."""
+    other = lab.neighbour()
+    if not shutil.which("iptables"):
+        pytest.skip("no iptables here")
+
+    def iptables(*command: str) -> str:
+        return subprocess.run(["iptables", *command], check=True, capture_output=True, text=True).stdout
+
+    iptables("-P", "FORWARD", "DROP")
+    async with lab.networks() as networks:
+        web = lab.namespace()
+        await networks.attach(request(web, "web", ports=("8080:80",)))
+        async with server(web, 80), server(other, 9000):
+            assert await call(other, "10.99.0.1", 8080) == "10.99.0.2"
+            assert await call(web, "10.99.0.2", 9000) == "10.99.0.1"
+            iptables("-F", "FORWARD")
+            async with asyncio.timeout(3):
+                while "sampan0" not in iptables("-S", "FORWARD"):
+                    await asyncio.sleep(0.02)  # nothing tells a test that it was mended
+            assert await call(web, "10.99.0.2", 9000) == "10.99.0.1"
+        await networks.create(NetworkSpec(name="extra", options={options.NAME: "br-extra"}))
+        assert '-i br-extra -m comment --comment "sampan from br-extra" -j ACCEPT' in iptables("-S", "FORWARD")
+        await networks.remove("extra")
+        assert "br-extra" not in iptables("-S", "FORWARD")
