@@ -80,6 +80,7 @@ class Takeover:
         """Join both sides until the output ends or the client leaves; True when it detached with the keys.
 
         The end of what the client sends becomes the end of standard input. `outward` translates what the client gets.
+        The client's connection stays open: `close` it.
         """
         shim = _Side(shim=True)
         await asyncio.get_running_loop().create_unix_connection(lambda: shim, sock=stream)
@@ -95,8 +96,11 @@ class Takeover:
             await shim.ended.wait()
         finally:
             shim.close()
-            self.close()
         return self._client.detached
+
+    async def gone(self) -> None:
+        """Wait until the client has left."""
+        await self._client.ended.wait()
 
     def write(self, data: bytes) -> None:
         """Write without waiting: short control messages."""

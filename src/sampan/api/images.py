@@ -102,7 +102,7 @@ def _config(image: Image, version: Version) -> dict[str, Any] | None:
     if kept is None:
         return None
     shown: dict[str, Any] = msgspec.to_builtins(kept)
-    return {**_RUNTIME_FIELDS, **shown} if version < (1, 50) else shown
+    return dict(sorted(({**_RUNTIME_FIELDS, **shown} if version < (1, 50) else shown).items()))
 
 
 def _graph_driver(engine: Engine, image: Image) -> GraphDriver:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
+from typing import Any, Final
 
 from msgspec import UNSET
 
@@ -22,10 +24,14 @@ from ..wire.exec import ExecInspect, ProcessConfig
 from ..wire.stats import Stats
 from . import hijack, websocket
 from .call import Call
+from .connection import ClientGone
 from .containers import terminal_size
 from .hijack import Takeover, stream_type
 from .readings import document
 from .router import Route
+
+EXIT_SECONDS: Final = 10.0
+"""How long after its last output a process may take to end before its client is told that the stream is over."""
 
 
 def attach_request(call: Call) -> AttachRequest:
@@ -51,25 +57,40 @@ async def attach(call: Call) -> None:
     except SampanError as error:
         await hijack.refuse(call, error)
         return
-    head = hijack.upgrade_head(call, tty=attachment.tty, complete=False)
-    await _serve(call, attachment, head)
+    try:
+        taken = await Takeover.take(call, hijack.upgrade_head(call, tty=attachment.tty, complete=False))
+    except ClientGone:
+        attachment.close()
+        raise
+    try:
+        await _join(taken, attachment)
+    finally:
+        taken.close()
 
 
-async def _serve(call: Call, attachment: Attachment, head: bytes) -> None:
-    """Hand the connection over: first what was logged, then the live streams."""
+async def _join(taken: Takeover, attachment: Attachment) -> bool:
+    """Send what was logged, then join the live streams; whether the client detached with the keys."""
     detached = False
     try:
-        taken = await Takeover.take(call, head)
-        try:
-            if attachment.history is not None:
-                async for part in attachment.history:
-                    await taken.send(part)
-            if attachment.socket is not None:
-                detached = await taken.pump(attachment.socket, attachment.detach)
-        finally:
-            taken.close()
+        if attachment.history is not None:
+            async for part in attachment.history:
+                await taken.send(part)
+        if attachment.socket is not None:
+            detached = await taken.pump(attachment.socket, attachment.detach)
     finally:
         attachment.close(detached)
+    return detached
+
+
+async def _first(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait for whichever comes first; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, timeout=EXIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def attach_websocket(call: Call) -> None:
@@ -92,6 +113,7 @@ async def attach_websocket(call: Call) -> None:
         assert attachment.socket is not None
         inward = websocket.Inward(taken.write, attachment.detach)
         detached = await taken.pump(attachment.socket, inward, outward)
+        taken.close()
     finally:
         attachment.close(detached)
 
@@ -130,22 +152,22 @@ async def start_exec(call: Call) -> None:
 
 
 async def _start_attached(call: Call, exec_id: str, request: ExecStart) -> None:
+    """The head leaves before the process begins: docker-py drops output that arrives together with it.
+
+    Clients ask for the exit status as soon as the stream ends: it ends when that is known.
+    """
     tty = execs.get(call.engine, exec_id).config.tty
-    head = hijack.upgrade_head(call, tty=tty, complete=True)
+    taken = await Takeover.take(call, hijack.upgrade_head(call, tty=tty, complete=True))
     try:
         attachment = await execs.start(call.engine, exec_id, request)
+        detached = await _join(taken, attachment) if attachment is not None else False
+        if not detached:
+            await _first(execs.result(call.engine, exec_id), taken.gone())
     except SampanError as error:
-        taken = await Takeover.take(call, head)
         text = f"{error}\r\n".encode()
         await taken.send(text if tty else frame(1, text))
+    finally:
         taken.close()
-        return
-    if attachment is not None:
-        await _serve(call, attachment, head)
-        return
-    taken = await Takeover.take(call, head)
-    await execs.result(call.engine, exec_id)
-    taken.close()
 
 
 def frame(stream: int, data: bytes) -> bytes:

@@ -39,6 +39,7 @@ async def joined(detach: Detach | None = None, early: bytes = b"") -> AsyncItera
     async def handler(exchange: Exchange) -> None:
         taken = await Takeover.take(cast(Call, _Call(exchange)), HEAD)
         both.detached.append(await taken.pump(shim, detach))
+        taken.close()
         both.ended.set()
 
     loop = asyncio.get_running_loop()

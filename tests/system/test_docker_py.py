@@ -1,0 +1,130 @@
+"""docker-py: containers, streams over sockets, the low-level API."""
+
+from __future__ import annotations
+
+import gc
+import io
+import socket
+import tarfile
+from collections.abc import Iterator
+
+import docker
+import pytest
+from docker.utils.socket import demux_adaptor, frames_iter
+
+from ..support.daemon import Daemon
+
+
+# docker-py leaves the sockets of taken-over connections to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def client(daemon: Daemon) -> Iterator[docker.DockerClient]:
+    made = daemon.client()
+    yield made
+    made.close()
+    gc.collect()
+
+
+def test_run_and_errors(client: docker.DockerClient) -> None:
+    assert client.containers.run("busybox", ["echo", "hello"], remove=True, network_mode="none") == b"hello\n"
+    with pytest.raises(docker.errors.ContainerError) as failed:
+        client.containers.run("busybox", ["sh", "-c", "echo bad >&2; exit 3"], remove=True, network_mode="none")
+    assert failed.value.exit_status == 3
+    assert failed.value.stderr == b"bad\n"
+    with pytest.raises(docker.errors.NotFound):
+        client.containers.get("nosuch")
+    with pytest.raises(docker.errors.APIError, match="nosuch"):
+        client.containers.create("nosuch:1", "true")
+
+
+def test_streaming_logs_stats_events_and_wait(client: docker.DockerClient, name: str) -> None:
+    script = "echo one; read x; echo two; exit 5"
+    container = client.containers.run(
+        "busybox", ["sh", "-c", script], name=name, detach=True, stdin_open=True, network_mode="none"
+    )
+    try:
+        lines = container.logs(stream=True, follow=True)
+        assert next(lines) == b"one\n"
+        container.reload()
+        assert container.status == "running"
+        sample = next(iter(container.stats(stream=True, decode=True)))
+        assert sample["pids_stats"]["current"] == 1
+        assert container.stats(stream=False)["cpu_stats"]["online_cpus"] >= 1
+        feed = client.events(decode=True, filters={"container": name})
+        typed = container.attach_socket(params={"stdin": 1, "stream": 1})
+        typed._sock.sendall(b"go\n")
+        assert next(lines) == b"two\n"
+        assert container.wait(timeout=20) == {"StatusCode": 5}
+        assert "die" in {event["Action"] for _, event in zip(range(2), feed, strict=False)}
+        feed.close()
+        typed._sock.close()
+        typed.close()
+        assert container.logs(stdout=True, stderr=False) == b"one\ntwo\n"
+    finally:
+        container.remove(force=True)
+
+
+def test_exec_with_sockets_and_low_level_calls(client: docker.DockerClient, name: str) -> None:
+    container = client.containers.run("busybox", "sleep 999", name=name, detach=True, network_mode="none")
+    try:
+        assert container.exec_run(["sh", "-c", "echo out; echo err >&2"], demux=True).output == (b"out\n", b"err\n")
+        assert container.exec_run("false").exit_code == 1
+        api = client.api
+        made = api.exec_create(container.id, ["sh", "-c", "cat; echo done >&2; exit 6"], stdin=True)
+        stream = api.exec_start(made["Id"], socket=True)
+        stream._sock.sendall(b"through")
+        stream._sock.shutdown(socket.SHUT_WR)
+        parts = [demux_adaptor(*frame) for frame in frames_iter(stream, tty=False)]
+        stream.close()
+        assert b"".join(part[0] or b"" for part in parts) == b"through"
+        assert b"".join(part[1] or b"" for part in parts) == b"done\n"
+        assert api.exec_inspect(made["Id"])["ExitCode"] == 6
+        assert api.inspect_container(name)["State"]["Running"] is True
+        api.resize(container.id, 10, 20)
+        with pytest.raises(docker.errors.APIError) as conflict:
+            container.remove()
+        assert conflict.value.status_code == 409
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            entry = tarfile.TarInfo("given")
+            entry.size = 5
+            tar.addfile(entry, io.BytesIO(b"bytes"))
+        assert container.put_archive("/tmp", buffer.getvalue())
+        stream, stat = container.get_archive("/tmp/given")
+        assert stat["name"] == "given"
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            assert tar.getnames() == ["given"]
+        assert {"Path": "/tmp/given", "Kind": 1} in container.diff()
+        container.update(mem_limit="64m", memswap_limit="64m")
+        container.pause()
+        container.unpause()
+    finally:
+        container.remove(force=True)
+
+
+def test_images_volumes_networks(client: docker.DockerClient, name: str) -> None:
+    assert client.ping()
+    assert client.version()["ApiVersion"] == "1.51"
+    assert client.info()["OSType"] == "linux"
+    assert any("busybox:latest" in image.tags for image in client.images.list())
+    image = client.images.get("busybox")
+    assert image.tag(name, "x")
+    archive = b"".join(client.images.get(f"{name}:x").save(named=f"{name}:x"))
+    client.images.remove(f"{name}:x")
+    assert client.images.load(archive)[0].tags
+    client.images.remove(f"{name}:x")
+    volume = client.volumes.create(name, labels={"a": "b"})
+    network = client.networks.create(name)
+    try:
+        assert volume.attrs["Labels"] == {"a": "b"}
+        assert [found.name for found in client.volumes.list(filters={"label": "a=b"})] == [name]
+        assert client.networks.get(name).attrs["Driver"] == "bridge"
+        assert client.df()["Volumes"]
+    finally:
+        network.remove()
+        volume.remove()
+    with pytest.raises(docker.errors.APIError) as no_manager:
+        client.nodes.list()
+    assert no_manager.value.status_code == 503
