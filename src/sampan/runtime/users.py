@@ -38,7 +38,7 @@ def resolve(rootfs: str, user: str = "", group_add: list[str] | None = None) -> 
         gid = _group_id(groups, group)
         supplementary: list[int] = []
     else:
-        supplementary = [number for number, members in _memberships(groups) if account_name in members]
+        supplementary = [number for number, members in _memberships(groups) if account_name and account_name in members]
     added = [_group_id(groups, word) for word in group_add or ()]
     return User(uid, gid, tuple(dict.fromkeys([gid, *supplementary, *added])), home)
 
