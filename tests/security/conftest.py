@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundles import Bundle
+from tests.support.shimhost import host
+
+__all__ = ["box", "host"]
 
 
 @pytest.fixture

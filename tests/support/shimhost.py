@@ -7,8 +7,11 @@ import os
 import secrets
 import shutil
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+import pytest_asyncio
 
 from sampan.linux.cgroup import Cgroup, Hierarchy
 from sampan.runtime import CreateContainer, ExecProcess, LogSetup, Shim, Zygote
@@ -241,3 +244,11 @@ def demux(data: bytes) -> dict[int, bytes]:
         position += 8 + size
     assert position == len(data), "torn frame"
     return {stream: b"".join(parts) for stream, parts in streams.items()}
+
+
+@pytest_asyncio.fixture
+async def host(tmp_path: Path) -> AsyncIterator[ShimHost]:
+    """Imported by the conftests that want it."""
+    made = ShimHost(tmp_path)
+    yield made
+    await made.close()

@@ -14,6 +14,7 @@ from . import lines
 from .lines import LineSplitter, Partial, Segment
 from .rotation import RotatingFile
 
+_SMALL = [bytes((size,)) for size in range(0x80)]
 _SOURCES = {1: b"\x0a\x06stdout", 2: b"\x0a\x06stderr"}
 
 
@@ -58,12 +59,13 @@ class LocalWriter:
 
 def encode(stream: int, segment: Segment) -> list[bytes]:
     """The records of a segment."""
-    head = _SOURCES[stream] + b"\x10" + varint(segment.timestamp) + b"\x1a"
+    head = _SOURCES[stream] + b"\x10" + varint(segment.timestamp)
     tail = _partial(segment.partial) if segment.partial is not None else b""
     records = []
     for line in lines.messages(segment):
-        size = len(line)
-        entry = head + (size.to_bytes(1, "big") if size < 0x80 else varint(size)) + line + tail
+        # proto3 leaves an empty field out; a size below 128 is its own varint
+        field = b"\x1a" + (_SMALL[len(line)] if len(line) < 0x80 else varint(len(line))) + line if line else b""
+        entry = head + field + tail
         length = len(entry).to_bytes(4, "big")
         records.append(length + entry + length)
     return records

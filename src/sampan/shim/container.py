@@ -93,6 +93,7 @@ class Container:
         if self.phase != "new":
             raise errors.Conflict(f"container {self.id} is already created")
         self.state_dir = request.state_dir
+        record.forget_exit(request.state_dir)
         if request.log is not None:
             self.log = LogPump(self.loop, request.log)
         init = Process(self.loop, None, self.log, stdin_once=request.stdin_once)

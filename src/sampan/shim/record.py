@@ -23,6 +23,14 @@ def write_running(directory: str, pid: int, cgroup: str, runtime: list[str]) -> 
     _write(f"{directory}/{STATE_FILE}", msgspec.json.encode(state), durable=False)
 
 
+def forget_exit(state_dir: str) -> None:
+    """The file of an earlier run must not pass for this one's, should the shim be killed."""
+    try:
+        os.unlink(f"{state_dir}/{EXIT_FILE}")
+    except FileNotFoundError:
+        pass
+
+
 def write_exit(state_dir: str, exited: messages.Exited, *, durable: bool) -> None:
     """Replace `exit.json`; with `durable` it survives a power cut from here on. Nothing where the directory is gone."""
     try:
