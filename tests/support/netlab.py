@@ -138,6 +138,13 @@ class Lab:
             await networks.close()
             db.close()
 
+    def bridge_netfilter(self, value: str) -> None:
+        """Whether bridged packets pass the firewall (a kernel without br_netfilter is as with 0)."""
+        for name in ("iptables", "ip6tables"):
+            path = Path(f"/proc/sys/net/bridge/bridge-nf-call-{name}")
+            if path.exists():
+                path.write_text(value)
+
     def nft(self, *command: str) -> str:
         import subprocess
 
