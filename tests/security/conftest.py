@@ -7,8 +7,9 @@ import pytest
 
 from tests.support.bundles import Bundle
 from tests.support.shimhost import host
+from tests.system.conftest import _shared, daemon, make_daemon, name
 
-__all__ = ["box", "host"]
+__all__ = ["_shared", "box", "daemon", "host", "make_daemon", "name"]
 
 
 @pytest.fixture

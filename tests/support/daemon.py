@@ -102,6 +102,12 @@ class Daemon:
         self._process = None
         return status
 
+    def stop_waiting(self, timeout: float = 30) -> None:
+        """The daemon has killed itself at a fault point: wait for its end."""
+        assert self._process is not None
+        self._process.wait(timeout)
+        self._process = None
+
     def kill(self) -> None:
         """`kill -9` of the daemon alone; containers go on."""
         self.stop(SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,8 +49,6 @@ def test_kill_9_of_the_daemon_while_containers_write(make_daemon: Callable[..., 
 
 
 def _ended(pidfd: int) -> bool:
-    import select
-
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     ended = bool(poll.poll(20_000))
@@ -75,7 +74,9 @@ def _figures(daemon: Daemon) -> dict[str, int]:
     """What could leak, counted. Memory in KiB."""
     proc = Path(f"/proc/{daemon.pid}")
     resident = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmRSS"))
-    groups = [path for path in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PARENT}/*") if len(path.name) == 64]
+    made = daemon.ok("events", "--since", "0", "--until", "0s", "--filter", "event=create", "--format", "{{.Actor.ID}}")
+    ids = set(made.split())  # other daemons under test have the same cgroup parent
+    groups = [path for path in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PARENT}/*") if path.name in ids]
     links = daemon.host.check("ip", "-o", "link").splitlines()
     return {
         "memory": int(resident.split()[1]),

@@ -19,7 +19,7 @@ SHIMS_LOOKS = 50
 
 def make_roots(paths: Paths) -> None:
     """The directories that everything else stands in."""
-    for path in (paths.data_root, paths.exec_root, paths.containers, paths.tmp, paths.shims):
+    for path in (paths.data_root, paths.exec_root, paths.containers, paths.snapshots, paths.tmp, paths.shims):
         # Other users may pass through to nothing below: they neither list nor read (S18).
         os.makedirs(path, mode=0o710, exist_ok=True)
         os.chmod(path, 0o710)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 
@@ -15,6 +16,8 @@ from .launch import launch
 
 KILLED = 137
 """The exit code of a container whose shim was killed, and the container with it."""
+SHIM_SECONDS = 5.0
+"""How long a shim may take to answer: start-up never hangs on one."""
 POWER_CUT = 255
 """Docker's exit code for a container that was running when the machine went down."""
 
@@ -58,11 +61,12 @@ async def _reconcile(engine: Engine) -> list[tuple[Container, Shim]]:
 
 async def _reconcile_one(engine: Engine, container: Container) -> Shim | None:
     try:
-        shim = await Shim.connect(f"{engine.paths.shim(container.id)}/shim.sock")
-        status = await shim.status()
+        shim, status = await asyncio.wait_for(_ask(engine, container), SHIM_SECONDS)
     except (NotFound, ShimGone):
         await _without_shim(engine, container)
         return None
+    except TimeoutError:
+        raise SampanError("its shim does not answer") from None
     if status.phase == "running":
         try:
             _adopt(engine, container, shim, status)
@@ -74,6 +78,15 @@ async def _reconcile_one(engine: Engine, container: Container) -> Shim | None:
     await shim.close()
     await _without_shim(engine, container, status.exit)
     return None
+
+
+async def _ask(engine: Engine, container: Container) -> tuple[Shim, Status]:
+    shim = await Shim.connect(f"{engine.paths.shim(container.id)}/shim.sock")
+    try:
+        return shim, await shim.status()
+    except BaseException:
+        shim.disconnect()
+        raise
 
 
 def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> None:

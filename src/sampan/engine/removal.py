@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 from .. import faults
 from ..errors import SampanError
+from ..tree.remove import remove as remove_tree
 from . import mounts
 from .container import Container
 from .engine import Engine
@@ -51,20 +51,24 @@ def _remove_volumes(engine: Engine, container: Container, *, volumes: bool) -> N
 
 
 def remove_directory(engine: Engine, container_id: str) -> None:
-    """Delete the container's own directories; only ever paths below our roots that end in a full id (S29)."""
+    """Delete the container's own directories; only ever names below our roots that are a full id (S29)."""
     if len(container_id) != 64 or not container_id.isalnum():
         raise SampanError(f"not a container id: {container_id}")
-    _remove_tree(engine, engine.paths.container(container_id))
+    _remove_tree(engine, engine.paths.containers, container_id)
     remove_shim_directory(engine, container_id)
 
 
 def remove_shim_directory(engine: Engine, container_id: str) -> None:
     """What a killed shim left: its socket would keep the next one from listening."""
-    _remove_tree(engine, engine.paths.shim(container_id))
+    _remove_tree(engine, engine.paths.shims, container_id)
 
 
-def _remove_tree(engine: Engine, path: str) -> None:
-    if os.path.islink(path) or os.path.ismount(path):
-        engine.warn(f"not removed, it is not a plain directory: {path}")
-    elif os.path.isdir(path):
-        shutil.rmtree(path, ignore_errors=True)
+def _remove_tree(engine: Engine, parent: str, name: str) -> None:
+    try:
+        fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(fd, name)
+        finally:
+            os.close(fd)
+    except (SampanError, OSError) as error:
+        engine.warn(f"cannot remove {parent}/{name}: {error}")  # the next start tries again
