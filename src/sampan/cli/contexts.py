@@ -35,7 +35,12 @@ host                Docker endpoint on which to connect
 ca                  Trust certs signed only by this CA
 cert                Path to TLS certificate file
 key                 Path to TLS key file
-skip-tls-verify     Skip TLS certificate validation"""
+skip-tls-verify     Skip TLS certificate validation
+
+Example:
+
+$ sampan context {} my-context --description "some description" --docker \
+"host=tcp://myserver:2376,ca=~/ca-file,cert=~/cert-file,key=~/key-file\""""
 DESCRIPTION = string("description", "Description of the context")
 DOCKER = typed("stringToString")("docker", "set the docker endpoint (default [])")
 
@@ -154,7 +159,7 @@ def _copied(session: Session, name: str) -> tuple[Meta, dict[str, bytes]]:
 
 @command(
     "[OPTIONS] CONTEXT",
-    "Create a context" + ENDPOINT_HELP,
+    "Create a context" + ENDPOINT_HELP.format("create"),
     DESCRIPTION,
     DOCKER,
     string("from", "create context from a named context"),
@@ -181,7 +186,9 @@ def create(session: Session, options: Options, arguments: list[str]) -> int:
     return 0
 
 
-@command("[OPTIONS] CONTEXT", "Update a context" + ENDPOINT_HELP, DESCRIPTION, DOCKER, arity=exactly(1))
+@command(
+    "[OPTIONS] CONTEXT", "Update a context" + ENDPOINT_HELP.format("update"), DESCRIPTION, DOCKER, arity=exactly(1)
+)
 def update(session: Session, options: Options, arguments: list[str]) -> int:
     name, store = arguments[0], _store(session)
     meta = store.load(name)

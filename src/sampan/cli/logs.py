@@ -25,7 +25,7 @@ SINCE = '{} timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 
     string("since", SINCE.format("Show logs since")),
     string("tail", "Number of lines to show from the end of the logs", short="n", default="all"),
     boolean("timestamps", "Show timestamps", short="t"),
-    string("until", SINCE.format("Show logs before")),
+    string("until", SINCE.format("Show logs before a")),
     arity=exactly(1),
 )
 def logs(session: Session, options: Options, arguments: list[str]) -> int:

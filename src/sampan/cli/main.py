@@ -93,7 +93,7 @@ def run_named(options: GlobalOptions, words: list[str]) -> int:
 
 def run_command(session: Session, name: str, command: Command, words: list[str]) -> int:
     try:
-        options, arguments = Parser((*command.flags, HELP), command.interspersed).parse(words)
+        options, arguments = Parser((HELP, *command.flags), command.interspersed).parse(words)
         if options["help"]:
             return print_help(name, command)
         command.arity.verify(len(arguments))

@@ -73,6 +73,7 @@ CONTAINER_FLAGS: tuple[Flag, ...] = (
         "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
     ),
     duration("health-timeout", "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
+    boolean("help", "Print usage"),
     string("hostname", "Container host name", short="h"),
     boolean("init", "Run an init inside the container that forwards signals and reaps processes"),
     boolean("interactive", "Keep STDIN open even if not attached", short="i"),

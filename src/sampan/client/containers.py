@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +179,8 @@ def stat_call(ref: str, path: str) -> Call[None]:
 
 
 def decode_path_stat(headers: dict[str, str]) -> Any:
+    import base64
+
     return json.loads(base64.b64decode(headers["x-docker-container-path-stat"]))
 
 
