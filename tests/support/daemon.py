@@ -53,6 +53,11 @@ class Daemon:
         return self.directory / "run"
 
     @property
+    def cgroup_parent(self) -> str:
+        """Its own group below every hierarchy."""
+        return f"{CGROUP_PARENT}/{self.directory.name}"
+
+    @property
     def url(self) -> str:
         return f"unix://{self.socket}"
 
@@ -73,7 +78,7 @@ class Daemon:
             "setpriv", "--pdeathsig", "TERM", str(BIN / "sampand"), "--data-root", str(self.data_root),
             "--exec-root", str(self.exec_root),
             "-H", self.url, "--pidfile", str(self.directory / "pid"), "--config-file", str(self.config),
-            "--cgroup-parent", CGROUP_PARENT, *self.flags,
+            "--cgroup-parent", self.cgroup_parent, *self.flags,
         ]  # fmt: skip
 
     def start(self, *, env: dict[str, str] | None = None) -> Daemon:

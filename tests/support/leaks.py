@@ -15,6 +15,7 @@ from pathlib import Path
 TOKEN = os.environ.setdefault("SAMPAN_TEST_TOKEN", uuid.uuid4().hex[:12])
 """Made by the first process of the session, inherited by xdist's workers and by everything that they start."""
 CGROUP_PARENT = f"/sampan-test-{TOKEN}"
+_ROOT = Path("/sys/fs/cgroup")
 
 
 def session_dir() -> Path:
@@ -46,9 +47,19 @@ def mounts() -> list[str]:
 
 
 def cgroups() -> list[str]:
-    roots = Path("/sys/fs/cgroup")
-    found = list(roots.glob(f"*{CGROUP_PARENT}*/*")) + list(roots.glob(f"{CGROUP_PARENT.lstrip('/')}*/*"))
-    return [f"cgroup {path}" for path in found if path.is_dir()]
+    """Groups but for the session's own and those that its daemons were given (named `<pid>-<number>`)."""
+    parent = CGROUP_PARENT.lstrip("/")
+    below = {path: path.parts[path.parts.index(parent) + 1 :] for path in _groups()}
+    return [f"cgroup {path}" for path, parts in below.items() if len(parts) > 1 or not _is_daemons(*parts)]
+
+
+def _is_daemons(name: str = "1-1") -> bool:
+    return name.replace("-", "").isdigit()
+
+
+def _groups() -> list[Path]:
+    parent = CGROUP_PARENT.lstrip("/")
+    return [path for path in [*_ROOT.glob(f"*/{parent}/**/"), *_ROOT.glob(f"{parent}/**/")] if path.is_dir()]
 
 
 def machine_network() -> list[str]:
@@ -76,7 +87,5 @@ def remaining(before: list[str], *, patience: float = 15) -> list[str]:
 def remove_session() -> None:
     """Remove the session's own directory and its empty cgroup parents."""
     subprocess.run(["rm", "-rf", "--one-file-system", str(session_dir())], check=True)
-    roots = Path("/sys/fs/cgroup")
-    for path in [*roots.glob(f"*/{CGROUP_PARENT.lstrip('/')}"), roots / CGROUP_PARENT.lstrip("/")]:
-        if path.is_dir():
-            path.rmdir()
+    for path in sorted(_groups(), key=lambda path: len(path.parts), reverse=True):
+        path.rmdir()

@@ -14,7 +14,6 @@ from docker.utils.socket import demux_adaptor, frames_iter
 
 from ..support.daemon import Daemon
 
-
 # docker-py leaves the sockets of taken-over connections to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -161,9 +161,7 @@ def test_time_namespace_and_joined_namespaces(box: Bundle) -> None:
     pid = box.pid(first)
     namespaces: dict[str, str | None] = {"mount": None, "pid": f"/proc/{pid}/ns/pid", "network": f"/proc/{pid}/ns/net",
                                          "ipc": f"/proc/{pid}/ns/ipc", "uts": f"/proc/{pid}/ns/uts"}  # fmt: skip
-    out = box.out(
-        "hostname; readlink /proc/self/ns/net; tr '\\0' ' ' < /proc/1/cmdline", namespaces=namespaces
-    )
+    out = box.out("hostname; readlink /proc/self/ns/net; tr '\\0' ' ' < /proc/1/cmdline", namespaces=namespaces)
     assert out.splitlines() == ["box", os.readlink(f"/proc/{pid}/ns/net"), "sleep 600"]
     spec = changed(box.spec("cat", "/proc/uptime", namespaces={**dict.fromkeys(PRIVATE), "time": None}),
                    timeOffsets={"boottime": {"secs": 1_000_000}})  # fmt: skip
