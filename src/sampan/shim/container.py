@@ -49,6 +49,7 @@ class Container:
         self.log: LogPump | None = None
         self.exit: messages.Exited | None = None
         self.started_at = 0
+        self.creating = self.doomed = False
         self.closing: list[tuple[Connection, int]] = []
 
     # requests
@@ -105,6 +106,10 @@ class Container:
             if self.log is not None:
                 self.log.close()
             raise
+        finally:
+            self.creating = False
+            if self.doomed:
+                self.loop.call_later(0, self._kill)
         pipes.close_inner()
         self.init, self.phase = init, "created"
         init.open(pipes, terminal, request.console_size)
@@ -121,6 +126,7 @@ class Container:
             self.creator.close()
             self.creator = None
         self.cgroup.use(request.cgroup)
+        self.creating = True
         if request.runtime:
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
@@ -261,7 +267,9 @@ class Container:
             self._kill()
 
     def _kill(self) -> None:
-        if self.init is None:
+        if self.creating:
+            self.doomed = True  # an external runtime is at work: what it makes is to be taken back
+        elif self.init is None:
             self.finish()
         elif self.init.status is None and self.phase == "created" and isinstance(self.runner, Own):
             # Init is the creator's child until the start: that one kills and reaps it.

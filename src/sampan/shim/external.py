@@ -31,6 +31,9 @@ _PHRASES = {
 """As dockerd tells them apart."""
 
 
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
 class ExternalFailed(RuntimeFailed):
     """What a runtime says; `exit_code` is 127 or 126 where the program was not found or may not be run, else 0."""
 
@@ -93,6 +96,7 @@ class External:
         log = f"{self.directory}/{LOG}"
         if os.path.exists(log):
             os.unlink(log)
+        self.loop.expect_children()
         status = await exited(self.loop, spawn([*self.command, *arguments], stdio))
         if status != 0:
             raise _reported(log, f"{os.path.basename(self.command[0])} {arguments[0]} failed with status {status}")
@@ -111,7 +115,7 @@ def spawn(command: list[str], stdio: list[int]) -> int:
             actions.append((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0))
     defaults = [signal.SIGPIPE, signal.SIGCHLD]
     try:
-        return os.posix_spawnp(command[0], command, os.environb, file_actions=actions, setsigdef=defaults)
+        return os.posix_spawnp(command[0], command, _ENVIRONMENT, file_actions=actions, setsigdef=defaults)
     except OSError as error:
         raise errors.InvalidArgument(f"failed to start runtime {command[0]}: {error.strerror}") from error
 

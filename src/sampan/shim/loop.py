@@ -13,6 +13,9 @@ READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 # HUP and ERR are always reported (epoll_ctl(2)).
 
+UNCLAIMED = 64
+"""How many ended children nobody has asked for are remembered: orphans of containers are many."""
+
 Handler = Callable[[int], None]
 
 
@@ -40,6 +43,7 @@ class Loop:
         self._handlers: dict[int, tuple[int, Handler]] = {}
         self._timers: list[Timer] = []
         self._children: dict[int, Callable[[int], None]] = {}
+        self._unclaimed: dict[int, int] = {}
         self._running = False
         self._wakeup, self._signal_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wakeup, READ, self._on_wakeup)
@@ -69,7 +73,15 @@ class Loop:
 
     def on_exit(self, pid: int, callback: Callable[[int], None]) -> None:
         """Call back once with the exit status (128 + n for a signal) when the child `pid` is reaped."""
-        self._children[pid] = callback
+        status = self._unclaimed.pop(pid, None)
+        if status is None:
+            self._children[pid] = callback
+        else:
+            self.call_later(0, lambda: callback(status))
+
+    def expect_children(self) -> None:
+        """From here on remember who ended: a program is about to leave us children whose pids we learn later."""
+        self._unclaimed.clear()
 
     def stop(self) -> None:
         self._running = False
@@ -111,10 +123,17 @@ class Loop:
                 return
             if pid == 0:
                 return
-            callback = self._children.pop(pid, None)
-            if callback is not None:
-                code = os.waitstatus_to_exitcode(status)
-                callback(code if code >= 0 else 128 - code)
+            code = os.waitstatus_to_exitcode(status)
+            self._ended(pid, code if code >= 0 else 128 - code)
+
+    def _ended(self, pid: int, status: int) -> None:
+        callback = self._children.pop(pid, None)
+        if callback is not None:
+            callback(status)
+            return
+        self._unclaimed[pid] = status
+        if len(self._unclaimed) > UNCLAIMED:
+            del self._unclaimed[next(iter(self._unclaimed))]
 
 
 def _caught(_signo: int, _frame: object) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sampan.linux.cgroup import Cgroup
-from sampan.runtime import CommandFailed
+from sampan.runtime import CommandFailed, ShimGone
 from tests.support.shimhost import ShimHost, make_rootfs, spec
 
 
@@ -73,6 +75,10 @@ async def test_run_exec_and_signal(host: ShimHost, runtime: str) -> None:
     assert (await execed.demux())[1] == b"to the exec"
     exited = await anext(aiter(shim.exits))
     assert (exited.exec_id, exited.status) == ("e", 3)
+    for number in range(5):  # these end before the runtime does
+        await host.exec(shim, ["false"], f"fast{number}")
+        exited = await asyncio.wait_for(anext(aiter(shim.exits)), 20)
+        assert (exited.exec_id, exited.status) == (f"fast{number}", 1)
     with pytest.raises(CommandFailed) as caught:
         await host.exec(shim, ["nope"], "f")
     assert caught.value.exit_code == 127
@@ -106,5 +112,20 @@ async def test_a_missing_program_and_a_killed_shim(host: ShimHost, runtime: str)
     await shim.start()
     os.kill(shim.pid, signal.SIGKILL)
     assert [exited async for exited in shim.exits] == []
+    assert not os.path.exists(f"{host.exec_root}/runtime/{shim.container_id}")
+    assert not Cgroup(f"{host.cgroup_parent}/external").exists()
+
+
+async def test_a_daemon_that_dies_while_the_runtime_creates(host: ShimHost, runtime: str) -> None:
+    creating = asyncio.create_task(create(host, runtime, ["sleep", "1000"]))
+    while not host.shims or not os.path.exists(f"{host.exec_root}/runtime/{host.shims[0].container_id}"):
+        await asyncio.sleep(0.002)
+    (shim,) = host.shims
+    pidfd = os.pidfd_open(shim.pid)
+    shim.disconnect()
+    with pytest.raises(ShimGone):
+        await creating
+    await asyncio.to_thread(lambda: select.select([pidfd], [], [], 20))
+    os.close(pidfd)
     assert not os.path.exists(f"{host.exec_root}/runtime/{shim.container_id}")
     assert not Cgroup(f"{host.cgroup_parent}/external").exists()
