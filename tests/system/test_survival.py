@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -26,10 +27,13 @@ def test_kill_9_of_the_daemon_while_containers_write(make_daemon: Callable[..., 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda n: daemon.ok("run", "-di", "--name", f"writer{n}", "busybox", "sh", "-c", script),
                       range(WRITERS)))  # fmt: skip
-    daemon.ok("run", "-d", "--name", "ends", "busybox", "sh", "-c", "sleep 0.5; echo last words; exit 9")
+    daemon.ok(
+        "run", "-d", "--name", "ends", "busybox", "sh", "-c", "trap 'echo last words; exit 9' TERM; sleep 99 & wait"
+    )
     daemon.ok("run", "-d", "--name", "works", "busybox", "sleep", "1000")
     end = os.pidfd_open(int(inspect(daemon, "ends", "{{.State.Pid}}")))
     daemon.kill()
+    signal.pidfd_send_signal(end, signal.SIGTERM)
     assert _ended(end)
     daemon.start()
     expected = "".join(f"line {number}\n" for number in range(LINES))
@@ -74,13 +78,7 @@ def _figures(daemon: Daemon) -> dict[str, int]:
     """What could leak, counted. Memory in KiB."""
     proc = Path(f"/proc/{daemon.pid}")
     resident = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmRSS"))
-<<<<<<< HEAD
-    made = daemon.ok("events", "--since", "0", "--until", "0s", "--filter", "event=create", "--format", "{{.Actor.ID}}")
-    ids = set(made.split())  # other daemons under test have the same cgroup parent
-    groups = [path for path in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PARENT}/*") if path.name in ids]
-=======
     groups = [path for path in Path("/sys/fs/cgroup").glob(f"*{daemon.cgroup_parent}/*") if len(path.name) == 64]
->>>>>>> e8c422b (Give each daemon under test a cgroup parent of its own)
     links = daemon.host.check("ip", "-o", "link").splitlines()
     return {
         "memory": int(resident.split()[1]),
