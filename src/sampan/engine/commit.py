@@ -76,7 +76,7 @@ async def _layer(engine: Engine, container: Container) -> Layer | None:
 
 def _execution(container: Container, request: CommitRequest) -> ExecutionConfig:
     """What was asked for, completed from the container as a container's is from its image."""
-    asked = as_execution(request.config or ContainerConfig())
+    asked = as_execution(request.config or container.config)
     apply_changes(asked, request.changes)
     config = msgspec.convert(msgspec.to_builtins(asked), ContainerConfig)
     merge.merge(config, as_execution(container.config))

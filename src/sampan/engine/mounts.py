@@ -57,7 +57,11 @@ def plan(
 def _from_containers(engine: Engine, host_config: HostConfig) -> Iterable[MountPoint]:
     for text in host_config.volumes_from or ():
         ref, writable = parse_volumes_from(text)
-        for point in engine.containers.get(ref).mounts:
+        try:
+            mounts = engine.containers.get(ref).mounts
+        except NotFound as error:  # a 404 here would send the client to pull the image
+            raise InvalidArgument(str(error)) from None
+        for point in mounts:
             yield MountPoint(
                 type=point.type, name=point.name, source=point.source, destination=point.destination,
                 driver=point.driver, rw=point.rw and writable, propagation=point.propagation,
@@ -239,7 +243,9 @@ def _pin_subpath(engine: Engine, container: Container, path: str, subpath: str, 
     try:
         fd = open_in_root(root, subpath)
     except FileNotFoundError:
-        raise NotFound(f"cannot access path {path}/{subpath}: no such file or directory") from None
+        raise NotFound(
+            f"cannot access path {path}/{subpath}: lstat {path}/{subpath}: no such file or directory"
+        ) from None
     finally:
         os.close(root)
     try:

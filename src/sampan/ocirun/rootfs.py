@@ -135,6 +135,7 @@ class Mounter:
 
     def _file_system(self, entry: dict[str, Any], kind: str, options: Options) -> None:
         destination, flags = entry["destination"], options.flags
+        existed = self._exists(destination)
         target = make_directories(self.root, destination, 0o755)
         old = -1
         data = options.data
@@ -142,8 +143,8 @@ class Mounter:
             if flags & mnt.MS_RDONLY and (destination == "/dev" or "tmpcopyup" in options.extensions):
                 flags &= ~mnt.MS_RDONLY
                 self.readonly_later.append(destination)
-            if "mode=" not in data:
-                # A tmpfs over a directory of the image keeps its mode (tmpfs alone would make it 1777).
+            if "mode=" not in data and existed:
+                # A tmpfs over a directory of the image keeps its mode; a new one gets tmpfs' own, 1777 (runc too).
                 data = ",".join(filter(None, [data, f"mode={stat.S_IMODE(os.stat(target_name(target)).st_mode):o}"]))
             if "tmpcopyup" in options.extensions:
                 old = os.open(target_name(target), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -151,6 +152,13 @@ class Mounter:
         os.close(target)
         if old >= 0 or options.propagation:
             self._after_mount(destination, old, options)
+
+    def _exists(self, destination: str) -> bool:
+        try:
+            os.close(open_in_root(self.root, destination))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _after_mount(self, destination: str, old: int, options: Options) -> None:
         fd = open_in_root(self.root, destination, os.O_RDONLY | os.O_DIRECTORY)

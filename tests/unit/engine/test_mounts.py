@@ -95,7 +95,7 @@ async def test_volumes_from_shares_and_narrows(engine: Engine) -> None:
     two = await rest.container(engine, "two", volumes_from=["one:ro"])
     assert [(p.destination, p.name) for p in two.mounts] == [(p.destination, p.name) for p in one.mounts]
     assert not any(p.rw for p in two.mounts)
-    with pytest.raises(NotFound, match="No such container: nobody"):
+    with pytest.raises(InvalidArgument, match="No such container: nobody"):
         await rest.container(engine, "three", volumes_from=["nobody"])
     engine.containers.forget(one)
     mounts.remove(engine, one, volumes=True)
