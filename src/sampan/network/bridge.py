@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import secrets
+import socket
 from ipaddress import IPv4Address, IPv6Address
 
 from ..errors import Conflict
@@ -159,11 +160,8 @@ class BridgeDriver:
             peer_mac=endpoint.mac,
         )
         self._route.request(link)
-        try:
-            self._port_flags(endpoint)
-        except OSError:
-            await delete_link(endpoint.link)
-            raise
+        if not stored.options.icc and not self._filtered():
+            self._set_port(endpoint, isolated=True)
         return Interface(endpoint.interface, endpoint.addresses, interface_sysctls(endpoint))
 
     def _bridge_index(self, stored: Stored) -> int:
@@ -173,16 +171,18 @@ class BridgeDriver:
             index = self._index[stored.link] = link.index if link else 0
         return index
 
-    def _port_flags(self, endpoint: Endpoint) -> None:
-        # With br_netfilter on, bridged packets pass the firewall: a container that calls itself by a published port
-        # is answered over its own port, and `icc=false` is the firewall's matter. Without it, the bridge isolates.
-        filtered = _read(BRIDGE_NETFILTER) == "1" and self._firewall.enabled
-        isolated = not endpoint.network.options.icc and not filtered
-        if not (filtered or isolated):
-            return
-        link = self._route.link(endpoint.link)
-        if link is not None:
-            self._route.request(rtnetlink.bridge_port(link.index, hairpin=filtered, isolated=isolated))
+    def _filtered(self) -> bool:
+        # With br_netfilter on, bridged packets pass the firewall: `icc=false` is its matter. Else the bridge isolates.
+        return _read(BRIDGE_NETFILTER) == "1" and self._firewall.enabled
+
+    def publishes(self, endpoint: Endpoint) -> None:
+        """With br_netfilter on, a container that calls itself by a published port is answered over its own port."""
+        if self._filtered():
+            self._set_port(endpoint, hairpin=True)
+
+    def _set_port(self, endpoint: Endpoint, *, hairpin: bool = False, isolated: bool = False) -> None:
+        index = socket.if_nametoindex(endpoint.link)
+        self._route.request(rtnetlink.bridge_port(index, hairpin=hairpin, isolated=isolated))
 
     def abandon(self, endpoint: Endpoint) -> None:
         """Take the link off the bridge at once. The kernel deletes it with the namespace; if that lasts, we do."""

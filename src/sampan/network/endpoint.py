@@ -89,6 +89,9 @@ class Driver(Protocol):
     async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:
         """Link the container to the network; a failure leaves nothing."""
 
+    def publishes(self, endpoint: Endpoint) -> None:
+        """Ports of the container are published by its address on this network."""
+
     def abandon(self, endpoint: Endpoint) -> None:
         """The container has ended: its link must not get in the way of the next one's, should its namespace last."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
 from ..linux import rtnetlink
 from ..linux.namespaces import CLONE_NEWNET, setns
-from ..linux.rtnetlink import Route
-from .ipam import IPAddress, IPInterface, IPNetwork
+from ..linux.rtnetlink import Request, Route
+from .ipam import IPAddress, IPInterface
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,6 @@ class Setup:
     interfaces: tuple[Interface, ...] = ()
     old_gateways: tuple[Gateway, ...] = ()
     gateways: tuple[Gateway, ...] = ()
-    routes: tuple[tuple[str, IPNetwork], ...] = field(default=())
 
 
 class Namespaces:
@@ -68,36 +68,33 @@ class Namespaces:
         with self.inside(netns_fd):
             for interface in setup.interfaces:
                 write_sysctls(interface.sysctls)
+            # An ioctl costs a tenth of RTM_GETLINK, which tells all there is to a link.
+            indexes = {name: socket.if_nametoindex(name) for name in _names(setup)}
             route = Route()
         try:
-            _apply(route, setup)
+            requests = _requests(setup, indexes)
+            if requests:
+                route.request(*requests)
         finally:
             route.close()
 
 
-def _apply(route: Route, setup: Setup) -> None:
-    indexes: dict[str, int] = {}
+def _names(setup: Setup) -> set[str]:
+    routes = (*setup.old_gateways, *setup.gateways)
+    return {interface.name for interface in setup.interfaces} | {route.interface for route in routes}
 
-    def index(name: str) -> int:
-        if name not in indexes:
-            link = route.link(name)
-            if link is None:
-                raise FileNotFoundError(19, "No such device", name)
-            indexes[name] = link.index
-        return indexes[name]
 
+def _requests(setup: Setup, indexes: dict[str, int]) -> list[Request]:
     requests = [rtnetlink.set_link(1, up=True)] if setup.loopback else []
     for interface in setup.interfaces:
-        number = index(interface.name)
+        number = indexes[interface.name]
         requests.append(rtnetlink.set_link(number, up=True, mac=interface.mac))
         requests += [rtnetlink.address(number, address) for address in interface.addresses]
     requests += [
-        rtnetlink.no_route(index(old.interface), old.address, version=old.version) for old in setup.old_gateways
+        rtnetlink.no_route(indexes[old.interface], old.address, version=old.version) for old in setup.old_gateways
     ]
-    requests += [rtnetlink.route(index(name), to=subnet) for name, subnet in setup.routes]
-    requests += [rtnetlink.route(index(new.interface), new.address, version=new.version) for new in setup.gateways]
-    if requests:
-        route.request(*requests)
+    requests += [rtnetlink.route(indexes[new.interface], new.address, version=new.version) for new in setup.gateways]
+    return requests
 
 
 def write_sysctls(settings: Iterable[tuple[str, str]]) -> None:

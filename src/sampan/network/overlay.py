@@ -162,6 +162,10 @@ class OverlayDriver:
         """As on a bridge."""
         return await self._bridges.plug(endpoint, netns_fd)
 
+    def publishes(self, endpoint: Endpoint) -> None:
+        """As on a bridge."""
+        self._bridges.publishes(endpoint)
+
     def abandon(self, endpoint: Endpoint) -> None:
         """As on a bridge."""
         self._bridges.abandon(endpoint)

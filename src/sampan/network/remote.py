@@ -126,6 +126,9 @@ class RemoteDriver:
         self._route.request(rtnetlink.set_link(link.index, up=False, name=endpoint.interface, netns_fd=netns_fd))
         return Interface(endpoint.interface, endpoint.addresses, mac=endpoint.mac)
 
+    def publishes(self, endpoint: Endpoint) -> None:
+        """Ports are not published here: the container has an address that others reach."""
+
     def abandon(self, endpoint: Endpoint) -> None:
         """Tell the plugin, beside the caller."""
         task = asyncio.get_running_loop().create_task(self._leave(endpoint))

@@ -139,6 +139,11 @@ class Sandboxes:
         self._held[request.container_id] = held
         return held.shown()
 
+    def _announce(self, gateways: Gateways) -> None:
+        for endpoint in (gateways.four, gateways.six):
+            if endpoint is not None:
+                self._driver(endpoint.network).publishes(endpoint)
+
     def _serve_names(self, held: Held) -> None:
         """List the container's names, and give it its resolver once it is on a network that has names."""
         for endpoint in held.named_endpoints:
@@ -163,9 +168,10 @@ class Sandboxes:
 
     def _publish(self, held: Held, wanted: list[PortRequest]) -> None:
         leading = held.gateways.four or held.gateways.six
-        if leading is None:
+        if leading is None or not wanted:
             return
         try:
+            self._announce(held.gateways)
             held.published += self._publisher.publish(wanted, held.gateways)
         except SampanError as error:
             raise type(error)(
@@ -313,6 +319,7 @@ class Sandboxes:
             request = held.request
             self._publish(held, requests(request.port_bindings, request.exposed_ports, request.publish_all))
         elif new.four or new.six:
+            self._announce(new)
             self._publisher.resume(held.published, new)
 
     def _running(self, container_id: str) -> Held:

@@ -132,6 +132,9 @@ class SublinkDriver:
             return rtnetlink.macvlan(endpoint.interface, parent.index, modes[0], netns_fd=netns_fd, mac=endpoint.mac)
         return rtnetlink.ipvlan(endpoint.interface, parent.index, modes[0], modes[1], netns_fd=netns_fd)
 
+    def publishes(self, endpoint: Endpoint) -> None:
+        """Ports are not published here: the container has an address that others reach."""
+
     def abandon(self, endpoint: Endpoint) -> None:
         """The kernel drops the link with its namespace."""
 
