@@ -35,6 +35,9 @@ def enter(tree: int, propagation: str) -> int:
     mnt.mount(None, "/", None, PROPAGATION.get(propagation or "rslave", mnt.MS_SLAVE | mnt.MS_REC) | mnt.MS_REC)
     # pivot_root(2) wants the parent mount of the new root not to be shared.
     mnt.mount(None, "/", None, mnt.MS_PRIVATE)
+    # A copy of a shared mount is its peer: what is mounted on it would show on the host, and pivot_root refuses it.
+    mnt.mount_setattr(tree, propagation=mnt.MS_SLAVE, recursive=True)
+    mnt.mount_setattr(tree, propagation=mnt.MS_PRIVATE)
     mnt.move_mount(tree, os.open("/", _DIRECTORY))
     return tree
 
