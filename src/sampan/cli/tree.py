@@ -89,6 +89,13 @@ BUILDER: dict[str, Entry] = {
     "build": ("build:build", "Build an image from a Dockerfile"),
     "prune": ("prune:builds", "Remove build cache"),
 }
+MANIFEST: dict[str, Entry] = {
+    "annotate": ("manifest:annotate", "Add additional information to a local image manifest"),
+    "create": ("manifest:create", "Create a local manifest list for annotating and pushing to a registry"),
+    "inspect": ("manifest:inspect", "Display an image manifest, or manifest list"),
+    "push": ("manifest:push", "Push a manifest list to a repository"),
+    "rm": ("manifest:rm", "Delete one or more manifest lists from local storage"),
+}
 PLUGIN: dict[str, Entry] = {
     "inspect": ("inspect:plugin", "Display detailed information on one or more plugins"),
     "ls": ("swarm:plugins", "List plugins"),
@@ -98,6 +105,7 @@ GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     "container": (CONTAINER, "Manage containers"),
     "context": (CONTEXT, "Manage contexts"),
     "image": (IMAGE, "Manage images"),
+    "manifest": (MANIFEST, "Manage image manifests and manifest lists"),
     "network": (NETWORK, "Manage networks"),
     "plugin": (PLUGIN, "Manage plugins"),
     "system": (SYSTEM, "Manage Sampan"),
