@@ -62,10 +62,10 @@ class BuildCache:
             self.drop(key)
             return None
         self._db.execute("UPDATE build_cache SET used = ?, uses = uses + 1 WHERE key = ?", (time.time(), key))
-        return Result(layers)
+        return Result(layers, made=(row["created"],))
 
-    def put(self, key: str, place: str, description: str, parts: Mapping[str, str], result: Result) -> None:
-        """Keep a result."""
+    def put(self, key: str, place: str, description: str, parts: Mapping[str, str], result: Result) -> float:
+        """Keep a result; returns when it was made."""
         stored = [
             _StoredLayer(one.descriptor.media_type, one.descriptor.digest, one.descriptor.size, one.diff_id,
                          one.chain_id, one.size)
@@ -79,6 +79,7 @@ class BuildCache:
                 (key, place, description, msgspec.json.encode(parts), msgspec.json.encode(stored), size, now, now),
             )
             self._db.execute_many("INSERT OR IGNORE INTO layer_pin VALUES (?, ?, ?)", pins)
+        return now
 
     def last_parts(self, place: str) -> dict[str, str] | None:
         """The inputs that the step at this place had when it last ran, to explain a miss."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from ..image.images import now
+from ..model.times import rfc3339
 from ..oci.config import ExecutionConfig, History, ImageConfig, RootFS
 from .frontend.request import Target
 from .result import Result
@@ -16,12 +17,12 @@ COMMENT = "buildkit.dockerfile.v0"
 
 def configuration(target: Target, result: Result, epoch: int | None) -> ImageConfig:
     """The image's document; with `epoch` all its times are that second, so that equal builds have equal IDs."""
-    created = now() if epoch is None else moment(epoch)
     base, platform = target.base, target.platform
+    times = _times(target, result, epoch)
     history = list(base.history or []) if base is not None else []
     history += [
-        History(created=created, created_by=step.created_by, comment=COMMENT, empty_layer=step.vertex is None)
-        for step in target.steps
+        History(created=time, created_by=step.created_by, comment=COMMENT, empty_layer=step.vertex is None)
+        for step, time in zip(target.steps, times, strict=True)
     ]
     return ImageConfig(
         architecture=platform.architecture,
@@ -29,7 +30,7 @@ def configuration(target: Target, result: Result, epoch: int | None) -> ImageCon
         variant=platform.variant,
         os_version=base.os_version if base is not None else "",
         config=_trimmed(target.config),
-        created=created,
+        created=times[-1] if times else base.created if base is not None else now(),
         author=target.author,
         history=history,
         rootfs=RootFS(diff_ids=[layer.diff_id for layer in result.layers]),
@@ -42,6 +43,23 @@ def _trimmed(config: ExecutionConfig) -> ExecutionConfig:
     if not copy.working_dir:
         copy.working_dir = "/"
     return copy
+
+
+def _times(target: Target, result: Result, epoch: int | None) -> list[str]:
+    """When each step was made, so that a build whose steps are all cached gives the same image again.
+
+    A step without a layer has the time of the layer below it.
+    """
+    if epoch is not None:
+        return [moment(epoch)] * len(target.steps)
+    made = [rfc3339(int(seconds * 1_000_000) * 1000) for seconds in result.made]
+    latest = (target.base.created if target.base is not None else None) or (made[0] if made else now())
+    times = []
+    for step in target.steps:
+        if step.vertex is not None and made:
+            latest = made.pop(0)
+        times.append(latest)
+    return times
 
 
 def moment(seconds: int) -> str:

@@ -9,10 +9,14 @@ from ..image.layers import Layer
 
 @dataclass(frozen=True)
 class Result:
-    """`layers`, lowest first; or `directory`, the path of a tree that lies outside the snapshots (a build context)."""
+    """`layers`, lowest first; or `directory`, the path of a tree that lies outside the snapshots (a build context).
+
+    `made`: when each layer came about, in seconds since the epoch, for the topmost layers that this builder made.
+    """
 
     layers: tuple[Layer, ...] = ()
     directory: str = ""
+    made: tuple[float, ...] = ()
 
     @property
     def chain_id(self) -> str:

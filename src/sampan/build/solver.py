@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 
 from ..errors import SampanError
 from .cache import BuildCache
@@ -122,16 +123,22 @@ class _Run:
             found = self._solver.cache.get(key)
             if found is not None:
                 self._explain(vertex, place, parts, hit=True)
-                return found, True
+                return _dated(found, inputs, found.made[0]), True
         self._explain(vertex, place, parts, hit=False)
         result = await self._solver.shared(key, lambda: self._solver.execute(self._session, vertex, inputs))
-        self._solver.cache.put(key, place, vertex.name, parts, result)
-        return result, False
+        made = self._solver.cache.put(key, place, vertex.name, parts, result)
+        return _dated(result, inputs, made), False
 
     def _explain(self, vertex: Vertex, place: str, parts: Parts, *, hit: bool) -> None:
         if self._session.explain:
             reasons = () if hit else differences(self._solver.cache.last_parts(place), parts, vertex)
             self._session.tell(Explained(step=vertex.definition, hit=hit, reasons=reasons))
+
+
+def _dated(result: Result, inputs: Sequence[Result], made: float) -> Result:
+    """The result with the times of its layers: those of the tree below, then its own."""
+    own = len(result.layers) - len(inputs[0].layers)
+    return replace(result, made=(*inputs[0].made, *[made] * own))
 
 
 def _digest(parts: Parts) -> str:
