@@ -118,6 +118,8 @@ def check_name(name: str) -> None:
     """Docker's rule and words for names of local volumes."""
     if len(name) == 1:
         raise InvalidArgument("volume name is too short, names should be at least two alphanumeric characters")
+    if len(name) > 255:  # NAME_MAX: it is a directory's name
+        raise InvalidArgument("volume name is too long, names should be at most 255 characters")
     if not _NAME.fullmatch(name):
         raise InvalidArgument(
             f'"{name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are '
