@@ -12,7 +12,7 @@ import pytest
 from sampan.daemon import listeners
 from sampan.errors import Conflict, InvalidArgument
 
-from ..support.daemon import Daemon
+from ..support.daemon import BIN, Daemon
 
 
 def test_the_socket_is_closed_to_others(daemon: Daemon) -> None:
@@ -42,7 +42,7 @@ def test_the_group_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
 
 
 def test_tcp_without_verification_is_refused(daemon: Daemon, tmp_path: Path) -> None:
-    argv = [*daemon.argv()[:1], "--data-root", f"{tmp_path}/d", "--exec-root", f"{tmp_path}/r"]
+    argv = [str(BIN / "sampand"), "--data-root", f"{tmp_path}/d", "--exec-root", f"{tmp_path}/r"]
     argv += ["--pidfile", f"{tmp_path}/p", "--config-file", str(daemon.config), "-H", "tcp://127.0.0.1:0"]
     for given in ([], ["--tls"]):
         done = subprocess.run([*argv, *given], capture_output=True, text=True, timeout=30, check=False)

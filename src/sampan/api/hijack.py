@@ -157,7 +157,7 @@ class _Side(asyncio.Protocol):
         if not peer.transport.is_closing():
             peer.transport.write_eof()
             self._gone = HANGUPS.watch(self.transport, peer.ended.set)
-        return self.transport.get_extra_info("sslcontext") is None
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         self._unwatch()  # while the descriptor is still ours

@@ -34,14 +34,22 @@ async def listen(config: DaemonConfig, factory: Factory) -> list[asyncio.Server]
         scheme, _, address = host.partition("://")
         if scheme == "tcp":
             name, port = _address(address, config.tls)
-            servers.append(await loop.create_server(factory, name, port, ssl=context, backlog=128))
+            servers.append(await loop.create_server(_secured(factory, context), name, port, backlog=128))
         elif scheme == "fd":
             for passed in _passed(address):
-                secured = context if passed.family != socket.AF_UNIX else None
-                servers.append(await loop.create_server(factory, sock=passed, ssl=secured))
+                secured = _secured(factory, context if passed.family != socket.AF_UNIX else None)
+                servers.append(await loop.create_server(secured, sock=passed))
         else:
             servers.append(await loop.create_unix_server(factory, sock=unix_socket(address, config.group), backlog=128))
     return servers
+
+
+def _secured(factory: Factory, context: ssl.SSLContext | None) -> Factory:
+    if context is None:
+        return factory
+    from .tls import TlsConnection
+
+    return lambda: TlsConnection(context, factory)
 
 
 def remove_sockets(hosts: Sequence[str]) -> None:
@@ -57,8 +65,8 @@ def remove_sockets(hosts: Sequence[str]) -> None:
 def unix_socket(path: str, group: str) -> socket.socket:
     """A listening socket that root and the group may use, and nobody else, from its first moment (S24)."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    _remove_stale(path)
     gid = _gid(group)
+    _remove_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     mask = os.umask(0o177)
     try:
