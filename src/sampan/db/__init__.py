@@ -2,7 +2,7 @@
 
 Migrations are the files `db/migrations/NNN_name.sql`, applied once each, in order, and noted in the table
 `migration`. A migration that has landed is never edited. Every package that keeps rows owns its tables:
-001 image, 002 storage, 003 engine (containers), 004 network, 005 volume, 006 events, 007 build.
+001 image, 002 storage, 003 engine (containers), 004 network, 005 volume, 006 events, 007 build, 008 secret.
 """
 
 from __future__ import annotations

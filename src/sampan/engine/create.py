@@ -17,7 +17,7 @@ from ..model.times import now
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
 from ..storage import init_layer
-from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, validate
+from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, secrets, validate
 from .container import Container
 from .engine import Engine
 
@@ -101,6 +101,7 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     defaults.apply(host, engine.config, engine.kernel.version)
     drivers.check_logging(host.log_config)
     drivers.check_storage_options(host)
+    secrets.check(engine, host)
     for mode in (host.pid_mode, host.ipc_mode, host.network_mode):
         if mode.startswith("container:"):
             engine.containers.get(mode.removeprefix("container:"))

@@ -9,7 +9,7 @@ from .. import faults
 from ..errors import SampanError
 from ..model.times import nanoseconds, rfc3339
 from ..runtime import Exit, Shim
-from . import cgroups, exec, mounts, networks, removal, restarts, shm
+from . import cgroups, exec, mounts, networks, removal, restarts, secrets, shm
 from .container import Container
 from .engine import Engine
 from .live import Live, WaitResult
@@ -79,6 +79,7 @@ def _release_mounts(engine: Engine, container: Container) -> None:
 
 def _unmount(engine: Engine, container: Container) -> None:
     shm.release(engine, container)
+    secrets.release(engine, container)
     engine.snapshots.unmount(container.id)
 
 

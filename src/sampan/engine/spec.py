@@ -10,7 +10,7 @@ import msgspec
 from ..errors import Conflict, InvalidArgument
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
-from . import cgroups, environment, security, shm, workdir
+from . import cgroups, environment, secrets, security, shm, workdir
 from .config import SAMPAN_RUNTIME
 from .container import Container
 from .engine import Engine
@@ -102,7 +102,12 @@ def inputs(
         env=environment.compose(engine, container, tty=config.tty),
         rootfs=rootfs,
         user=user,
-        mounts=[*_etc_mounts(engine, container, mounts), *mounts, *shm.mounts(engine, container)],
+        mounts=[
+            *_etc_mounts(engine, container, mounts),
+            *mounts,
+            *shm.mounts(engine, container),
+            *secrets.mounts(engine, container),
+        ],
         hostname=config.hostname,
         namespaces=planned.namespaces,
         cgroup=planned.cgroup,
