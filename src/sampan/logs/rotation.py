@@ -66,6 +66,7 @@ class RotatingFile:
         if self._compressor == 0:
             status = 1
             try:
+                os.closerange(3, 1 << 20)  # else the container's stdin would stay open for as long as this takes
                 os.nice(10)
                 compress(path)
                 status = 0

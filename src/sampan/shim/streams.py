@@ -27,6 +27,8 @@ HIGH = 256 * 1024
 STALL = 5.0
 DRAIN = 2.0
 """Seconds that the exit of a process waits for the end of its streams (as in Docker): a child may hold them open."""
+LEFT = 1 << 20
+"""As much as an unprivileged process can make a pipe hold (pipe(7), pipe-max-size)."""
 
 _FRAME = struct.Struct(">BxxxI")
 _SEND = MSG_DONTWAIT | MSG_NOSIGNAL
@@ -245,14 +247,12 @@ class Streams:
         for attachment in tuple(self.attachments):
             if stream in attachment.wants:
                 attachment.send(stream, data)
-        if not self._exited:
-            self.check_room()
+        self.check_room()
 
     def check_room(self) -> None:
-        """Pause or resume the sources by what is unsent. After the exit no more than the pipes hold can come."""
-        full = not self._exited and (
-            any(len(attachment.pending) > HIGH for attachment in self.attachments)
-            or (self.log is not None and self.log.full)
+        """Pause or resume the sources by what is unsent."""
+        full = any(len(attachment.pending) > HIGH for attachment in self.attachments) or (
+            self.log is not None and self.log.full
         )
         if full == self._paused:
             return
@@ -354,10 +354,12 @@ class Streams:
         self.on_drained = on_drained
         self._exited = True
         self._drop_stdin()
-        self.check_room()
         for source in tuple(self.sources):
-            while source.fd >= 0 and source.read():
-                pass
+            # All that the process itself wrote, whether clients keep up or not: it is no more than a pipe holds.
+            # Behind that are others who hold the stream open, and to whom the usual limits apply.
+            for _ in range(LEFT // CHUNK):
+                if source.fd < 0 or not source.read():
+                    break
         self._timer = self.loop.call_later(DRAIN, self._give_up)
         if not self.sources:
             self._end_attachments()

@@ -189,6 +189,16 @@ async def test_execs_run_side_by_side(host: ShimHost) -> None:
     assert (await background.demux())[1] == b"done\n"
 
 
+async def test_a_flood_behind_an_execs_exit_is_cut_off(host: ShimHost) -> None:
+    shim = await host.run(["sleep", "1000"])
+    stream = await host.exec(shim, ["sh", "-c", "yes & exit 5"])
+    exited = await asyncio.wait_for(anext(aiter(shim.exits)), 20)
+    assert (exited.exec_id, exited.status) == ("e", 5)
+    rss = int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{shim.pid}/status").read_text())[1])  # type: ignore[index]
+    assert rss < 40_000
+    assert len(await stream.read()) > 0
+
+
 async def test_an_exec_is_signalled_and_ends_with_the_container(host: ShimHost) -> None:
     shim = await host.run(["sleep", "1000"])
     await shim.exec(ExecProcess(exec_id="a", process=process(["sleep", "1000"])))
