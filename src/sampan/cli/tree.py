@@ -100,6 +100,9 @@ PLUGIN: dict[str, Entry] = {
     "inspect": ("inspect:plugin", "Display detailed information on one or more plugins"),
     "ls": ("swarm:plugins", "List plugins"),
 }
+REGISTRY: dict[str, Entry] = {
+    "serve": ("registry_serve:serve", "Serve images from a directory"),
+}
 GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     "builder": (BUILDER, "Manage builds"),
     "container": (CONTAINER, "Manage containers"),
@@ -108,6 +111,7 @@ GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     "manifest": (MANIFEST, "Manage image manifests and manifest lists"),
     "network": (NETWORK, "Manage networks"),
     "plugin": (PLUGIN, "Manage plugins"),
+    "registry": (REGISTRY, "Run a registry"),
     "system": (SYSTEM, "Manage Sampan"),
     "volume": (VOLUME, "Manage volumes"),
 }

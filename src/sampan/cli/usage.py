@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .flags import Flag
+from .quantity import go_duration
 
 if TYPE_CHECKING:
     from .command import Command
@@ -46,6 +47,8 @@ def _split_line(text: str, limit: int) -> tuple[str, str]:
 def _default(flag: Flag) -> str:
     if "(default" in flag.usage or not flag.default:
         return ""
+    if flag.kind == "duration":
+        return f" (default {go_duration(flag.default)})"
     if isinstance(flag.default, str):
         return f' (default "{flag.default}")'
     return f" (default {str(flag.default).lower()})"

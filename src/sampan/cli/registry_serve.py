@@ -1,0 +1,93 @@
+"""`registry serve`: a registry in this process, until SIGTERM or ^C. SIGUSR1 collects garbage at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+from .command import CommandFailed, command
+from .flags import Options, boolean, duration, string
+
+if TYPE_CHECKING:
+    from sampan.registry.server.config import ServerConfig, TokenAuth, Upstream
+
+    from .session import Session
+
+SECOND = 10**9
+
+
+@command(
+    "[OPTIONS]",
+    "Serve images from a directory (distribution-spec 1.1)",
+    boolean("anonymous-pull", "Let anyone pull; users of the htpasswd file push"),
+    duration("gc-grace", "Age below which unreferenced blobs are kept", default=3600 * SECOND),
+    duration("gc-interval", "Time between garbage collections", default=24 * 3600 * SECOND),
+    string("htpasswd", "File with users and bcrypt hashes"),
+    string("listen", "Address and port", short="l", default="0.0.0.0:5000"),
+    boolean("no-delete", "Refuse to delete manifests and blobs"),
+    boolean("read-only", "Refuse every change"),
+    string("root", "Directory that holds the images", default="/var/lib/sampan-registry"),
+    string("tls-cert", "Certificate (PEM)"),
+    string("tls-client-ca", "Ask clients for a certificate of this CA (PEM)"),
+    string("tls-key", "Private key (PEM)"),
+    string("token-key", "File with the key of bearer tokens: switches token authentication on"),
+    string("token-realm", "URL that issues tokens (default: this server, to the users of the htpasswd file)"),
+    string("upstream", "Pull through: the registry behind, as a URL"),
+    duration("upstream-ttl", "Time for which a tag of the registry behind is not looked up again (default 0s)"),
+)
+def serve(session: Session, options: Options, arguments: list[str]) -> int:
+    from sampan.registry.server.run import serve as run
+
+    config = server_config(options)
+
+    def ready(port: int) -> None:
+        sys.stdout.write(f"serving {config.root} on {config.host}:{port}\n")
+        sys.stdout.flush()
+
+    try:
+        asyncio.run(run(config, ready))
+    except OSError as error:
+        raise CommandFailed(f"sampan: {error.filename or options['listen']}: {error.strerror}") from error
+    return 0
+
+
+def server_config(options: Options) -> ServerConfig:
+    from sampan.registry.server.config import ServerConfig
+
+    host, _, port = options["listen"].rpartition(":")
+    if not port.isdigit():
+        raise CommandFailed(f"sampan: invalid address {options['listen']!r}: HOST:PORT is wanted")
+    return ServerConfig(
+        root=options["root"],
+        host=host.strip("[]") or "0.0.0.0",
+        port=int(port),
+        tls_certificate=options["tls-cert"],
+        tls_key=options["tls-key"],
+        tls_client_ca=options["tls-client-ca"],
+        htpasswd=options["htpasswd"],
+        token=_token(options),
+        anonymous_pull=options["anonymous-pull"],
+        read_only=options["read-only"],
+        allow_delete=not options["no-delete"],
+        upstream=_upstream(options),
+        gc_interval=options["gc-interval"] / SECOND,
+        gc_grace=options["gc-grace"] / SECOND,
+    )
+
+
+def _token(options: Options) -> TokenAuth | None:
+    from sampan.registry.server.config import TokenAuth
+
+    if not options["token-key"]:
+        return None
+    with open(options["token-key"], "rb") as file:
+        return TokenAuth(realm=options["token-realm"], key=file.read().strip())
+
+
+def _upstream(options: Options) -> Upstream | None:
+    from sampan.registry.server.config import Upstream
+
+    if not options["upstream"]:
+        return None
+    return Upstream(options["upstream"].rstrip("/"), ttl=options["upstream-ttl"] / SECOND)
