@@ -149,6 +149,9 @@ def _owner(engine: Engine, container: Container) -> tuple[int, int] | None:
     """The container's user, as its own /etc/passwd numbers it; None where it has none (the tar's owners stay)."""
     if not container.config.user:
         return None
-    user = users.resolve(engine.snapshots.mount(container.id), container.config.user, [])
-    engine.snapshots.unmount(container.id)
+    rootfs = engine.snapshots.mount(container.id)
+    try:
+        user = users.resolve(rootfs, container.config.user, [])
+    finally:
+        engine.snapshots.unmount(container.id)
     return user.uid, user.gid

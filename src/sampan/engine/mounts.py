@@ -194,10 +194,27 @@ def _source(engine: Engine, container: Container, point: MountPoint, index: int)
             _require_source(container, point)
         return point.source
     if point.type == "image":
-        path = engine.snapshots.mount(engine.images.by_id(point.source).chain_id)
+        path = _mount_image(engine, _image_key(container, index), engine.images.by_id(point.source).chain_id)
     else:
         path = _mount_volume(engine, container, point)
     return _pin_subpath(engine, container, path, point.spec_subpath, index) if point.spec_subpath else path
+
+
+def _image_key(container: Container, index: int) -> str:
+    return f"{container.id}-image-{index}"
+
+
+def _mount_image(engine: Engine, key: str, chain_id: str) -> str:
+    """An image's tree under a key of this mount's own: no other container's mount of it is touched at release."""
+    if not engine.snapshots.exists(key):
+        engine.snapshots.prepare(key, chain_id or None)
+    return engine.snapshots.mount(key)
+
+
+def _release_image(engine: Engine, key: str) -> None:
+    while engine.snapshots.mounted(key):
+        engine.snapshots.unmount(key)
+    engine.snapshots.remove(key)
 
 
 def _mount_volume(engine: Engine, container: Container, point: MountPoint) -> str:
@@ -271,15 +288,19 @@ def _bind_pinned(fd: int, target: str) -> str:
 def release(engine: Engine, container: Container) -> None:
     """Undo `activate`; safe to call twice, and after a restart of the daemon."""
     _unpin(f"{engine.paths.container(container.id)}/mounts")
-    for point in container.mounts:
+    for index, point in enumerate(container.mounts):
         if point.type == "image":
-            try:
-                engine.snapshots.unmount(engine.images.by_id(point.source).chain_id)
-            except NotFound:
-                continue  # the image is gone, and its mounts with it
-        elif point.type == "volume":
-            engine.volumes.unmount(point.name, container.id)
-            engine.events.publish("volume", "unmount", point.name, {"container": container.id, "driver": point.driver})
+            _release_image(engine, _image_key(container, index))
+        elif point.type == "volume" and engine.volumes.mounted(point.name, container.id):
+            _unmount_volume(engine, container, point)
+
+
+def _unmount_volume(engine: Engine, container: Container, point: MountPoint) -> None:
+    try:
+        engine.volumes.unmount(point.name, container.id)
+    except SampanError as error:  # a plugin that is away must not keep a container from ending
+        engine.warn(f"unmounting volume {point.name}: {error}")
+    engine.events.publish("volume", "unmount", point.name, {"container": container.id, "driver": point.driver})
 
 
 def _unpin(directory: str) -> None:

@@ -91,6 +91,11 @@ class Local:
         """Who has it mounted."""
         return self._users.get(name, set())
 
+    def is_attached(self, name: str) -> bool:
+        """Whether something is mounted at a volume's place."""
+        path = self.path(name)
+        return os.path.isdir(path) and is_mount_point(path)
+
     def status(self, name: str) -> dict[str, object]:
         return {}
 
@@ -110,7 +115,7 @@ class Local:
 
     def _detach(self, name: str) -> None:
         path = self.path(name)
-        if os.path.isdir(path) and is_mount_point(path):
+        if self.is_attached(name):
             umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW)
 
 

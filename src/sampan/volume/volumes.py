@@ -54,6 +54,7 @@ class Volumes:
         self._db = db
         self.users = users
         self.local = Local(root)
+        self._mounts: set[tuple[str, str]] = set()
         self.plugins = plugins or Plugins()
         self._sweep()
 
@@ -211,10 +212,17 @@ class Volumes:
     def mount(self, name: str, user: str) -> str:
         """Make a volume's data available for a user (a container's id); its path."""
         volume = self.get(name)
-        return self.driver(volume.driver).mount(name, volume.options or {}, user)
+        path = self.driver(volume.driver).mount(name, volume.options or {}, user)
+        self._mounts.add((name, user))
+        return path
+
+    def mounted(self, name: str, user: str) -> bool:
+        """Whether a user has a volume mounted, as far as this process knows or the kernel says."""
+        return (name, user) in self._mounts or self.local.is_attached(name)
 
     def unmount(self, name: str, user: str) -> None:
         """The user is done; unknown volumes are fine."""
+        self._mounts.discard((name, user))
         row = self._row(name)
         if row is not None:
             self.driver(row["driver"]).unmount(name, user)
