@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from . import build, containers, files, images, networks, plugins, registry, streams, swarm, system, usage, volumes
+from . import (
+    build,
+    containers,
+    files,
+    images,
+    networks,
+    plugins,
+    registry,
+    secrets,
+    streams,
+    swarm,
+    system,
+    usage,
+    volumes,
+)
 from .router import Route
 
 ROUTES: list[Route] = [
@@ -16,6 +30,7 @@ ROUTES: list[Route] = [
     *volumes.ROUTES,
     *plugins.ROUTES,
     *build.ROUTES,
+    *secrets.ROUTES,
     *usage.ROUTES,
     *swarm.ROUTES,
 ]

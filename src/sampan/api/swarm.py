@@ -37,10 +37,6 @@ GET /services/{id}/logs
 GET /tasks
 GET /tasks/{id}
 GET /tasks/{id}/logs
-GET /secrets
-POST /secrets/create
-GET /secrets/{id}
-DELETE /secrets/{id}
 POST /secrets/{id}/update
 GET /configs
 POST /configs/create
