@@ -73,6 +73,12 @@ async def collect_garbage(registry: Registry) -> Collected:
     return found
 
 
+async def collect_offline(config: ServerConfig) -> Collected:
+    """One run while nobody serves the directory; raises Conflict when somebody does."""
+    with _locked(config.root):
+        return await collect_garbage(Registry(config))
+
+
 def _tls(config: ServerConfig) -> ssl.SSLContext | None:
     if not config.tls_certificate:
         return None
