@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from .. import faults
 from ..errors import Conflict, DataLoss, InvalidArgument, NotFound
 from ..oci import digest as digests
 
@@ -57,6 +58,13 @@ class Store:
             return os.stat(self.path(digest)).st_size
         except FileNotFoundError:
             raise NotFound(f"blob {digest} not found") from None
+
+    def modified(self, digest: str) -> float:
+        """When the blob was written, in seconds since the epoch; 0 when it is gone."""
+        try:
+            return os.stat(self.path(digest)).st_mtime
+        except FileNotFoundError:
+            return 0.0
 
     def open(self, digest: str) -> BinaryIO:
         """The blob, open for reading, unbuffered; raises NotFound."""
@@ -209,6 +217,7 @@ class Writer:
 
     def write(self, data: bytes | memoryview) -> None:
         """Append; raises OSError (ENOSPC) with the bytes before it kept."""
+        faults.point("cas.write")
         view = memoryview(data)
         while view:
             written = os.write(self._handle, view)
@@ -229,10 +238,12 @@ class Writer:
         if self._expected is not None and digest != self._expected:
             self.abort()
             raise DataLoss(f"filesystem layer verification failed for digest {self._expected}")
+        faults.point("cas.commit")
         os.fsync(self._handle)
         target = self._store.path(digest)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.rename(self._path, target)
+        faults.point("cas.renamed")
         _fsync_directory(os.path.dirname(target))
         self._close()
         return digest, self.offset

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from .. import faults
 from ..cas.threads import run_in_thread
 from ..errors import InvalidArgument, NotFound, SampanError
 from ..image.archive import check_platform, choose
@@ -142,7 +143,9 @@ class _Pull:
         data = await self._config(document.config)
         config = configs.parse(data)
         self._check_config(config, document)
+        faults.point("pull.configured")
         layers = await self._layers(config.rootfs.diff_ids, document.layers)
+        faults.point("pull.unpacked")
         return self._images.add(data, layers, manifest=found.data), True
 
     def _known(self, document: Manifest) -> Image | None:
@@ -215,7 +218,7 @@ class _Pull:
     async def _unpack(self, item: LayerProgress, diff_id: str, parent: str | None) -> Layer:
         chain_id = chain_on(parent, diff_id)
         descriptor = item.download.descriptor
-        async with self._host.registries.locks.hold(chain_id):
+        async with self._host.registries.locks.hold(f"unpack {chain_id}"):
             size = self._images.layers.snapshots.size(chain_id)
             if size is not None:  # somebody else's pull was quicker
                 await _until_complete(item.download)
@@ -235,6 +238,7 @@ class _Pull:
 
     def _finish(self, image: Image, digest: str, fresh: bool) -> Image:
         images, ref = self._images, self._ref
+        faults.point("pull.added")
         images.add_origin([image.id, *(layer.descriptor.digest for layer in image.layers)], ref.name)
         previous = self._tagged()
         images.add_digest(image.id, ref, digest)

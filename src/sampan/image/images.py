@@ -6,7 +6,7 @@ Database calls happen on the event loop's thread; what is slow lies in `layers` 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from ..cas import Store
@@ -31,6 +31,8 @@ class Images:
         self.db = db
         self.store = store
         self.layers = Layers(store, snapshots, limits)
+        self.keepers: list[Callable[[], set[str]]] = []
+        """Others that keep blobs or layers, such as the build cache: each returns digests and chain IDs."""
         self._configs: dict[str, ImageConfig] = {}
 
     def get(self, ref: str) -> Image:
@@ -227,6 +229,10 @@ class Images:
         """Every layer that an image or a pin (the build cache) stands on."""
         sql = "SELECT chain_id FROM image_layer UNION SELECT chain_id FROM layer_pin"
         return {row["chain_id"] for row in self.db.query(sql)}
+
+    def held(self) -> set[str]:
+        """What others keep, whatever the images do."""
+        return {key for keeper in self.keepers for key in keeper()}
 
     def forget(self, image: Image) -> None:
         """Drop the row and its names; blobs and layers are the caller's to remove afterwards."""

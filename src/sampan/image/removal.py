@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,7 +103,8 @@ class Remover:
 
     def _drop_content(self, image: Image) -> Removal:
         """Layers from the top down, while nothing else stands on them, then the blobs that no row names."""
-        chains, blobs = self.images.referenced_chains(), self.images.referenced_blobs()
+        held = self.images.held()
+        chains, blobs = self.images.referenced_chains() | held, self.images.referenced_blobs() | held
         removed, freed = [], 0
         for layer in reversed(image.layers):
             if layer.chain_id in chains or not self.images.layers.snapshots.remove(layer.chain_id):
@@ -165,9 +165,3 @@ def _single_reference(references: Sequence[Reference]) -> bool:
     """At most one tag, and every digest in the same repository."""
     tags = [name for name in references if not name.digest]
     return len(tags) <= 1 and len({name.name for name in references}) <= 1
-
-
-def free_space(path: str) -> int:
-    """Bytes that the file system of `path` still has."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize

@@ -53,7 +53,7 @@ class Download:
     async def run(self, repository: Repository, slots: asyncio.Semaphore, locks: KeyedLocks) -> None:
         """Fetch it, or wait until somebody else has; raises what made it fail in the end, and tells the readers."""
         try:
-            async with locks.hold(self.descriptor.digest), slots:
+            async with locks.hold(f"download {self.descriptor.digest}"), slots:
                 self._adopt()
                 if self.complete:
                     return

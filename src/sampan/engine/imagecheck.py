@@ -1,0 +1,92 @@
+"""`sampan system check` for images: blobs and layers compared with the rows that name them, and mended.
+
+stray      a blob, or the rest of a download, that nothing names
+missing    an image's blob or layer that is not there
+damaged    a blob whose content is not its digest
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from ..cas.threads import run_in_thread
+from ..errors import SampanError
+from ..image.images import Images
+from ..image.layers import Layer
+from .imagehost import ImageHost
+
+_STRAY_AGE = 24 * 3600.0
+_PARTIAL_AGE = 7 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class ImageProblem:
+    """One finding; `repaired` says whether it was mended, `bytes` what a stray takes."""
+
+    what: str
+    key: str
+    detail: str
+    repaired: bool = False
+    bytes: int = 0
+
+
+async def check_images(
+    host: ImageHost, *, repair: bool = False, verify: bool = True, stray_age: float = _STRAY_AGE
+) -> list[ImageProblem]:
+    """Look through the store. `verify` reads every blob; `stray_age` spares what may belong to work under way."""
+    found = _strays(host.images, repair, stray_age)
+    checked: dict[str, ImageProblem | None] = {}
+    for image in host.images.all():
+        named = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
+        for digest in named:
+            if digest not in checked:
+                checked[digest] = await _check_blob(host.images, digest, image.id, repair, verify)
+        parent: str | None = None
+        for layer in image.layers:
+            if layer.chain_id not in checked:
+                checked[layer.chain_id] = await _check_layer(host.images, layer, parent, image.id, repair)
+            parent = layer.chain_id
+    return found + [problem for problem in checked.values() if problem is not None]
+
+
+def _strays(images: Images, repair: bool, age: float) -> list[ImageProblem]:
+    store, limit = images.store, time.time() - age
+    named = images.referenced_blobs() | images.held()
+    found = []
+    for digest, size in list(store.walk()):
+        if digest not in named and store.modified(digest) < limit:
+            done = repair and store.collect_one(digest) > 0
+            found.append(ImageProblem("stray", digest, "no image names this blob", done, size))
+    for digest, size in store.list_partial():
+        if repair:
+            store.drop_partials(time.time() - min(age, _PARTIAL_AGE))
+        left = dict(store.list_partial())
+        found.append(ImageProblem("stray", digest, "an interrupted download", digest not in left, size))
+    return found
+
+
+async def _check_blob(images: Images, digest: str, image: str, repair: bool, verify: bool) -> ImageProblem | None:
+    store = images.store
+    if not store.exists(digest):
+        return ImageProblem("missing", digest, f"a blob of {image}; pull the image again")
+    if verify and not await run_in_thread(lambda: store.verify(digest)):
+        done = repair and store.delete(digest) > 0
+        return ImageProblem("damaged", digest, f"a blob of {image}; removed blobs come back with a pull", done)
+    return None
+
+
+async def _check_layer(
+    images: Images, layer: Layer, parent: str | None, image: str, repair: bool
+) -> ImageProblem | None:
+    if images.layers.snapshots.size(layer.chain_id) is not None:
+        return None
+    repaired = False
+    if repair and images.store.exists(layer.descriptor.digest):
+        try:
+            with images.store.open(layer.descriptor.digest) as blob:
+                await images.layers.unpack(blob, layer.descriptor, layer.diff_id, parent)
+            repaired = True
+        except (SampanError, OSError) as error:
+            return ImageProblem("missing", layer.chain_id, f"a layer of {image}; unpacking it again: {error}")
+    return ImageProblem("missing", layer.chain_id, f"a layer of {image}, not unpacked", repaired)
