@@ -60,11 +60,15 @@ def close_from(first: int, keep: Iterable[int] = ()) -> None:
 
 def open_fds() -> list[int]:
     """The open fds of this process."""
-    directory = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return [fd for fd in map(int, os.listdir("/proc/self/fd")) if _is_open(fd)]
+
+
+def _is_open(fd: int) -> bool:
     try:
-        return [fd for fd in map(int, os.listdir(directory)) if fd != directory]
-    finally:
-        os.close(directory)
+        os.fstat(fd)
+    except OSError:
+        return False  # that of the listing itself
+    return True
 
 
 def memfd(name: str, content: bytes) -> int:

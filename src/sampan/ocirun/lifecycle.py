@@ -65,7 +65,7 @@ def cgroup_path(spec: dict[str, Any], container_id: str, systemd: bool) -> str:
     if systemd or (path.count(":") == 2 and "/" not in path):
         slice_, prefix, name = path.split(":") if path else ("", "runc", container_id)
         return f"{_slice_path(slice_ or 'system.slice')}/{prefix}-{name}.scope"
-    return os.path.normpath("/" + path) if path else f"/{container_id}"
+    return "/" + os.path.normpath("/" + path).lstrip("/") if path else f"/{container_id}"
 
 
 def _slice_path(name: str) -> str:
