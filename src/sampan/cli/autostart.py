@@ -39,14 +39,22 @@ def _answers(path: str) -> bool:
     return True
 
 
+def program() -> list[str]:
+    """The `sampand` that was installed with us, or its module where there is no such file."""
+    beside = os.path.join(os.path.dirname(os.path.realpath(sys.argv[0])), "sampand")
+    if os.access(beside, os.X_OK):
+        return [beside]
+    return [sys.executable, "-I", "-c", "import sys; from sampan.daemon.main import main; sys.exit(main())"]
+
+
 def _spawn(url: str) -> int:
     """In a session of its own, so that the terminal's signals do not reach it."""
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    argv = [sys.executable, "-I", "-m", "sampan.daemon.main", "-H", url]
+    argv = [*program(), "-H", url]
     try:
         return os.posix_spawn(
-            sys.executable,
+            argv[0],
             argv,
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)],
