@@ -59,6 +59,11 @@ class Sampan:
         # the machine's client talks over a unix socket: it need not enter the daemon's network namespace
         return [*_environment(str(self.daemon.directory)), "docker", "-H", self.daemon.url, *args]
 
+    def build_argv(self, *args: str) -> list[str]:
+        """The stock client's way to our builder."""
+        environment = _environment(str(self.daemon.directory))
+        return [*environment, "DOCKER_BUILDKIT=0", "docker", "-H", self.daemon.url, *args]
+
     def daemons(self) -> list[int]:
         return [self.daemon.pid, *_descendants(self.daemon.pid)]
 
@@ -81,6 +86,10 @@ class Dockerd:
 
     def argv(self, *args: str) -> list[str]:
         return [*_environment(str(self.peer.state)), "docker", "-H", self.peer.url, *args]
+
+    def build_argv(self, *args: str) -> list[str]:
+        """The tree's own client, which has buildx."""
+        return [*self.peer.inside("env", f"HOME={self.peer.state}", "docker", "-H", self.peer.url), *args]
 
     def daemons(self) -> list[int]:
         return self.peer.pids()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.support.leaks import CGROUP_PARENT
 
+from . import builds
 from .engines import Dockerd, Engine, Podman, Sampan
 from .measure import GAP, interleaved, proportional, seconds, together
 
@@ -168,6 +169,15 @@ def _runtimes(bench: Bench) -> Figures:
         return interleaved({"sampan": call(str(BIN / "sampan-runc")), "runc": call("runc")}, bench.rounds, 0.05)
 
 
+def _build(name: str, dockerfile: str, files: int = 0, *, cached: bool = False) -> Callable[[Bench], Figures]:
+    def scenario(bench: Bench) -> Figures:
+        context = builds.Contexts(bench.dockerd).make(f"{name}-{cached}", dockerfile, files)
+        measure = builds.cached if cached else builds.uncached
+        return measure(bench.sampan, bench.dockerd, context, max(3, bench.rounds // 3))
+
+    return scenario
+
+
 SCENARIOS = (
     Scenario("run --rm, bridge, 150 ms apart", "ms", 1 / 4, _runs(gap=GAP)),
     Scenario("run --rm, bridge, back to back", "ms", 1 / 4, _runs(gap=0)),
@@ -179,5 +189,11 @@ SCENARIOS = (
     Scenario("memory of an idle container (of 20)", "MB", 1 / 2, _idle_container),
     Scenario("memory of the idle daemon", "MB", 1 / 2, _idle_daemon),
     Scenario("load of 280 MB in 12,000 files", "s", 1 / 3, _load),
+    Scenario("build of 5 RUN, nothing cached", "ms", 1 / 3, _build("runs", builds.FIVE_RUNS)),
+    Scenario("build of 5 RUN, all cached", "ms", 1 / 3, _build("runs", builds.FIVE_RUNS, cached=True)),
+    Scenario("build of 3 stages, nothing cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES)),
+    Scenario("build of 3 stages, all cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES, cached=True)),
+    Scenario("COPY of 2,000 files, nothing cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000)),
+    Scenario("COPY of 2,000 files, all cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, cached=True)),
     Scenario("sampan-runc run against runc run", "ms", 1.5, _runtimes, peer="runc"),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -10,32 +12,82 @@ from typing import TYPE_CHECKING
 
 from ..cas.compression import DEFAULT_LIMITS, Decompressed
 from ..cas.threads import run_in_thread
-from ..engine.bodies import Feed, fed
+from ..engine.bodies import fed
+from ..engine.commit import Chunks
 from ..errors import InvalidArgument
+from ..linux.mount import MNT_DETACH, MS_NODEV, MS_NOSUID, mount, umount2
 from ..linux.openat2 import open_in_root
 from ..tree.extract import ExtractOptions, extract
+from ..tree.reader import Readable
 from ..tree.remove import remove
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
 
 MAX_DOCKERFILE = 16 << 20
+SMALL = 64 << 20
 
 
 @asynccontextmanager
 async def received(engine: Engine, body: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The directory that the body's tar (plain or compressed) was unpacked into; removed at the end."""
+    """The directory that the body's tar (plain or compressed) was unpacked into; removed at the end.
+
+    A small context goes into a tmpfs of its own: making thousands of files there takes a tenth of the time that a disk
+    needs, and most of them are only compared with what the cache knows. A large one goes to the disk.
+    """
     path = f"{engine.paths.tmp}/context-{secrets.token_hex(8)}"
     os.mkdir(path, 0o755)
     try:
-        async with fed(body) as feed:
-            await run_in_thread(lambda: _unpack(path, feed), feed.interrupt)
+        head, whole = await _read_head(body)
+        if not (whole and await asyncio.to_thread(_unpack_in_memory, path, head)):
+            async with fed(_chained(head, body)) as feed:
+                await run_in_thread(lambda: _unpack(path, feed), feed.interrupt)
         yield path
     finally:
+        _detach(path)
         _remove(path)
 
 
-def _unpack(path: str, feed: Feed) -> None:
+async def _read_head(body: AsyncIterator[bytes]) -> tuple[list[bytes], bool]:
+    """The first 64 MiB or so, and whether that was all."""
+    chunks, size = [], 0
+    async for chunk in body:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > SMALL:
+            return chunks, False
+    return chunks, True
+
+
+async def _chained(head: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in head:
+        yield chunk
+    async for chunk in rest:
+        yield chunk
+
+
+def _unpack_in_memory(path: str, chunks: list[bytes]) -> bool:
+    """Whether it was possible and fitted; otherwise nothing is left of the attempt."""
+    try:
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, f"size={4 * SMALL},mode=755")
+    except OSError:
+        return False  # not ours to mount: rootless
+    try:
+        _unpack(path, Chunks(iter(chunks)))
+    except OSError as error:
+        umount2(path, MNT_DETACH)
+        if error.errno != errno.ENOSPC:
+            raise
+        return False
+    return True
+
+
+def _detach(path: str) -> None:
+    if os.path.ismount(path):
+        umount2(path, MNT_DETACH)
+
+
+def _unpack(path: str, feed: Readable) -> None:
     root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Files of a context belong to root in the image (Dockerfile reference, COPY).
