@@ -55,11 +55,13 @@ IMAGE: dict[str, Entry] = {
     "tag": ("images:tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
 }
 NETWORK: dict[str, Entry] = {
+    "check": ("network_map:check", "Tell whether one container reaches another, and if not, why"),
     "connect": ("networks:connect", "Connect a container to a network"),
     "create": ("networks:create", "Create a network"),
     "disconnect": ("networks:disconnect", "Disconnect a container from a network"),
     "inspect": ("inspect:network", "Display detailed information on one or more networks"),
     "ls": ("networks:ls", "List networks"),
+    "map": ("network_map:show_map", "Show networks with the containers on them"),
     "prune": ("prune:networks", "Remove all unused networks"),
     "rm": ("networks:rm", "Remove one or more networks"),
 }

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from .command import CommandFailed, at_least, command
 from .each import each
-from .flags import Options, decimal, integer, size, string, uint16
+from .flags import Options, decimal, integer, many, size, string, uint16
 from .run_config import DIRECT_HOST, restart_policy
+from .run_ports import parse_publish
 
 if TYPE_CHECKING:
     from .session import Session
@@ -26,6 +27,8 @@ FLAGS = (
     size("memory-reservation", "Memory soft limit"),
     size("memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
     integer("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
+    many("publish-add", "Publish one more of the container's ports, also while it runs (as -p of run)"),
+    many("publish-rm", "Close a published host port, also while it runs (8080, 8080/udp)"),
     string("restart", "Restart policy to apply when a container exits"),
 )
 
@@ -42,6 +45,10 @@ def update(session: Session, options: Options, arguments: list[str]) -> int:
     changes: dict[str, Any] = {field: options[flag] for field, flag in DIRECT_HOST.items() if flag in options.changed}
     if options["restart"]:
         changes["RestartPolicy"] = restart_policy(options["restart"])
+    if options["publish-add"]:
+        changes["PublishAdd"] = parse_publish(options["publish-add"])[1]
+    if options["publish-rm"]:
+        changes["PublishRm"] = options["publish-rm"]
 
     def apply(name: str) -> None:
         warnings.extend(session.client.container_update(name, changes).get("Warnings") or ())

@@ -60,6 +60,8 @@ class Api:
     network_disconnect = networks.network_disconnect
     network_remove = networks.network_remove
     network_prune = networks.network_prune
+    network_map = networks.network_map
+    network_check = networks.network_check
     volume_list = networks.volume_list
     volume_inspect = networks.volume_inspect
     volume_create = networks.volume_create

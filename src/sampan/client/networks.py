@@ -50,6 +50,19 @@ def network_prune(filters: Filters | None = None) -> Call[Json]:
 
 
 @endpoint
+def network_map() -> Call[list[Json]]:
+    """Which running containers sit on which networks (Sampan only)."""
+    return Call("GET", "/sampan/networks/map", decode=decode_json)
+
+
+@endpoint
+def network_check(source: str, target: str, port: int | None = None) -> Call[Json]:
+    """Whether one running container reaches another, on a TCP port if one is given (Sampan only)."""
+    query = {"from": source, "to": target, "port": port}
+    return Call("GET", "/sampan/networks/check", query, decode=decode_json)
+
+
+@endpoint
 def volume_list(filters: Filters | None = None) -> Call[VolumeList]:
     return Call("GET", "/volumes", {"filters": filters}, decode=decode_json)
 

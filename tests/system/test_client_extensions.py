@@ -1,0 +1,37 @@
+"""What our client offers beyond Docker's, against our daemon."""
+
+from __future__ import annotations
+
+import json
+
+from ..support.daemon import Daemon
+
+
+def test_network_map_and_check(daemon: Daemon, name: str) -> None:
+    daemon.ok("network", "create", name)
+    server = ["run", "-d", "--name", f"{name}-a", "--network", name, "busybox", "httpd", "-f", "-p", "80"]
+    assert daemon.sampan(*server).status == 0
+    assert daemon.sampan("run", "-d", "--name", f"{name}-b", "--network", name, "busybox", "sleep", "300").status == 0
+    assert daemon.sampan("run", "-d", "--name", f"{name}-c", "busybox", "sleep", "300").status == 0
+    shown = daemon.sampan("network", "map").out
+    assert f"{name} (bridge, " in shown
+    assert f"─ {name}-a  " in shown
+    found = {
+        network["Name"]: network for network in json.loads(daemon.sampan("network", "map", "--format", "json").out)
+    }
+    assert {member["Name"] for member in found[name]["Members"]} == {f"{name}-a", f"{name}-b"}
+    good = daemon.sampan("network", "check", f"{name}-b", f"{name}-a:80")
+    assert (good.status, "not reachable" in good.out) == (0, False), good
+    bad = daemon.sampan("network", "check", f"{name}-c", f"{name}-a", "80")
+    assert (bad.status, "not reachable: " in bad.out) == (1, True), bad
+    daemon.ok("rm", "-f", f"{name}-a", f"{name}-b", f"{name}-c")
+    daemon.ok("network", "rm", name)
+
+
+def test_ports_change_while_the_container_runs(daemon: Daemon, name: str) -> None:
+    assert daemon.sampan("run", "-d", "--name", name, "busybox", "httpd", "-f", "-p", "80").status == 0
+    assert daemon.sampan("update", "--publish-add", "18080:80", name).out == f"{name}\n"
+    assert daemon.sampan("port", name, "80").out.splitlines()[0] == "0.0.0.0:18080"
+    assert daemon.sampan("update", "--publish-rm", "18080", name).status == 0
+    assert daemon.sampan("port", name, "80").status == 1
+    daemon.ok("rm", "-f", name)
