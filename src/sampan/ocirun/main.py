@@ -118,13 +118,19 @@ def _version() -> int:
 
 
 def _dispatch(options: Globals, name: str, words: list[str]) -> int:
+    from .arguments import Incorrect
     from .failure import RuntimeFailed
 
     if name not in _COMMANDS:
         options.write("error", f"No help topic for '{name}'")
         return 3
+    command = _command(name)
     try:
-        return _command(name)(options, words)
+        return command(options, words)
+    except Incorrect as error:
+        sys.stdout.write(f"Incorrect Usage.\n\nUSAGE:\n   sampan-runc {command.__doc__}\n")
+        options.write("error", str(error))
+        return 1
     except RuntimeFailed as error:
         prefix = f"runc {name} failed: " if name in ("create", "run") else ""
         options.write("error", f"{prefix}{error}")

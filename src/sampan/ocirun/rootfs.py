@@ -343,7 +343,7 @@ def open_null() -> int:
 def _empty_tmpfs() -> int:
     context = mnt.fsopen("tmpfs")
     mnt.fsconfig_string(context, "source", "tmpfs")
-    mnt.fsconfig_string(context, "size", "0")
+    mnt.fsconfig_flag(context, "ro")
     mnt.fsconfig_create(context)
     fd = mnt.fsmount(context, mnt.MOUNT_ATTR_RDONLY)
     os.close(context)
