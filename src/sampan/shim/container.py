@@ -49,7 +49,8 @@ class Container:
         self.log: LogPump | None = None
         self.exit: messages.Exited | None = None
         self.started_at = 0
-        self.creating = self.doomed = False
+        self.creating = self.doomed = self.finishing = self.ended = False
+        self.lingering = 0
         self.closing: list[tuple[Connection, int]] = []
 
     # requests
@@ -217,9 +218,11 @@ class Container:
     def on_exec_exit(self, child: Process, status: int) -> None:
         finished = time.time_ns()
 
+        self.lingering += 1
+
         def report() -> None:
             assert child.exec_id is not None
-            child.streams.close()
+            child.streams.release(self._released)
             self.execs.pop(child.exec_id, None)
             self.server.broadcast(messages.Exited(exec_id=child.exec_id, status=status, finished_at=finished))
 
@@ -283,11 +286,15 @@ class Container:
         self.on_init_exit(status)
 
     def finish(self) -> None:
-        """Leave nothing behind and end."""
+        """Leave nothing behind and end; once."""
+        if self.finishing:
+            return
+        self.finishing = True
         if self.creator is not None:
             self.creator.close()
         if self.init is not None:
-            self.init.streams.close()
+            self.lingering += 1
+            self.init.streams.release(self._released)
         if self.runner is not None:
             run(self._finish_runner())
         else:
@@ -304,7 +311,19 @@ class Container:
         record.remove(self.directory)
         for connection, serial in self.closing:
             connection.send(messages.Reply(serial=serial))
-        self.loop.stop()
+        for connection in tuple(self.server.connections):
+            connection.close()  # what is left to do is for clients only
+        self.ended = True
+        self._stop()
+
+    def _released(self) -> None:
+        self.lingering -= 1
+        self._stop()
+
+    def _stop(self) -> None:
+        """End, unless a client has still to read what was written for it; nothing else is left by then."""
+        if self.ended and not self.lingering:
+            self.loop.stop()
 
 
 _HANDLERS: dict[type[messages.Request], Any] = {

@@ -196,6 +196,7 @@ class Streams:
         self.sources: list[Source] = []
         self.attachments: list[Attachment] = []
         self.on_drained: Callable[[], None] | None = None
+        self._on_empty: Callable[[], None] | None = None
         self._unsent = b""
         self._stdin_closing = False
         self._paused = False
@@ -238,6 +239,7 @@ class Streams:
             self.stdin_ended()
         self.check_room()
         self._check_drained()
+        self._check_empty()
 
     # output
 
@@ -388,18 +390,25 @@ class Streams:
         if callback is not None:
             callback()
 
-    def close(self) -> None:
-        """Let go of everything at once."""
+    def release(self, on_empty: Callable[[], None]) -> None:
+        """Let go of the process. Clients get what is unsent, however long they take; call back when none is left."""
         self._drop_stdin()
         for source in self.sources:
             source.close()
         self.sources.clear()
-        for attachment in self.attachments:
-            attachment.close()
-        self.attachments.clear()
         if self.terminal >= 0:
             os.close(self.terminal)
             self.terminal = -1
         for timer in (self._timer, self._stall):
             if timer is not None:
                 timer.cancel()
+        self._on_empty = on_empty
+        for attachment in tuple(self.attachments):
+            attachment.end()
+        self._check_empty()
+
+    def _check_empty(self) -> None:
+        callback = self._on_empty
+        if callback is not None and not self.attachments:
+            self._on_empty = None
+            callback()

@@ -157,6 +157,18 @@ async def test_a_lone_slow_reader_holds_the_container_back(host: ShimHost) -> No
     assert (await host.exit(shim)).status == 0
 
 
+async def test_a_late_reader_gets_all_of_a_container_that_is_gone(host: ShimHost) -> None:
+    shim = await host.create(["sh", "-c", "yes | head -c 400000"])
+    stream = await host.attach(shim)
+    await shim.start()
+    assert (await host.exit(shim)).status == 0
+    pidfd = os.pidfd_open(shim.pid)
+    await shim.close()
+    assert not os.path.exists(host.socket_path(shim))
+    assert len((await stream.demux())[1]) == 400_000
+    await asyncio.to_thread(_await_exit, pidfd)
+
+
 async def test_a_stalled_reader_does_not_hold_others_for_ever(host: ShimHost) -> None:
     shim = await host.create(["sh", "-c", "yes | head -c 5000000"])
     stalled, other = await host.attach(shim), await host.attach(shim)
