@@ -8,8 +8,10 @@ from collections.abc import Iterable
 import msgspec
 
 from ..errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
+from ..image.listing import parse_time
 from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig, PortMap
+from ..model.times import rfc3339
 from ..network.checks import check_settings
 from ..network.endpoint import mac_of
 from ..network.inspection import Check, MapNetwork
@@ -46,6 +48,9 @@ def plan(
         planned[_name(engine, name)] = settings
     for name, settings in planned.items():
         _check(engine, name, settings)
+    if primary == "host":
+        # Nothing will be attached that could fill it in.
+        planned[primary].network_id = engine.networks.get("host").id
     return planned
 
 
@@ -208,7 +213,11 @@ async def remove(engine: Engine, ref: str) -> None:
 
 async def prune(engine: Engine, filters: Filters) -> list[str]:
     """Remove unused networks; their names."""
-    gone = await engine.networks.prune(filters)
+    for name in filters:
+        if name not in ("label", "label!", "until"):
+            raise InvalidArgument(f"invalid filter '{name}'")
+    before = [rfc3339(int(parse_time(text) * 1e9)) for text in filters.get("until", ())]
+    gone = await engine.networks.prune({**filters, "until": before})
     for network in gone:
         _event(engine, "destroy", network)
     engine.events.publish("network", "prune", "", {"reclaimed": "0"})
@@ -220,10 +229,8 @@ async def connect(engine: Engine, ref: str, container_ref: str, settings: Endpoi
     network = engine.networks.get(ref)
     container = engine.containers.get(container_ref)
     settings = settings or EndpointSettings()
-    await _refuse_connection(container, network, settings)
     async with engine.live(container).lock:
-        if network.name in container.networks and not container.running:
-            raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
+        _refuse_connection(container, network, settings)
         if container.running:
             before = files(engine, container)
             given = await engine.networks.connect(container.id, network.id, settings)
@@ -232,20 +239,21 @@ async def connect(engine: Engine, ref: str, container_ref: str, settings: Endpoi
             _event(engine, "connect", network, container)
         else:
             container.networks[network.name] = settings
-        if "none" in container.networks and not container.running:
-            del container.networks["none"]
         engine.containers.save(container)
         copies.keep(engine, container)
 
 
-async def _refuse_connection(container: Container, network: Network, settings: EndpointSettings) -> None:
-    if network.name == "host":
-        raise Forbidden("cannot connect container to host network - container must be created in host network mode")
-    if mode(container.host_config) == "host":
-        raise Forbidden("container cannot be disconnected from host network or connected to a network")
-    if mode(container.host_config).startswith("container:"):
+def _refuse_connection(container: Container, network: Network, settings: EndpointSettings) -> None:
+    if network.name in container.networks:
+        raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
+    if network.name == "none" or "none" in container.networks:
+        raise Forbidden("container cannot be connected to multiple networks with one of the networks in private "
+                        "(none) mode")  # fmt: skip
+    if mode(container.host_config) == "host" or mode(container.host_config).startswith("container:"):
         raise Forbidden("container sharing network namespace with another container or host cannot be connected to "
                         "any other network")  # fmt: skip
+    if network.name == "host":
+        raise Forbidden("cannot connect container to host network - container must be created in host network mode")
     if container.state.status in ("dead", "removing"):
         raise Conflict(f"container {container.id} is marked for removal and cannot be connected or disconnected to "
                        "the network")  # fmt: skip
@@ -256,14 +264,12 @@ async def disconnect(engine: Engine, ref: str, container_ref: str, force: bool) 
     """Disconnect a container from a network; `force` also where the container is gone."""
     network = engine.networks.get(ref)
     container = engine.containers.get(container_ref)
-    if mode(container.host_config) == "host":
-        raise Forbidden(f"container {container.id} is not connected to network {network.name}"
-                        if network.name != "host" else
-                        "container cannot be disconnected from host network or connected to a network")  # fmt: skip
+    if network.name == "host" and network.name in container.networks:
+        raise Forbidden("cannot disconnect container from host network - container was created in host network mode")
     async with engine.live(container).lock:
         if network.name not in container.networks:
             raise Forbidden(f"container {container.id} is not connected to network {network.name}")
-        if container.running:
+        if engine.networks.sandbox(container.id) is not None:
             before = files(engine, container)
             await engine.networks.disconnect(container.id, network.id)
             _refresh(engine, container, before)

@@ -96,6 +96,7 @@ class Networks:
         """Let go; links, rules and connections stay."""
         if self._watch is not None:
             self._watch.close()
+        self._overlay.close()
         self._sandboxes.close()
         self._firewall.close()
         self._namespaces.close()
@@ -175,7 +176,7 @@ class Networks:
             stored.pools = RemotePools(pools, stored.network.name, plugin, ids)
             return stored
         stored = with_pools(network, self._store, self._defaults, self._host_subnets())
-        return self._overlay.prepared(stored) if network.driver == "overlay" else stored
+        return await self._overlay.prepared(stored) if network.driver == "overlay" else stored
 
     async def _return_pools(self, stored: Stored) -> None:
         if stored.pool_ids:

@@ -1,35 +1,50 @@
 """The overlay driver: one bridge per host, joined by VXLAN (RFC 7348) to the bridges of the peers.
 
 `-o peers=10.0.0.1,10.0.0.2,…` names all hosts, this one too, and is the same on all of them; so must be the subnet.
-Each host gives addresses from a part of the subnet of its own, which follows from its place in the list: no two hosts
-give the same address, and nobody needs to be asked. The gateway has the same address and MAC on every host.
+With `-o kv=http://…` the hosts find each other in etcd, and agree there on the subnet as well (`keyvalue`).
+Each host gives addresses from a part of the subnet of its own, which follows from its place in the list or in etcd: no
+two hosts give the same address, and nobody is asked. The gateway has the same address and MAC on every host.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from itertools import islice
 
 import msgspec
 
-from ..errors import InvalidArgument, NotImplementedHere
+from ..errors import InvalidArgument, NotImplementedHere, SampanError
 from ..linux import rtnetlink
+from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Route
 from .bridge import BridgeDriver, delete_link
 from .endpoint import Endpoint
 from .ipam import IPAddress
+from .keyvalue import Config, KeyValue
 from .netns import Interface
 from .peernames import PeerNames
 from .spec import IPAMPool, Network
 from .store import Stored
 
-PEERS, VNI, PORT = "peers", "vni", "port"
+log = logging.getLogger("sampan.network")
+
+PEERS, VNI, PORT, KV, LOCAL, PART = "peers", "vni", "port", "kv", "local", "part"
 VXLAN_PORT = 4789
 OVERHEAD = 50
 """Bytes that VXLAN adds over IPv4."""
 EVERYONE = "00:00:00:00:00:00"
+POLL_SECONDS = 2.0
+"""How soon a host hears of another that joined or left by the key-value store."""
+MOST_PARTS = 6
+"""A subnet is cut in 64 parts at most where the number of hosts is not known."""
+LEAST_PART = 4
+"""And no part is smaller than 16 addresses."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +61,33 @@ class Tunnel:
         return tuple(host for host in self.hosts if host != self.local)
 
 
-def tunnel(network: Network, own: set[IPAddress]) -> Tunnel:
-    """Read the options; `own` are this host's addresses."""
-    options = network.options
-    if "encrypted" in options or "com.docker.network.driver.overlay.encrypted" in options:
+def refuse_encryption(network: Network) -> None:
+    """There is no encryption here, and clear text is not what was asked for."""
+    if "encrypted" in network.options or "com.docker.network.driver.overlay.encrypted" in network.options:
         raise NotImplementedHere(
             "encrypted overlay networks are not available: they are refused rather than sent in clear"
         )
-    if "kv" in options:
-        raise NotImplementedHere("overlay networks take their hosts from the option peers; kv is not available")
+
+
+def tunnel(network: Network, own: set[IPAddress]) -> Tunnel:
+    """Read the options; `own` are this host's addresses. With a key-value store the hosts are yet to be asked for."""
+    options = network.options
+    names = options.get(LOCAL, "") if KV in options else options.get(PEERS, "")
     try:
-        hosts = tuple(ip_address(text.strip()) for text in options.get(PEERS, "").split(",") if text.strip())
+        hosts = tuple(ip_address(text.strip()) for text in names.split(",") if text.strip())
         port = int(options.get(PORT, VXLAN_PORT))
         vni = int(options[VNI]) if VNI in options else _derived_vni(network)
     except ValueError as error:
         raise InvalidArgument(f"invalid overlay option: {error}") from None
+    if not hosts and KV in options:
+        raise InvalidArgument("overlay networks with a key-value store need the option local: this host's address")
     if not hosts:
         raise InvalidArgument("overlay networks need the option peers: the addresses of all hosts, this one's too")
     local = [host for host in hosts if host in own]
-    if len(local) != 1 or not 0 < vni < 1 << 24 or not 0 < port < 65535:
-        raise InvalidArgument(f"exactly one of the peers {options[PEERS]} must be an address of this host"
-                              if len(local) != 1 else "vni or port is out of range")  # fmt: skip
+    if len(local) != 1:
+        raise InvalidArgument(f"exactly one of the peers {names} must be an address of this host")
+    if not 0 < vni < 1 << 24 or not 0 < port < 65535:
+        raise InvalidArgument("vni or port is out of range")
     return Tunnel(hosts, vni, port, local[0])
 
 
@@ -75,20 +96,23 @@ def _derived_vni(network: Network) -> int:
     return zlib.crc32(f"{network.name} {subnets}".encode()) % ((1 << 24) - 1) + 1
 
 
-def partition(stored: Stored, way: Tunnel) -> Stored:
-    """The network with this host's part of each subnet as its range, and the first address as everyone's gateway."""
-    place = sorted(way.hosts, key=lambda host: (host.version, int(host))).index(way.local)
-    bits = (len(way.hosts) - 1).bit_length()
+def partition(shown: Sequence[IPAMPool], bits: int, part: int) -> list[IPAMPool]:
+    """The pools with one of 2^bits parts of each subnet as range, and the first address as everyone's gateway."""
     effective = []
-    for pool, shown in zip(stored.effective, stored.network.ipam.config or (), strict=True):
+    for pool in shown:
         subnet = ip_network(pool.subnet)
         if subnet.max_prefixlen - subnet.prefixlen < bits + 2:
-            raise InvalidArgument(f"subnet {subnet} is too small for {len(way.hosts)} hosts")
-        mine = next(islice(subnet.subnets(prefixlen_diff=bits), place, None)) if bits else subnet
-        gateway = shown.gateway or str(subnet[1])
-        effective.append(IPAMPool(subnet=pool.subnet, ip_range=pool.ip_range or str(mine), gateway=gateway,
-                                  auxiliary_addresses=pool.auxiliary_addresses))  # fmt: skip
-    return Stored(msgspec.structs.replace(stored.network, scope="local"), effective, stored.made_link)
+            raise InvalidArgument(f"subnet {subnet} is too small for so many hosts")
+        mine = next(islice(subnet.subnets(prefixlen_diff=bits), part, None)) if bits else subnet
+        gateway, ranged = pool.gateway or str(subnet[1]), pool.ip_range or str(mine)
+        effective.append(msgspec.structs.replace(pool, ip_range=ranged, gateway=gateway))
+    return effective
+
+
+def _share(subnets: Sequence[str]) -> int:
+    """Bits that number the parts where the number of hosts is not known."""
+    widths = [ip_network(text).max_prefixlen - ip_network(text).prefixlen for text in subnets]
+    return max(0, min(MOST_PARTS, min(widths) - LEAST_PART))
 
 
 class OverlayDriver:
@@ -99,6 +123,12 @@ class OverlayDriver:
         self._bridges = bridges
         self._names = names
         self._tunnels: dict[str, Tunnel] = {}
+        self._polls: dict[str, asyncio.Task[None]] = {}
+
+    def close(self) -> None:
+        """Stop asking the key-value store."""
+        for task in self._polls.values():
+            task.cancel()
 
     def tunnel(self, stored: Stored) -> Tunnel:
         """The network's tunnel, read with the addresses that this host has now."""
@@ -108,16 +138,39 @@ class OverlayDriver:
             way = self._tunnels[stored.network.id] = tunnel(stored.network, own)
         return way
 
-    def prepared(self, stored: Stored) -> Stored:
+    async def prepared(self, stored: Stored) -> Stored:
         """Before `create`: the network with this host's part of the addresses."""
+        refuse_encryption(stored.network)
+        if KV in stored.network.options:
+            return await asyncio.to_thread(self._joined, stored)
         if not stored.network.user_subnets:
             raise InvalidArgument("overlay networks need a subnet, the same on all hosts")
-        return partition(stored, self.tunnel(stored))
+        way = self.tunnel(stored)
+        part = sorted(way.hosts, key=lambda host: (host.version, int(host))).index(way.local)
+        bits = (len(way.hosts) - 1).bit_length()
+        return Stored(stored.network, partition(stored.network.ipam.config or (), bits, part))
+
+    def _joined(self, stored: Stored) -> Stored:
+        """Agree with the other hosts by the key-value store, and take a part."""
+        network, way = stored.network, self.tunnel(stored)
+        store = KeyValue(network.options[KV])
+        asked = [pool.subnet for pool in network.ipam.config or ()]
+        agreed = store.agree(network.name, Config(asked, way.vni, way.port))
+        if network.user_subnets and agreed.subnets != asked:
+            raise InvalidArgument(f"the other hosts of network {network.name} use the subnet {agreed.subnets[0]}")
+        bits = _share(agreed.subnets)
+        part = store.join(network.name, str(way.local), 1 << bits)
+        options = {**network.options, VNI: str(agreed.vni), PORT: str(agreed.port), PART: str(part)}
+        shown = network.ipam.config if network.user_subnets else [IPAMPool(subnet=text) for text in agreed.subnets]
+        ipam = msgspec.structs.replace(network.ipam, config=shown)
+        joined = msgspec.structs.replace(network, options=options, ipam=ipam)
+        self._tunnels.pop(network.id, None)
+        return Stored(joined, partition(shown or (), bits, part))
 
     async def create(self, stored: Stored) -> None:
         """Make bridge and tunnel."""
-        await self._bridges.create(stored)
         try:
+            await self._bridges.create(stored)
             self._dig(stored)
         except BaseException:
             await self.remove(stored)
@@ -140,20 +193,58 @@ class OverlayDriver:
         assert link is not None and bridge is not None
         mtu = stored.options.mtu or 1500 - OVERHEAD
         self._route.request(rtnetlink.set_link(link.index, master=bridge.index, mtu=mtu, up=True))
+        self._set_peers(stored, link.index, way)
+        if KV in stored.network.options and stored.network.id not in self._polls:
+            task = asyncio.get_running_loop().create_task(self._poll(stored, link.index))
+            self._polls[stored.network.id] = task
+
+    def _set_peers(self, stored: Stored, index: int, way: Tunnel) -> None:
+        """Frames for everyone go to these peers, and only these may ask for names."""
+        for peer in self._tunnels.get(stored.network.id, way).others:
+            self._forget(index, peer)
         for peer in way.others:
-            # Replaced one by one an entry would lose the others: each is taken away and added again.
-            for remove in (True, False):
-                request = rtnetlink.forwarding(link.index, EVERYONE, peer, remove=remove, append=not remove)
-                try:
-                    self._route.request(request)
-                except OSError:
-                    if not remove:
-                        raise
+            # Taken away first, so that it is not there twice: the tunnel may be older than the daemon.
+            self._forget(index, peer)
+            self._route.request(rtnetlink.forwarding(index, EVERYONE, peer, append=True))
+        self._tunnels[stored.network.id] = way
         self._names.serve(stored, way.local, way.port + 1, way.others, way.vni)
 
+    def _forget(self, index: int, peer: IPAddress) -> None:
+        try:
+            self._route.request(rtnetlink.forwarding(index, EVERYONE, peer, remove=True))
+        except NetlinkError as refusal:
+            if refusal.errno != errno.ENOENT:
+                raise
+
+    async def _poll(self, stored: Stored, index: int) -> None:
+        """Follow the hosts that join and leave; a store that is away changes nothing."""
+        store, away = KeyValue(stored.network.options[KV]), False
+        while True:
+            try:
+                found = await asyncio.to_thread(store.hosts, stored.network.name)
+                hosts = tuple(ip_address(text) for text in sorted(found.values()))
+                way = self.tunnel(stored)
+                if away or set(hosts) != set(way.hosts):
+                    self._set_peers(stored, index, replace(way, hosts=hosts))
+                away = False
+            except (SampanError, OSError, ValueError) as error:
+                if not away:
+                    log.warning("overlay network %s: %s", stored.network.name, error)
+                away = True
+            await asyncio.sleep(POLL_SECONDS)
+
     async def remove(self, stored: Stored) -> None:
-        """Delete tunnel and bridge."""
+        """Delete tunnel and bridge, and give this host's part back."""
         self._names.stop(stored)
+        poll = self._polls.pop(stored.network.id, None)
+        if poll is not None:
+            poll.cancel()
+        options = stored.network.options
+        if KV in options and PART in options:
+            try:
+                await asyncio.to_thread(KeyValue(options[KV]).leave, stored.network.name, int(options[PART]))
+            except SampanError as error:
+                log.warning("overlay network %s keeps its part in the key-value store: %s", stored.network.name, error)
         self._tunnels.pop(stored.network.id, None)
         await delete_link(self._name(stored))
         await self._bridges.remove(stored)

@@ -80,6 +80,36 @@ def test_modes(daemon: Daemon, name: str) -> None:
         daemon.docker("rm", "-f", name)
 
 
+def test_refusals(daemon: Daemon, name: str) -> None:
+    network = f"{name}-net"
+    daemon.ok("network", "create", network)
+    daemon.ok("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "1000")
+    try:
+        cases = {
+            ("network", "connect", network, name): "container cannot be connected to multiple networks with one of the "
+            "networks in private (none) mode",
+            ("network", "connect", "none", name): f"endpoint with name {name} already exists in network none",
+            ("network", "disconnect", network, name): f"is not connected to network {network}",
+            ("network", "prune", "-f", "--filter", "foo=bar"): "invalid filter 'foo'",
+            ("network", "ls", "--filter", "foo=bar"): "invalid filter 'foo'",
+            ("network", "rm", "bridge"): "bridge is a pre-defined network and cannot be removed",
+            ("network", "rm", "nonesuch"): "network nonesuch not found",
+            ("run", "--rm", "--ip", "172.17.0.99", "busybox"): "invalid config for network bridge: invalid endpoint "
+            "settings:\n* user specified IP address is supported on user defined networks only\n",
+            ("run", "--rm", "--network", "nonesuch", "busybox"): "failed to set up container networking: network "
+            "nonesuch not found",
+        }
+        for command, text in cases.items():
+            refused = daemon.docker(*command)
+            assert refused.status != 0 and text in refused.err, (command, refused)
+        daemon.ok("network", "disconnect", "none", name)
+        daemon.ok("network", "connect", network, name)
+        assert "eth0" in daemon.ok("exec", name, "ip", "-o", "-4", "addr")
+    finally:
+        daemon.docker("rm", "-f", name)
+        daemon.docker("network", "rm", network)
+
+
 def test_a_killed_daemon(make_daemon: Callable[..., Daemon]) -> None:
     """Connections through published ports go on, and the daemon that comes back knows all of it."""
     daemon = make_daemon()
