@@ -28,6 +28,8 @@ def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Laye
                 opened.unmount(info.key)
             opened.remove(info.key)
         assert opened.check() == []
+        opened.close()
+        assert not [name for name in os.listdir(opened.root) if name.isdecimal()]
         db.close()
 
 

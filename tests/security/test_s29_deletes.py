@@ -102,6 +102,7 @@ def test_s29_a_foreign_directory_in_the_driver_s_root_is_left(tmp_path: Path) ->
     (snapshots / "overlay2/lost+found").mkdir()
     (snapshots / "overlay2/99").mkdir()
     again = open_snapshotter("overlay2", str(snapshots), db)
+    again.settle()
     assert (snapshots / "overlay2/lost+found").is_dir() and not (snapshots / "overlay2/99").exists()
     assert again.exists("sha256:one")
     for path, mode in ((snapshots / "overlay2", 0o710), (snapshots / "overlay2/1", 0o700)):

@@ -57,12 +57,14 @@ def test_s31_killed_at_every_point(driver: str, tmp_path: Path) -> None:
             killed += done.returncode == -signal.SIGKILL
             assert done.returncode in (0, -signal.SIGKILL), done.stderr
             made = opened(driver, tmp_path)
+            made.settle()
             assert made.check(deep=True) == []
             known = {info.directory for info in made.walk()}
             assert {int(name) for name in os.listdir(made.root) if name.isdecimal()} == known
             assert not [info for info in made.walk() if info.key.startswith("unpack-")]
             for info in reversed(list(made.walk())):
                 made.remove(info.key)
+            made.close()
     assert killed >= len(POINTS)
     assert "survived" in live(driver, tmp_path, "").stdout
 

@@ -59,7 +59,7 @@ async def prune(call: Call) -> None:
     filters = call.query.filters()
     if call.version < (1, 42):
         filters = {**filters, "all": ["true"]}
-    pruned = volumes.prune(call.engine, filters)
+    pruned = await volumes.prune(call.engine, filters)
     await call.json({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.bytes})
 
 

@@ -139,6 +139,7 @@ class Engine:
         await self.networks.close()
         self.events.close()
         self.snapshots.close()
+        self.volumes.close()
         self.db.close()
 
 

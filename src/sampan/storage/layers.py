@@ -22,6 +22,7 @@ from sampan.errors import Conflict, NotFound
 from sampan.linux.libc import syncfs
 from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 from sampan.tree.extract import Usage
+from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
 from .snapshotter import Change, Problem, SnapshotInfo
@@ -56,6 +57,8 @@ class Layers(ABC):
         self._rows: dict[str, SnapshotInfo] = {}
         self._children: dict[str, int] = {}
         self._counts: dict[str, int] = {}
+        self._janitor = Janitor()
+        self._discarded: set[int] = set()
         mark_root(self.root)
         for row in db.query("SELECT * FROM snapshot WHERE driver = ? ORDER BY directory", (self.name,)):
             self._index(
@@ -235,7 +238,18 @@ class Layers(ABC):
         self._db.execute("DELETE FROM snapshot WHERE directory = ? AND driver = ?", (info.directory, self.name))
         self._unindex(info)
         faults.point("storage.remove.row-gone")
-        self._dispose(self.path(info))
+        self._discard(info.directory)
+
+    def _discard(self, number: int) -> None:
+        """Remove a directory that has no row, beside the loop: large layers take seconds."""
+        path = f"{self.root}/{number}"
+        self._discarded.add(number)
+        self._janitor.add(lambda: self._dispose(path), path)
+
+    def settle(self) -> None:
+        """Wait until removed snapshots are gone from the disk."""
+        self._janitor.settle()
+        self._discarded.clear()
 
     def usage(self, key: str) -> Usage:
         info = self.stat(key)
@@ -324,11 +338,10 @@ class Layers(ABC):
     def _check_strays(self, repair: bool) -> list[Problem]:
         known = {info.directory for info in self._rows.values()}
         found = []
-        for number in sorted(self._numbers() - known):
-            path = f"{self.root}/{number}"
+        for number in sorted(self._numbers() - known - self._discarded):
             if repair:
-                self._dispose(path)
-            found.append(Problem("stray", "", path, repair))
+                self._discard(number)
+            found.append(Problem("stray", "", f"{self.root}/{number}", repair))
         return found
 
     def _check_rows(self, repair: bool) -> list[Problem]:
@@ -374,6 +387,7 @@ class Layers(ABC):
 
     def close(self) -> None:
         self._counts.clear()
+        self._janitor.close()
 
 
 def _info(key: str, parent: str | None, directory: int, committed: int, size: int, inodes: int) -> SnapshotInfo:

@@ -95,8 +95,12 @@ class Snapshotter(Protocol):
     def remove(self, key: str) -> None:
         """Remove a snapshot that nothing lies on. The row goes first, so a crash leaves garbage, never a half layer.
 
-        Conflict when another snapshot has it as parent or it is mounted. An unknown key is fine.
+        Conflict when another snapshot has it as parent or it is mounted. An unknown key is fine. The files go in a
+        thread; `settle` waits for it.
         """
+
+    def settle(self) -> None:
+        """Wait until removed snapshots are gone from the disk."""
 
     def stat(self, key: str) -> SnapshotInfo:
         """The row of a snapshot."""

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import stat
 import subprocess
 
 from sampan.errors import InvalidArgument, SampanError
 from sampan.linux.mount import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, UMOUNT_NOFOLLOW, mount, umount2
+from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
 from . import loop
@@ -28,6 +30,8 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _OPTIONS = ("type", "o", "device", "size")
 _SIZE = re.compile(r"(\d+)([bkmgtp]?)(i?b)?", re.IGNORECASE)
 _SMALLEST_IMAGE = 4 << 20
+REMOVED = "removed~"
+"""What the directory of a removed volume is called until it is gone; no volume can have such a name."""
 
 
 class Local:
@@ -38,6 +42,7 @@ class Local:
     def __init__(self, root: str) -> None:
         self.root = root
         self._users: dict[str, set[str]] = {}
+        self.janitor = Janitor()
         mark_root(root)
 
     def create(self, name: str, options: dict[str, str]) -> None:
@@ -61,7 +66,16 @@ class Local:
     def remove(self, name: str, options: dict[str, str]) -> None:
         self._users.pop(name, None)
         self._detach(name)
-        remove_marked(self.root, name)
+        removed = f"{REMOVED}{secrets.token_hex(16)}"
+        try:
+            os.rename(f"{self.root}/{name}", f"{self.root}/{removed}")
+        except FileNotFoundError:
+            return
+        self.discard(removed)
+
+    def discard(self, removed: str) -> None:
+        """Remove what a removed volume was renamed to, beside the loop."""
+        self.janitor.add(lambda: remove_marked(self.root, removed), f"{self.root}/{removed}")
 
     def rename(self, name: str, new: str) -> None:
         """Move a volume that is not mounted."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -24,7 +24,7 @@ from sampan.tree.remove import remove
 from sampan.tree.walk import usage
 
 from .copies import require_local
-from .local import Local, check_name
+from .local import REMOVED, Local, check_name
 from .plugins import Plugins
 from .volume import ANONYMOUS, Driver, Volume
 
@@ -61,7 +61,9 @@ class Volumes:
     def _sweep(self) -> None:
         """Half-made things of a crash; volume directories without a row get one back: they hold users' data (S31)."""
         for name in os.listdir(self.local.root):
-            if name.startswith(".") or not os.path.isdir(f"{self.local.root}/{name}/_data"):
+            if name.startswith(REMOVED):
+                self.local.discard(name)
+            if name.startswith((".", REMOVED)) or not os.path.isdir(f"{self.local.root}/{name}/_data"):
                 continue
             _remove_below(f"{self.local.root}/{name}", "_new")
             if self._row(name) is None:
@@ -165,20 +167,24 @@ class Volumes:
         self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
         return True
 
-    def prune(self, filters: Filters | None = None) -> Pruned:
-        """Remove unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
+    def prunable(self, filters: Filters | None = None) -> Sequence[Volume]:
+        """Unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
         filters = dict(filters or {})
         _check_filters(filters, ("label", "label!", "all"))
         everything = _boolean("all", filters.pop("all", ["false"]))
-        removed, freed = [], 0
+        found = []
         for volume in self.list():
             if volume.driver != "local" or self.users(volume.name) or not (everything or volume.anonymous):
                 continue
-            labels, unwanted = filters.get("label", []), filters.get("label!", [])
-            if not _has_labels(volume.labels or {}, labels):
-                continue
-            if unwanted and _has_labels(volume.labels or {}, unwanted):
-                continue
+            labels, unwanted = volume.labels or {}, filters.get("label!", [])
+            if _has_labels(labels, filters.get("label", [])) and not (unwanted and _has_labels(labels, unwanted)):
+                found.append(volume)
+        return found
+
+    def prune(self, filters: Filters | None = None) -> Pruned:
+        """Remove what is prunable; sizes are measured on the way."""
+        removed, freed = [], 0
+        for volume in self.prunable(filters):
             freed += self.size(volume)
             self.remove(volume.name)
             removed.append(volume.name)
@@ -226,6 +232,10 @@ class Volumes:
         row = self._row(name)
         if row is not None:
             self.driver(row["driver"]).unmount(name, user)
+
+    def close(self) -> None:
+        """Finish removing; mounts of live containers stay."""
+        self.local.janitor.close()
 
     # copy-up
 
