@@ -34,6 +34,14 @@ class MountPoint(DockerStruct):
     """Ours: removed with the container by `rm -v` and `--rm`."""
 
 
+class Replaced(Struct, frozen=True, kw_only=True):
+    """The container that a replacement stands in for until its change is complete (engine/recreate.py)."""
+
+    id: str
+    name: str
+    running: bool
+
+
 class Container(Struct, kw_only=True):
     """The stored record. `name` is without Docker's leading slash; `created` is RFC 3339 with nanoseconds."""
 
@@ -62,10 +70,9 @@ class Container(Struct, kw_only=True):
     """Path of the container's cgroup below each hierarchy, while running."""
     runtime: str = ""
     has_been_started: bool = False
-    has_been_manually_restarted: bool = False
-    managed_env: dict[str, str] = field(default_factory=dict)
-    pending_removal: bool = False
-    secrets: list[str] = field(default_factory=list)
+    former_ids: list[str] = field(default_factory=list)
+    """Ids that it had before it was re-created; it still answers to them."""
+    replaces: Replaced | None = None
 
     @property
     def running(self) -> bool:
@@ -120,6 +127,8 @@ class Containers:
         if found is not None:
             return found
         matches = [key for key in self._by_id if key.startswith(ref)] if ref else []
+        if not matches and len(ref) >= 12:
+            matches = [one.id for one in self._by_id.values() if any(old.startswith(ref) for old in one.former_ids)]
         if len(matches) > 1:
             raise InvalidArgument(f"multiple IDs found with provided prefix: {ref}")
         if not matches:

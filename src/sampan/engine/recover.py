@@ -9,7 +9,7 @@ import time
 from ..errors import NotFound, SampanError
 from ..model.times import nanoseconds
 from ..runtime import Exit, Shim, ShimGone, Status, read_exit
-from . import cgroups, copies, environment, exec, exits, health, mounts, networks, removal, restarts
+from . import cgroups, copies, environment, exec, exits, health, mounts, networks, recreate, removal, restarts
 from .container import Container
 from .engine import Engine
 from .launch import launch
@@ -38,6 +38,7 @@ async def recover(engine: Engine) -> None:
     for container, shim in adopted:
         engine.spawn(exits.watch(engine, container, shim), f"watch {container.id[:12]}")
         health.begin(engine, container)
+    await _roll_back(engine)
     engine.spawn(_start_wanted(engine, wanted), "boot")
 
 
@@ -146,6 +147,17 @@ def _collect(engine: Engine) -> None:
                 engine.snapshots.remove(info.key)
             except (SampanError, OSError) as error:
                 engine.warnings.append(f"layer {info.key}: cannot be removed: {error}")
+
+
+async def _roll_back(engine: Engine) -> None:
+    """Changes that were cut short (recreate.py): the old container takes its place again."""
+    for container in engine.containers:
+        if container.replaces is None:
+            continue
+        try:
+            await recreate.roll_back(engine, container)
+        except (SampanError, OSError) as error:
+            engine.warnings.append(f"container {container.id}: its change cannot be rolled back: {error}")
 
 
 async def _start_wanted(engine: Engine, wanted: list[Container]) -> None:

@@ -9,9 +9,10 @@ import msgspec
 from ..errors import Conflict, InvalidArgument, SampanError
 from ..model.container import DockerStruct, HostConfig, PortMap, RestartPolicy
 from ..runtime import bundle
-from . import cgroups, copies, networks, resources, validate
+from . import cgroups, copies, networks, recreate, resources, validate
 from .container import Container
 from .engine import Engine
+from .recreate import Changes
 
 
 class UpdateRequest(DockerStruct):
@@ -35,9 +36,11 @@ class UpdateRequest(DockerStruct):
     """Ours: container ports to publish, also while it runs."""
     publish_rm: list[str] | None = None
     """Ours: host ports to close, `8080` or `8080/udp`."""
+    recreate: Changes | None = None
+    """Ours: what takes a new container (recreate.py)."""
 
 
-_OTHERS = ("restart_policy", "publish_add", "publish_rm")
+_OTHERS = ("restart_policy", "publish_add", "publish_rm", "recreate")
 _LIMITS = tuple(name for name in UpdateRequest.__struct_fields__ if name not in _OTHERS)
 
 
@@ -59,6 +62,8 @@ async def update(engine: Engine, ref: str, request: UpdateRequest) -> list[str]:
         copies.keep(engine, container)
     if request.publish_add or request.publish_rm:
         await networks.publish(engine, container.id, request.publish_add or {}, request.publish_rm or [])
+    if request.recreate is not None:
+        container = await recreate.recreate(engine, container.id, request.recreate)
     engine.container_event(container, "update")
     return warnings
 

@@ -1,0 +1,208 @@
+"""Changing what only a new container can have: environment, mounts, labels, command, image.
+
+The replacement takes over the name, the volumes (anonymous ones too), the networks and addresses, and answers to the
+former ids. The old container is kept, renamed and stopped, until the new one has started and, where it has a health
+check, is healthy; else everything is put back. A daemon that dies in between rolls back when it comes up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from ..errors import NotFound, SampanError
+from ..model.container import (
+    ContainerConfig,
+    CreateRequest,
+    DockerStruct,
+    EndpointIPAMConfig,
+    EndpointSettings,
+    HostConfig,
+    Mount,
+    NetworkingConfig,
+)  # fmt: skip
+from ..oci.config import ExecutionConfig
+from . import create, environment, remove, start, stop
+from .container import Container, Replaced
+from .engine import Engine
+from .live import Live
+
+HEALTH_SECONDS = 300.0
+"""How long the replacement may take to become healthy."""
+
+
+class Changes(DockerStruct, kw_only=True):
+    """What is to be different; None leaves as it is.
+
+    `env` sets (`A=1`) and unsets (`A`), `labels` sets and, with None, unsets; `binds` and `mounts` are added, in place
+    of what is mounted at the same target; `unmount` names targets.
+    """
+
+    image: str | None = None
+    cmd: list[str] | None = None
+    entrypoint: list[str] | None = None
+    env: list[str] | None = None
+    labels: dict[str, str | None] | None = None
+    binds: list[str] | None = None
+    mounts: list[Mount] | None = None
+    unmount: list[str] | None = None
+
+
+async def recreate(engine: Engine, ref: str, changes: Changes) -> Container:
+    """Replace a container by a changed one, at once or not at all → the new one. Raises what create and start raise."""
+    old = engine.containers.get(ref)
+    created = await create.create(engine, None, _request(engine, old, changes))
+    new = engine.containers.get(created.id)
+    _adopt_volumes(engine, old, new)
+    new.replaces = Replaced(id=old.id, name=old.name, running=old.running)
+    new.former_ids = [*old.former_ids, old.id]
+    engine.containers.save(new)
+    try:
+        await _swap(engine, old, new)
+    except BaseException:
+        await roll_back(engine, new)
+        raise
+    new.replaces = None
+    engine.containers.save(new)
+    await remove.remove(engine, old.id, force=True)
+    return new
+
+
+async def _swap(engine: Engine, old: Container, new: Container) -> None:
+    assert new.replaces is not None
+    live = engine.live(old)
+    live.keep = True  # --rm must not take away what may have to come back
+    if old.running or old.restarting:
+        await stop.stop(engine, old.id)
+    name = old.name
+    with engine.db.transaction():
+        engine.containers.rename(old, f"{name[:40]}.{old.id[:12]}")
+        engine.containers.rename(new, name)
+    if new.replaces.running:
+        await start.start(engine, new.id)
+        await _healthy(engine, new)
+
+
+async def _healthy(engine: Engine, container: Container) -> None:
+    """Wait for the first verdict of the health check, if there is one."""
+    feed = engine.events.subscribe({"container": [container.id], "event": ["health_status", "die"]})
+    try:
+        async with asyncio.timeout(HEALTH_SECONDS):
+            while container.state.health is not None and container.state.health.status == "starting":
+                if (await anext(feed)).action == "die":
+                    raise SampanError(
+                        f"container {container.name} ended with {container.state.exit_code} after its change"
+                    )
+    except TimeoutError:
+        raise SampanError(f"container {container.name} is not healthy after its change") from None
+    finally:
+        feed.close()
+    if container.state.health is not None and container.state.health.status == "unhealthy":
+        output = (container.state.health.log or [])[-1].output if container.state.health.log else ""
+        raise SampanError(f"container {container.name} is unhealthy after its change: {output.strip()}")
+
+
+async def roll_back(engine: Engine, new: Container) -> None:
+    """Put the old container back in its place; also at start-up, for a change that was cut short."""
+    was = new.replaces
+    assert was is not None
+    await remove.remove(engine, new.id, force=True)
+    try:
+        old = engine.containers.get(was.id)
+    except NotFound:
+        return
+    if old.name != was.name:
+        engine.containers.rename(old, was.name)
+    if was.running and not old.running:
+        await start.start(engine, old.id)
+    live: Live = engine.live(old)
+    live.keep = False
+
+
+def _request(engine: Engine, old: Container, changes: Changes) -> CreateRequest:
+    """What a client would ask for to get the old container with the changes."""
+    config = msgspec.structs.replace(old.config, image=changes.image or old.config.image)
+    try:
+        image = engine.images.by_id(old.image_id).config.config or ExecutionConfig()
+    except NotFound:
+        image = ExecutionConfig()
+    _without_defaults(config, image)
+    if config.hostname == old.id[:12]:
+        config.hostname = ""
+    if changes.entrypoint is not None:
+        config.entrypoint = changes.entrypoint
+    if changes.cmd is not None:
+        config.cmd = changes.cmd
+    config.env = environment.override(config.env or [], changes.env or [])
+    labels = {**(config.labels or {}), **(changes.labels or {})}
+    config.labels = {key: value for key, value in labels.items() if value is not None}
+    fields: dict[str, Any] = {field: getattr(config, field) for field in ContainerConfig.__struct_fields__}
+    return CreateRequest(
+        **fields,
+        host_config=_host(old, config, changes),
+        networking_config=NetworkingConfig(
+            endpoints_config={name: _endpoint(engine, name, settings) for name, settings in old.networks.items()}
+        ),
+    )
+
+
+def _without_defaults(config: ContainerConfig, image: ExecutionConfig) -> None:
+    """Take out what came from the old image, so that the new one's own defaults hold."""
+    given = set(image.env or [])
+    config.env = [variable for variable in config.env or [] if variable not in given]
+    config.labels = {k: v for k, v in (config.labels or {}).items() if (image.labels or {}).get(k) != v}
+    if config.entrypoint == image.entrypoint:
+        config.entrypoint = None
+        if config.cmd == image.cmd:
+            config.cmd = None
+    for field in ("user", "working_dir", "stop_signal", "exposed_ports"):
+        if getattr(config, field) == getattr(image, field):
+            setattr(config, field, UNSET if field in ("stop_signal", "exposed_ports") else "")
+
+
+def _host(old: Container, config: ContainerConfig, changes: Changes) -> HostConfig:
+    """The old settings with the changed mounts; anonymous volumes come along by name."""
+    host = msgspec.structs.replace(old.host_config)
+    dropped = {*(changes.unmount or ())}
+    dropped |= {bind.split(":")[1] for bind in changes.binds or () if ":" in bind}
+    dropped |= {mount.target for mount in changes.mounts or ()}
+    kept = [bind for bind in host.binds or () if bind.split(":")[1] not in dropped]
+    old_mounts = [] if isinstance(host.mounts, UnsetType) or host.mounts is None else host.mounts
+    mounts = [mount for mount in old_mounts if mount.target not in dropped]
+    named = {bind.split(":")[1] for bind in kept} | {mount.target for mount in mounts if mount.source}
+    carried = [
+        f"{point.name}:{point.destination}"
+        for point in old.mounts
+        if point.type == "volume" and point.destination not in dropped | named
+    ]
+    mounts = [mount for mount in mounts if mount.source or mount.type != "volume"]
+    host.binds = [*kept, *carried, *(changes.binds or [])] or None
+    host.mounts = [*mounts, *(changes.mounts or [])] or UNSET
+    host.volumes_from = None  # what came from others is among the mounts that are carried along
+    config.volumes = {target: {} for target in config.volumes or () if target not in dropped} or None
+    return host
+
+
+def _endpoint(engine: Engine, name: str, given: EndpointSettings) -> EndpointSettings:
+    """The same network with the same address where the network lets one choose."""
+    asked = msgspec.structs.replace(
+        given, network_id="", endpoint_id="", gateway="", ip_address="", ip_prefix_len=0, ipv6_gateway="",
+        global_ipv6_address="", global_ipv6_prefix_len=0, dns_names=None,
+        aliases=[alias for alias in given.aliases or [] if alias] or None,
+    )  # fmt: skip
+    network = engine.networks.get(name)
+    subnets = [pool for pool in network.ipam.config or () if pool.subnet]
+    if given.ip_address and asked.ipam_config is None and subnets and name not in ("bridge", "host", "none"):
+        asked.ipam_config = EndpointIPAMConfig(ipv4_address=given.ip_address)
+    return asked
+
+
+def _adopt_volumes(engine: Engine, old: Container, new: Container) -> None:
+    """Volumes that were anonymous stay so: they go with the container that has them last."""
+    anonymous = {point.name for point in old.mounts if point.anonymous}
+    for point in new.mounts:
+        point.anonymous = point.anonymous or point.name in anonymous
+    engine.containers.save(new)
