@@ -55,6 +55,18 @@ def test_s04_masks_are_the_null_device_itself(box: Bundle) -> None:
     assert out.split() == ["1:3", "1:3", "0"]
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_s04_a_mask_is_no_way_to_the_hosts_null_device(box: Bundle, own: bool) -> None:
+    """Root of a container may do to its masks what it likes: the machine's /dev/null keeps its mode and owner."""
+    before = os.stat("/dev/null")
+    spec = box.spec("sh", "-c", "for f in /proc/keys /proc/timer_list; do chmod 0 $f; chown 9 $f; done; true")
+    if not own:
+        spec["mounts"] = [mount for mount in spec["mounts"] if not mount["destination"].startswith("/dev")]
+    assert box.run(spec).status == 0
+    after = os.stat("/dev/null")
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+
+
 def test_s04_a_console_is_mounted_by_descriptor(box: Bundle) -> None:
     """CVE-2025-52565: /dev/console as a link of the image is never followed out of its root."""
     victim = box.directory / "victim"

@@ -310,7 +310,7 @@ def mask(root: int, paths: list[str]) -> None:
     """OCI maskedPaths: a directory becomes an empty read-only tmpfs, a file /dev/null."""
     if not paths:
         return
-    null = open_null()
+    null = open_null(root)
     empty = -1
     for path in paths:
         try:
@@ -330,14 +330,34 @@ def mask(root: int, paths: list[str]) -> None:
         os.close(empty)
 
 
-def open_null() -> int:
-    """The host's /dev/null, checked to be it (rule S04)."""
-    fd = os.open("/dev/null", O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
-    found = os.fstat(fd)
-    if not stat.S_ISCHR(found.st_mode) or found.st_rdev != os.makedev(1, 3):
-        os.close(fd)
+def open_null(root: int) -> int:
+    """A detached mount of the null device, checked to be it (rule S04): the container's own, else the host's.
+
+    The host's is read-only, or root of the container could change the owner and mode of the machine's /dev/null.
+    """
+    try:
+        own = open_in_root(root, "/dev/null", O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        own = -1  # missing, or a link
+    if own >= 0 and _is_null(own):
+        return _take_tree(own)
+    host = os.open("/dev/null", O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+    if not _is_null(host):
         raise RuntimeFailed("/dev/null is not the null device")
-    return fd
+    tree = _take_tree(host)
+    mnt.mount_setattr(tree, mnt.MOUNT_ATTR_RDONLY)
+    return tree
+
+
+def _is_null(fd: int) -> bool:
+    found = os.fstat(fd)
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == os.makedev(1, 3)
+
+
+def _take_tree(fd: int) -> int:
+    tree = mnt.open_tree(fd, "", _CLONE_FD)
+    os.close(fd)
+    return tree
 
 
 def _empty_tmpfs() -> int:
