@@ -12,6 +12,7 @@ import pytest
 from sampan.daemon import listeners
 from sampan.errors import Conflict, InvalidArgument
 
+from ..support.certificates import make_certificates
 from ..support.daemon import BIN, Daemon
 
 
@@ -50,35 +51,9 @@ def test_tcp_without_verification_is_refused(daemon: Daemon, tmp_path: Path) -> 
         assert "without verifying clients" in done.stderr
 
 
-def _certificates(directory: Path) -> None:
-    """A CA with a server's and a client's certificate, and a stranger's client certificate."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for authority, names in (("ca", ("server", "client")), ("strange", ("stranger",))):
-        openssl(
-            "req", "-x509", *key, "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem"
-        )
-        for name in names:
-            alternative = ["-addext", "subjectAltName=IP:10.99.0.1,DNS:localhost"]
-            openssl("req", *key, *alternative, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
-            signed = [
-                "-CA",
-                f"{authority}.pem",
-                "-CAkey",
-                f"{authority}.key",
-                "-CAcreateserial",
-                "-copy_extensions",
-                "copy",
-            ]
-            openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
-
-
 def test_tcp_with_verification(make_daemon: object, tmp_path: Path) -> None:
     assert callable(make_daemon)
-    _certificates(tmp_path)
+    make_certificates(tmp_path)
     tls = ["--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem"]
     daemon = make_daemon("-H", "tcp://10.99.0.1:2376", *tls, f"--tlskey={tmp_path}/server.key", busybox=True)
 

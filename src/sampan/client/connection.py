@@ -98,11 +98,14 @@ class Connection:
         while (parts := split_head(buffer)) is None:
             data = self.receive()
             if not data:
-                raise ConnectionClosed(
-                    "error during connect: unexpected EOF" if upload_error is None else str(upload_error)
-                )
+                raise self._closed(upload_error)
             buffer += data
         return parts
+
+    def _closed(self, upload_error: OSError | None) -> ConnectionClosed:
+        """With TLS 1.3 a server refuses a client's certificate only now: the tunnel knows."""
+        reason = getattr(self.socket, "failure", None) or upload_error or "unexpected EOF"
+        return ConnectionClosed(f"error during connect: {reason}")
 
     def _send(self, call: Call[Any], prefix: str, headers: dict[str, str]) -> OSError | None:
         """A server may answer and close before it has read the whole body: its answer is still to be read."""

@@ -92,9 +92,21 @@ class Target:
             connection = socket.create_connection((self.host, self.port), timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls is not None:
-                connection = self.tls.context().wrap_socket(connection, server_hostname=self.host)
+                return self._encrypted(connection)
         connection.settimeout(None)
         return connection
+
+    def _encrypted(self, connection: socket.socket) -> socket.socket:
+        from .tls import tunnel
+
+        assert self.tls is not None
+        try:
+            encrypted = tunnel(connection, self.tls.context(), self.host)
+            connection.settimeout(None)
+        except BaseException:
+            connection.close()
+            raise
+        return encrypted
 
 
 def unreachable(url: str, error: OSError) -> Unavailable:
@@ -102,4 +114,7 @@ def unreachable(url: str, error: OSError) -> Unavailable:
         return Unavailable(
             f"permission denied while trying to connect to the Sampan daemon socket at {url}: {error.strerror}"
         )
+    if isinstance(getattr(error, "reason", None), str):
+        # An SSLError, without importing ssl to say so.
+        return Unavailable(f"error during connect: {url}: tls: {error}")
     return Unavailable(f"Cannot connect to the Sampan daemon at {url}. Is the sampan daemon running?")
