@@ -43,6 +43,18 @@ class BridgeDriver:
         self._index: dict[str, int] = {}
         self.warnings: list[str] = []
 
+    def alias(self, network_id: str) -> str:
+        """How our bridges are marked (`ip link` shows it): a bridge whose network is not known can be told by it."""
+        return f"{self._firewall.table.name}: network {network_id}"
+
+    async def collect(self, known: set[str]) -> None:
+        """Delete our bridges of networks that are not known: the daemon died in between, or lost its database."""
+        mark = self.alias("")
+        for link in self._route.links():
+            if link.kind == "bridge" and link.alias.startswith(mark) and link.alias.removeprefix(mark) not in known:
+                self.warnings.append(f"the bridge {link.name} belonged to no network; it was deleted")
+                await delete_link(link.name)
+
     async def create(self, stored: Stored) -> None:
         """Make the bridge, its addresses and its firewall elements."""
         link = self._route.link(stored.link)
@@ -65,6 +77,8 @@ class BridgeDriver:
             mac = _bridge_mac(stored)
             self._route.request(rtnetlink.bridge(stored.link, mac, stored.options.mtu))
             link = self._route.link(stored.link)
+            if link is not None:
+                self._route.request(rtnetlink.set_link(link.index, alias=self.alias(stored.network.id)))
         if link is None or link.kind != "bridge":
             raise Conflict(f"existing interface {stored.link} is not a bridge")
         self._index[stored.link] = link.index

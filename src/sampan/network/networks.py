@@ -74,8 +74,10 @@ class Networks:
 
     async def start(self) -> None:
         """Make what the kernel lacks of the networks; failures become warnings, so that the daemon always starts."""
+        self.warnings += [f"network {one}: its record cannot be read" for one in self._store.unreadable]
         self._predefine()
         await self._restore_networks()
+        await self._bridge.collect({stored.network.id for stored in self._store} | set(self._store.unreadable))
         try:
             self._firewall.guard = self._firewall.guard or self._firewall.guarded()
             self._firewall.load()
@@ -254,7 +256,7 @@ class Networks:
         for request in requests:
             try:
                 found[request.container_id] = self._sandboxes.restore(request)
-            except (OSError, NotFound, InvalidArgument) as error:
+            except (OSError, SampanError) as error:
                 self.warnings.append(f"networks of container {request.name} could not be restored: {error}")
         await self._remove_orphans()
         return found

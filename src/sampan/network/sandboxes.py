@@ -360,10 +360,10 @@ class Sandboxes:
             held.endpoints[stored.network.name] = self._restored(held, stored, settings)
         held.gateways = choose_gateways(held.endpoints.values())
         self._held[request.container_id] = held
+        self._serve_names(held)
         wanted = requests(request.port_bindings, request.exposed_ports, request.publish_all)
         if (held.gateways.four or held.gateways.six) and wanted:
             held.published = self._publisher.publish(restored(wanted, request.published or {}), held.gateways)
-        self._serve_names(held)
         return held.shown()
 
     def _restored(self, held: Held, stored: Stored, settings: EndpointSettings) -> Endpoint:

@@ -83,6 +83,28 @@ async def test_a_restart_changes_nothing(lab: Lab) -> None:
                 await networks.attach(request(lab.namespace(), "fourth", "front", ports=("8080:80",)))
 
 
+async def test_what_a_crash_leaves_is_collected(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="kept"))
+        lost = await networks.create(NetworkSpec(name="lost"))
+        web = lab.namespace()
+        asked = request(web, "web", "kept", ports=("8080:80",))
+        sandbox = await networks.attach(asked)
+        networks._store._db.execute("DELETE FROM network WHERE id = ?", (lost.id,))
+        networks._store._db.execute("UPDATE network SET record = x'00' WHERE name = 'none'")
+    with lab.host.socket() as taken:
+        taken.bind(("0.0.0.0", 8080))
+        async with lab.networks() as networks:
+            again = SandboxRequest(**{**vars(asked), "networks": sandbox.endpoints, "published": sandbox.ports})
+            await networks.restore([again])
+            text = "\n".join(networks.warnings)
+            assert f"br-{lost.id[:12]} belonged to no network" in text and "its record cannot be read" in text
+            assert "web could not be restored" in text and "address already in use" in text
+            assert networks._route.link(f"br-{lost.id[:12]}") is None
+            other = await networks.attach(request(lab.namespace(), "other", "kept"))
+            assert address(other, "kept") == "172.18.0.3", "its address is still its own"
+
+
 async def test_docker_words(lab: Lab) -> None:
     async with lab.networks() as networks:
         await networks.create(NetworkSpec(name="front", ipam=IPAM(config=[IPAMPool(subnet="10.1.0.0/16")])))
