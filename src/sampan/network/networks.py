@@ -36,6 +36,7 @@ from .spec import Network, NetworkContainer, NetworkSpec
 from .store import Store, Stored
 from .sublink import MODE_OPTIONS, SublinkDriver
 from .watch import Watch
+from .zone import HOST_NAMES
 
 BUILT_IN = ("bridge", "macvlan", "ipvlan", "overlay", "host", "null")
 OWN_IPAM = ("", "default", "null")
@@ -300,7 +301,10 @@ class Networks:
             request.dns or defaults.dns, request.dns_search or defaults.dns_search,
             request.dns_options or defaults.dns_options,
         )  # fmt: skip
-        internal = any(endpoint.names for endpoint in held.endpoints.values())
+        internal = bool(held.named_endpoints)
+        if not internal and held.reaches_out:
+            # Where our resolver answers, it knows these names.
+            entries += [(address, " ".join(HOST_NAMES)) for address in self._sandboxes.host_gateways()]
         ipv6 = any(endpoint.address6 for endpoint in held.endpoints.values())
         host = files.host_resolv_conf(defaults.resolv_conf, internal)
         content = files.resolv_conf(host, overrides, internal, ipv6=ipv6)

@@ -75,6 +75,7 @@ def test_modes(daemon: Daemon, name: str) -> None:
         hosts = daemon.ok(
             "run", "--rm", "--link", f"{name}:db", "--add-host", "x:1.2.3.4", "busybox", "cat", "/etc/hosts"
         )
+        assert "172.17.0.1\thost.docker.internal gateway.docker.internal" in hosts
         assert "1.2.3.4\tx" in hosts and f"{mine}\tdb " in hosts
     finally:
         daemon.docker("rm", "-f", name)

@@ -11,6 +11,7 @@ from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound, Sampan
 from sampan.linux.nft import Nftables
 from sampan.linux.rtnetlink import Route
 from sampan.model.container import EndpointIPAMConfig, EndpointSettings
+from sampan.network import options
 from sampan.network.networks import Networks
 from sampan.network.sandbox import SandboxRequest
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
@@ -147,3 +148,53 @@ async def test_docker_words(lab: Lab) -> None:
         with pytest.raises(Forbidden) as full:
             await networks.attach(request(lab.namespace(), "two", "small"))
         assert str(full.value) == f"no available IPv4 addresses on this network's address pools: small ({network.id})"
+
+
+@pytest.mark.parametrize(
+    ("settings", "subnets", "first"),
+    [
+        ({}, [("172.17.0.0/16", "172.17.0.1")], "172.17.0.2"),
+        ({"bip": "10.5.0.9/24"}, [("10.5.0.0/24", "10.5.0.9")], "10.5.0.1"),
+        ({"bip": "10.5.0.1/24", "fixed_cidr": "10.5.0.64/26"}, [("10.5.0.0/24", "10.5.0.1")], "10.5.0.64"),
+        ({"fixed_cidr": "10.6.0.0/24"}, [("10.6.0.0/24", "10.6.0.1")], "10.6.0.2"),
+        ({"ipv6": True, "fixed_cidr_v6": "fd00:5::/64"},
+         [("172.17.0.0/16", "172.17.0.1"), ("fd00:5::/64", "fd00:5::1")], "172.17.0.2"),
+    ],
+)  # fmt: skip
+async def test_the_default_bridge(
+    lab: Lab, settings: dict[str, object], subnets: list[tuple[str, str]], first: str
+) -> None:
+    async with lab.networks() as networks:
+        identity = networks.get("bridge").id
+    async with lab.networks(**settings) as networks:
+        assert networks.warnings == []
+        bridge = networks.get("bridge")
+        assert bridge.id == identity
+        assert [(pool.subnet, pool.gateway) for pool in bridge.ipam.config or ()] == subnets
+        assert lab.host.addresses() == {f"{gateway}/{subnet.split('/')[1]}" for subnet, gateway in subnets}
+        inside = lab.namespace()
+        sandbox = await networks.attach(request(inside, "inside"))
+        assert address(sandbox) == first
+        assert networks._sandboxes.host_gateways() == [gateway for _, gateway in subnets]
+    async with lab.networks(bridge="none") as networks:
+        assert [network.name for network in networks.list({})] == ["host", "none"]
+
+
+async def test_sysctls_names_and_macs(lab: Lab) -> None:
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="front", options={options.INTERFACE_PREFIX: "net", options.MTU: "1400"}))
+        inside = lab.namespace()
+        given = EndpointSettings(
+            mac_address="02:00:00:00:00:07",
+            driver_opts={options.ENDPOINT_SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1"},
+        )
+        named = EndpointSettings(driver_opts={options.ENDPOINT_INTERFACE: "lan"}, gw_priority=1)
+        await networks.attach(request(inside, "inside", endpoints={"front": given, "bridge": named}))
+        route = inside.route()
+        links = {link.name: link for link in route.links()}
+        default = next(index for to, _, index in route.routes() if to.prefixlen == 0)
+        route.close()
+        assert set(links) == {"lo", "net0", "lan"}
+        assert (links["net0"].mac, links["net0"].mtu) == ("02:00:00:00:00:07", 1400)
+        assert inside.sysctl("net/ipv4/conf/net0/log_martians") == "1"
+        assert links["lan"].index == default, "the gateway's priority decides"
