@@ -12,7 +12,7 @@ from ..paths import Paths
 from ..storage import Layers, open_snapshotter
 from .config import DEFAULT_CGROUP_PARENT, EngineConfig
 
-DRIVERS = ("overlay2", "vfs")
+DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
 SHIMS_LOOKS = 50
 

@@ -28,6 +28,10 @@ class FuseOverlay(Overlay):
             raise InvalidArgument(f"driver not supported: {self.name}: no program {PROGRAM} in PATH")
         super().__init__(root, db)
 
+    def _test_mount(self, path: str) -> None:
+        self._run([], f"{path}/diff", f"{path}/work", f"{path}/merged")
+        umount2(f"{path}/merged", MNT_DETACH | UMOUNT_NOFOLLOW)
+
     def _mount_stack(self, info: SnapshotInfo, lowers: list[str], upper: str | None, work: str | None) -> None:
         self._run(lowers, upper, work, self._tree(info))
 

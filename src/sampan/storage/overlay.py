@@ -15,6 +15,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from sampan.db import Database
+from sampan.errors import InvalidArgument, SampanError
 from sampan.linux.libc import AT_FDCWD
 from sampan.linux.mount import (
     MS_PRIVATE,
@@ -47,6 +49,27 @@ class Overlay(Layers):
     name = "overlay2"
     markers = False
     """Whether whiteouts may be files named `.wh.…`, as fuse-overlayfs writes them."""
+
+    def __init__(self, root: str, db: Database) -> None:
+        super().__init__(root, db)
+        if not self._rows:
+            self._probe()
+
+    def _probe(self) -> None:
+        """InvalidArgument where no overlay can be mounted: on another overlayfs, on NFS, in a container."""
+        number = self._new_directory()
+        try:
+            path = f"{self.root}/{number}"
+            for name in ("diff", "work", "merged"):
+                os.mkdir(f"{path}/{name}")
+            self._test_mount(path)
+        except (OSError, SampanError) as error:
+            raise InvalidArgument(f"driver not supported: {self.name}: {error}") from error
+        finally:
+            self._dispose(f"{self.root}/{number}")
+
+    def _test_mount(self, path: str) -> None:
+        os.close(self._stack([], f"{path}/diff", f"{path}/work"))
 
     def _make(self, path: str, parent: SnapshotInfo | None) -> None:
         for name in ("diff", "work", "merged"):

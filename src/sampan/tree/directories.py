@@ -68,6 +68,9 @@ class Directories:
 
     def keep(self, path: str, fd: int) -> int:
         """Put an open directory into the cache, which owns it from now on."""
+        old = self._open.pop(path, -1)
+        if old >= 0:
+            os.close(old)
         if len(self._open) >= _OPEN_AT_ONCE:
             os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = fd

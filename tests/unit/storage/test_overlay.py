@@ -11,7 +11,7 @@ import pytest
 from tests.support.tars import Member, directory, tar
 
 from sampan.db import Database
-from sampan.errors import Conflict
+from sampan.errors import Conflict, InvalidArgument
 from sampan.storage import Layers, init_layer, open_snapshotter, overlay, unpack
 
 
@@ -99,3 +99,13 @@ def test_the_init_layer(made: Layers) -> None:
     made.remove("sha256:base")
     assert list(made.walk()) == []
     assert init_layer(made, None) == "init:"
+
+
+def test_a_file_system_that_cannot_carry_it_is_refused(made: Layers) -> None:
+    """An overlay's upper directory cannot lie on another overlay."""
+    root = Path(made.mount(stack(made, 2)), "snapshots")
+    root.mkdir()
+    with pytest.raises(InvalidArgument, match=r"^driver not supported: overlay2: "):
+        open_snapshotter("overlay2", str(root), Database(f"{root}.db"))
+    assert [name for name in os.listdir(root / "overlay2") if name.isdecimal()] == []
+    made.unmount("box")
