@@ -42,6 +42,7 @@ CONTAINER: dict[str, Entry] = {
 IMAGE: dict[str, Entry] = {
     "bootstrap": ("images:bootstrap", "Make a base image from this host's own packages"),
     "build": ("build:build", "Build an image from a Dockerfile"),
+    "explore": ("image_tools:explore", "Show what each layer adds and wastes"),
     "history": ("images:history", "Show the history of an image"),
     "import": ("archives:import_image", "Import the contents from a tarball to create a filesystem image"),
     "inspect": ("inspect:image", "Display detailed information on one or more images"),
@@ -52,6 +53,9 @@ IMAGE: dict[str, Entry] = {
     "push": ("pull:push", "Upload an image to a registry"),
     "rm": ("images:rm", "Remove one or more images"),
     "save": ("archives:save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+    "sbom": ("image_tools:sbom", "List the packages in an image"),
+    "scan": ("image_tools:scan", "Match packages with a vulnerability database"),
+    "squash": ("image_tools:squash", "Make one layer of all layers"),
     "tag": ("images:tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
 }
 NETWORK: dict[str, Entry] = {
@@ -103,6 +107,7 @@ PLUGIN: dict[str, Entry] = {
     "ls": ("swarm:plugins", "List plugins"),
 }
 REGISTRY: dict[str, Entry] = {
+    "gc": ("registry_gc:gc", "Remove what no manifest needs"),
     "serve": ("registry_serve:serve", "Serve images from a directory"),
 }
 GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
