@@ -39,8 +39,8 @@ class Demo:
             raise SystemExit(f"sampan {args[0]} ended with status {result.status}")
         return result.out.rstrip("\n")
 
-    def open_way_out(self) -> list[str]:
-        """Start the proxy; the build arguments that name it."""
+    def open_way_out(self) -> dict[str, str]:
+        """Start the proxy; the environment that names it to programs on the daemon's host."""
         script, path = str(ROOT / "tools/proxy.py"), str(self.daemon.directory / "proxy")
         commands = [[sys.executable, script, "serve", path],
                     self.daemon.host.command(sys.executable, script, "relay", path)]  # fmt: skip
@@ -49,6 +49,10 @@ class Demo:
             assert helper.stdout is not None
             helper.stdout.readline()
             self._helpers.append(helper)
+        return dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:3128")
+
+    def proxy_arguments(self) -> list[str]:
+        """The same for the steps of a build."""
         address = self.sampan("network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}")
         return [f"--build-arg={name}=http://{address}:3128" for name in ("http_proxy", "https_proxy")]
 
@@ -64,7 +68,7 @@ class Demo:
     def build(self) -> None:
         self.say("Build a web service: two stages, apt, pip, a compiled extension")
         began = time.monotonic()
-        arguments = ["-t", "primes", "--secret", f"id=ca,src={CERTIFICATES}", *self.open_way_out()]
+        arguments = ["-t", "primes", "--secret", f"id=ca,src={CERTIFICATES}", *self.proxy_arguments()]
         self.sampan("build", *arguments, str(ROOT / "examples/primes"))
         print(f"({time.monotonic() - began:.1f} s)")
 
@@ -122,7 +126,7 @@ class Demo:
 
 def main() -> None:
     demo = Demo()
-    demo.daemon.start()
+    demo.daemon.start(env=demo.open_way_out())
     try:
         demo.sampan("version")
         demo.base_images()

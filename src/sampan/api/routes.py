@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    beyond,
     build,
     containers,
     files,
@@ -20,6 +21,7 @@ from . import (
 from .router import Route
 
 ROUTES: list[Route] = [
+    *beyond.ROUTES,
     *system.ROUTES,
     *containers.ROUTES,
     *streams.ROUTES,
