@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..engine.config import EngineConfig
 from ..engine.engine import Engine
+from ..engine.registries import Registries, registry_config
 from ..errors import InvalidArgument
 from . import config as configuration
 from .config import DaemonConfig
@@ -26,6 +27,8 @@ def reload(config: DaemonConfig, engine: Engine) -> None:
         log.error("%s", error)
         return
     engine.config = merged(engine.config, fresh.engine)
+    # Pulls in progress go on with the settings that they began with.
+    engine.registries = Registries(registry_config(engine.config))
     debug = logging.DEBUG if fresh.settings.debug else logging.INFO
     logging.getLogger().setLevel(debug)
     shown = configuration.reloaded(fresh.settings)

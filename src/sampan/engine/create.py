@@ -25,6 +25,9 @@ _CONFIG_FIELDS = tuple(field.name for field in msgspec.structs.fields(ContainerC
 _IGNORED_PORTS = "Published ports are discarded when using host network mode"
 
 
+_JOINING = "joining network namespace of container: "
+
+
 @dataclass(frozen=True)
 class Created:
     """The new container's id, and Docker's warnings about what was left out."""
@@ -102,14 +105,22 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     drivers.check_logging(host.log_config)
     drivers.check_storage_options(host)
     secrets.check(engine, host)
-    for mode in (host.pid_mode, host.ipc_mode, host.network_mode):
+    for mode, joining in ((host.pid_mode, ""), (host.ipc_mode, ""), (host.network_mode, _JOINING)):
         if mode.startswith("container:"):
-            engine.containers.get(mode.removeprefix("container:"))
+            _check_joined(engine, mode.removeprefix("container:"), joining)
     for link in host.links or ():
         _check_link(engine, link)
     if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
         warnings.append(_IGNORED_PORTS)
     return warnings
+
+
+def _check_joined(engine: Engine, ref: str, joining: str) -> None:
+    try:
+        engine.containers.get(ref)
+    except NotFound as error:
+        # Not a NotFound: clients take that for a missing image and pull.
+        raise InvalidArgument(f"{joining}{error}") from None
 
 
 def _check_link(engine: Engine, link: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
-from ..runtime import CommandFailed, ExecProcess, Exit, ShimGone, bundle
+from ..runtime import CommandFailed, ExecProcess, Exit, ShimGone, bundle, users
 from . import detach, naming, spec
 from .attach import Attachment
 from .container import Container
@@ -52,6 +52,8 @@ def create(engine: Engine, ref: str, config: ExecConfig) -> str:
         raise InvalidArgument("No exec command specified")
     detach.parse(config.detach_keys)
     _refuse(container, ref)
+    if config.user:
+        users.resolve(engine.live(container).rootfs, config.user, [])
     process = Exec(id=naming.new_id(), container_id=container.id, config=config)
     engine.execs[process.id] = process
     engine.live(container).execs[process.id] = process

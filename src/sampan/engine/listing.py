@@ -56,13 +56,19 @@ def check_filters(filters: Filters) -> None:
     for name in filters:
         if name not in FILTERS:
             raise InvalidArgument(f"invalid filter '{name}'")
-    for name, choices in (("status", STATES), ("health", HEALTHS), ("is-task", ("true", "false", "1", "0"))):
+    for name, kind, choices in (("status", "state", STATES), ("health", "health", HEALTHS)):
         for value in filters.get(name, ()):
             if value not in choices:
-                raise InvalidArgument(f"invalid filter '{name}={value}'")
+                raise InvalidArgument(
+                    f"invalid filter '{name}={value}': invalid value for {kind} ({value}): "
+                    f"must be one of {', '.join(choices)}"
+                )
+    for value in filters.get("is-task", ()):
+        if value not in ("true", "false", "1", "0"):
+            raise InvalidArgument(f"invalid filter 'is-task={value}'")
     for value in filters.get("exited", ()):
-        if not value.lstrip("-").isdigit():
-            raise InvalidArgument(f"invalid filter 'exited={value}'")
+        if not (value.isascii() and value.removeprefix("-").isdigit()):
+            raise InvalidArgument(f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax")
 
 
 def size(engine: Engine, container: Container) -> Size:
@@ -215,8 +221,11 @@ def _ports(values: list[str], name: str) -> set[str]:
     for value in values:
         span, _, protocol = value.partition("/")
         first, _, last = span.partition("-")
-        if not first.isdigit() or (last and not last.isdigit()) or int(last or first) > 65535:
-            raise InvalidArgument(f"invalid filter '{name}={value}'")
+        for number in (first, last or first):
+            if not (number.isascii() and number.isdigit() and int(number[:6]) <= 65535):
+                raise InvalidArgument(
+                    f'error while looking up for {name} {value}: strconv.ParseUint: parsing "{number}": invalid syntax'
+                )
         ports |= {f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)}
     return ports
 

@@ -38,7 +38,7 @@ class Filters:
         if not values:
             return default
         if not values <= _TRUE and not values <= _FALSE:
-            raise InvalidArgument(f"invalid filter '{key}={sorted(values)}'")
+            raise InvalidArgument(f"invalid filter '{key}=[{' '.join(sorted(values))}]'")
         return values <= _TRUE
 
     def time(self, key: str) -> float | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from ..cas import Store
 from ..cas.compression import CHUNK
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotFound
 from ..oci import digest as digests
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
@@ -38,11 +38,18 @@ def select(images: Images, refs: Iterable[str], platform: Platform | None = None
     """What `docker save REF…` means: a bare repository stands for all its tags, an ID for no name at all."""
     chosen: dict[str, list[Reference]] = {}
     for ref in refs:
-        image = images.get(ref)
+        image = _find(images, ref)
         check_platform(ref, image.config.platform, platform)
         for image_id, names in _names(images, ref, image):
             chosen.setdefault(image_id, []).extend(names)
     return [Saved(images.by_id(key), tuple(dict.fromkeys(names))) for key, names in chosen.items()]
+
+
+def _find(images: Images, ref: str) -> Image:
+    try:
+        return images.get(ref)
+    except NotFound:
+        raise NotFound(f"No such image: {ref}") from None  # here without the tag that was left out, as Docker says it
 
 
 def _names(images: Images, ref: str, image: Image) -> list[tuple[str, list[Reference]]]:

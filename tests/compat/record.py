@@ -1,0 +1,42 @@
+"""Record what a real dockerd answers: `python -m tests.compat.record COMMAND…` (the docker command that reaches it).
+
+Writes `golden/<session>.json` with the version of the daemon that answered. It needs `busybox` there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from .sessions import Answer, play, sessions
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Golden(msgspec.Struct):
+    """One file: who answered, and what."""
+
+    version: str
+    answers: list[Answer]
+
+
+def main(command: list[str]) -> None:
+    """Play every session against the peer."""
+
+    def docker(arguments: list[str]) -> tuple[int, str, str]:
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
+        return done.returncode, done.stdout, done.stderr
+
+    _, version, _ = docker(["version", "--format", "{{.Server.Version}}"])
+    for session in sessions():
+        golden = Golden(version.strip(), play(session, docker, f"golden{os.getpid()}"))
+        data = msgspec.json.format(msgspec.json.encode(golden), indent=1)
+        (GOLDEN / f"{session}.json").write_bytes(data + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

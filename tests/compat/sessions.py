@@ -1,0 +1,65 @@
+"""Sessions of command lines whose output is compared with Docker's, and what of it may differ.
+
+`sessions/*.txt`: a line is a docker command, without `docker`; NAME is a name that the session owns. Sessions remove
+what they make. `record` writes what a real dockerd answered to `golden/`; `test_golden` runs the
+same against this engine.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+SESSIONS: Final = Path(__file__).parent / "sessions"
+
+
+class Answer(Struct):
+    """What one line gave."""
+
+    line: str
+    status: int
+    out: str
+    err: str
+
+
+Docker = Callable[[list[str]], tuple[int, str, str]]
+
+_CHANGES: Final = [
+    (re.compile(r"[0-9a-f]{64}"), "<id>"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "<short id>"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "<time>"),
+    (re.compile(r"\n+Run 'docker .*\n*"), "\n"),
+    (re.compile(r"\bdocker0\b|\bsampan0\b"), "<bridge>"),
+    (re.compile(r": unknown(?=\n|$)"), ""),
+    (re.compile(r"\b(2[0-9]|[1-9])\d*: eth0"), "<n>: eth0"),
+    (re.compile(r'"Runtime":"(runc|sampan)"'), '"Runtime":"<default>"'),
+    (re.compile(r"(/sbin/docker-init --.*|\{sampan-init\}.*)"), "<init>"),
+    (re.compile(r"eth0@if\d+"), "eth0"),
+]
+"""Ids and times, the name of the default bridge, and what Docker's own releases word differently."""
+
+
+def normalise(text: str, name: str) -> str:
+    """The output with what is accidental replaced."""
+    for pattern, shown in _CHANGES:
+        text = pattern.sub(shown, text)
+    return text.replace(name, "NAME").strip("\n")
+
+
+def sessions() -> list[str]:
+    """The names of all sessions."""
+    return sorted(path.stem for path in SESSIONS.glob("*.txt"))
+
+
+def play(session: str, docker: Docker, name: str) -> list[Answer]:
+    """Run a session's lines one after the other."""
+    answers = []
+    for line in (SESSIONS / f"{session}.txt").read_text().splitlines():
+        status, out, err = docker(shlex.split(line.replace("NAME", name)))
+        answers.append(Answer(line, status, normalise(out, name), normalise(err, name)))
+    return answers
