@@ -127,3 +127,13 @@ def test_memory_of_an_idle_daemon(make_daemon: MakeDaemon) -> None:
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         proportional += int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")))
     assert proportional < 60 << 10, f"{proportional} KiB"
+
+
+def test_metrics(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon("--metrics-addr", "127.0.0.1:9323")
+    daemon.ok("run", "-d", "--name", "watched", "busybox", "sleep", "99")
+    figures = daemon.host.check("curl", "-sf", "http://127.0.0.1:9323/metrics")
+    assert 'engine_daemon_container_states_containers{state="running"} 1\n' in figures
+    assert 'name="watched"} 1\n' in next(line + "\n" for line in figures.splitlines() if "container_processes{" in line)
+    assert figures == "".join(line + "\n" for line in figures.splitlines())
+    assert daemon.host.run("curl", "-sf", "http://127.0.0.1:9323/containers/json").status == 22

@@ -37,6 +37,16 @@ class App:
         """The protocol of a new connection."""
         return Connection(self.handle, self.connections)
 
+    def metrics_connection(self) -> Connection:
+        """The protocol of a connection to `--metrics-addr`: it serves the figures and nothing else."""
+        return Connection(self._only_metrics, self.connections)
+
+    async def _only_metrics(self, exchange: Exchange) -> None:
+        if exchange.head.target.partition("?")[0] == "/metrics":
+            await self.handle(exchange)
+        else:
+            await exchange.respond(404, {"Content-Type": "text/plain"}, b"404 page not found\n")
+
     def end(self) -> None:
         """Close idle connections and streams; requests in progress are answered first."""
         for connection in list(self.connections):

@@ -8,6 +8,7 @@ from . import (
     containers,
     files,
     images,
+    metrics,
     networks,
     plugins,
     registry,
@@ -34,5 +35,6 @@ ROUTES: list[Route] = [
     *build.ROUTES,
     *secrets.ROUTES,
     *usage.ROUTES,
+    *metrics.ROUTES,
     *swarm.ROUTES,
 ]

@@ -44,6 +44,16 @@ async def listen(config: DaemonConfig, factory: Factory) -> list[asyncio.Server]
     return servers
 
 
+async def listen_for_metrics(address: str, factory: Factory) -> list[asyncio.Server]:
+    """`--metrics-addr`: plain HTTP, as Docker has it."""
+    if not address:
+        return []
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        raise InvalidArgument(f"metrics-addr: invalid address {address}")
+    return [await asyncio.get_running_loop().create_server(factory, host.strip("[]") or None, int(port))]
+
+
 def _secured(factory: Factory, context: ssl.SSLContext | None) -> Factory:
     if context is None:
         return factory

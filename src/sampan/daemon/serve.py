@@ -30,6 +30,7 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
     async with Engine.open(config.engine, zygote) as engine:
         app = App(engine)
         servers = await listeners.listen(config, app.connection)
+        servers += await listeners.listen_for_metrics(config.settings.metrics_addr, app.metrics_connection)
         _on_signals(config, engine, stop)
         for warning in engine.warnings:
             log.warning("%s", warning)
