@@ -63,7 +63,8 @@ class _Screen:
 
     def _show_live(self, message: Progress) -> None:
         identity = message.get("id", "")
-        if not identity:
+        if not identity or "progressDetail" not in message:
+            # Only what reports progress has a line of its own that changes.
             self._rows.clear()
             self._out.write(_line(message) + "\n")
             return

@@ -202,8 +202,10 @@ class AsyncClient(Api, AsyncSender):
         try:
             if target.path:
                 return await asyncio.open_unix_connection(target.path)
-            context = target.tls.context() if target.tls else None
-            return await asyncio.open_connection(target.host, target.port, ssl=context)
+            if target.tls is not None:
+                # asyncio cannot half-close TLS; the blocking client's tunnel can.
+                return await asyncio.open_unix_connection(sock=await asyncio.to_thread(target.connect))
+            return await asyncio.open_connection(target.host, target.port)
         except OSError as error:
             raise unreachable(target.url, error) from error
 
