@@ -35,3 +35,27 @@ def test_ports_change_while_the_container_runs(daemon: Daemon, name: str) -> Non
     assert daemon.sampan("update", "--publish-rm", "18080", name).status == 0
     assert daemon.sampan("port", name, "80").status == 1
     daemon.ok("rm", "-f", name)
+
+
+def test_environment_labels_and_mounts_change(daemon: Daemon, name: str) -> None:
+    assert daemon.sampan("run", "-d", "--name", name, "-e", "A=1", "-l", "k=v", "busybox", "sleep", "300").status == 0
+    changed = daemon.sampan("update", "-e", "A=2", "-e", "B=3", "-l", "k", "--mount-add", "type=tmpfs,dst=/t", name)
+    assert changed.status == 0, changed
+    assert daemon.sampan("exec", name, "sh", "-c", "echo $A$B; ls -d /t").out == "23\n/t\n"
+    assert daemon.sampan("inspect", "-f", "{{.Config.Labels}}", name).out == "map[]\n"
+    daemon.ok("rm", "-f", name)
+
+
+def test_secrets_without_a_swarm(daemon: Daemon, name: str) -> None:
+    made = daemon.sampan("secret", "create", "-l", "a=b", name, "-", stdin=b"hidden")
+    assert made.status == 0, made
+    assert (
+        daemon.sampan("secret", "ls", "--format", "{{.Name}} {{.Labels}}", "--filter", f"name={name}").out
+        == f"{name} a=b\n"
+    )
+    assert daemon.sampan("secret", "inspect", "-f", "{{.Spec.Name}}", made.out.strip()).out == f"{name}\n"
+    read = daemon.sampan("run", "--rm", "--secret", f"{name}:word:0400", "busybox", "sh", "-c", "cat /run/secrets/word")
+    assert read.out == "hidden", read
+    assert "hidden" not in daemon.sampan("secret", "inspect", name).out
+    assert daemon.sampan("secret", "rm", name).out == f"{name}\n"
+    assert daemon.sampan("secret", "rm", name).status == 1

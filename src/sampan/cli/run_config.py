@@ -164,7 +164,7 @@ def host_config(options: Options) -> Json:
     host["Mounts"] = [parse_mount(text) for text in options["mount"]] or None
     host["Tmpfs"] = parse_tmpfs(options["tmpfs"]) or None
     host["Sysctls"] = pairs(options["sysctl"]) or None
-    host["Annotations"] = pairs(options["annotation"]) or None
+    host["Annotations"] = _annotations(options) or None
     host["StorageOpt"] = pairs(options["storage-opt"]) or None
     host["Devices"] = [device(text) for text in options["device"] if "/" in text.partition(":")[0]]
     host["DeviceRequests"] = device_requests(options)
@@ -178,6 +178,15 @@ def host_config(options: Options) -> Json:
     if options["rm"] and options["restart"] not in ("no", ""):
         raise _invalid("conflicting options: cannot specify both --restart and --rm")
     return host
+
+
+def _annotations(options: Options) -> dict[str, str]:
+    found = pairs(options["annotation"])
+    if options["secret"]:
+        from .secrets import annotation
+
+        found.update(annotation(options["secret"]))
+    return found
 
 
 def console_size() -> tuple[int, int]:

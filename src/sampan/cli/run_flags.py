@@ -114,6 +114,7 @@ CONTAINER_FLAGS: tuple[Flag, ...] = (
     string("restart", "Restart policy to apply when a container exits", default="no"),
     boolean("rm", "Automatically remove the container and its associated anonymous volumes when it exits"),
     string("runtime", "Runtime to use for this container"),
+    many("secret", "Give the container a secret: NAME[:TARGET[:MODE]] (default target /run/secrets/NAME)"),
     many("security-opt", "Security Options"),
     size("shm-size", "Size of /dev/shm"),
     string("stop-signal", "Signal to stop the container"),

@@ -36,7 +36,7 @@ def _listing(kind: str) -> Command:
     return run
 
 
-configs, nodes, secrets, services = (_listing(kind) for kind in ("configs", "nodes", "secrets", "services"))
+configs, nodes, services = (_listing(kind) for kind in ("configs", "nodes", "services"))
 
 PLUGINS = View(
     "pluginContext",

@@ -110,6 +110,12 @@ REGISTRY: dict[str, Entry] = {
     "gc": ("registry_gc:gc", "Remove what no manifest needs"),
     "serve": ("registry_serve:serve", "Serve images from a directory"),
 }
+SECRET: dict[str, Entry] = {
+    "create": ("secrets:create", "Create a secret from a file or STDIN as content"),
+    "inspect": ("secrets:inspect", "Display detailed information on one or more secrets"),
+    "ls": ("secrets:ls", "List secrets"),
+    "rm": ("secrets:rm", "Remove one or more secrets"),
+}
 GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     "builder": (BUILDER, "Manage builds"),
     "container": (CONTAINER, "Manage containers"),
@@ -119,6 +125,7 @@ GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     "network": (NETWORK, "Manage networks"),
     "plugin": (PLUGIN, "Manage plugins"),
     "registry": (REGISTRY, "Run a registry"),
+    "secret": (SECRET, "Manage secrets"),
     "system": (SYSTEM, "Manage Sampan"),
     "volume": (VOLUME, "Manage volumes"),
 }
@@ -127,7 +134,6 @@ SWARM_GROUPS: dict[str, tuple[dict[str, Entry], str]] = {
     for kind, summary in (
         ("config", "Swarm configs"),
         ("node", "Swarm nodes"),
-        ("secret", "Swarm secrets"),
         ("service", "Swarm services"),
     )
 }

@@ -8,6 +8,7 @@ from .command import CommandFailed, at_least, command
 from .each import each
 from .flags import Options, decimal, integer, many, size, string, uint16
 from .run_config import DIRECT_HOST, restart_policy
+from .run_mounts import parse_mount, parse_volumes
 from .run_ports import parse_publish
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ FLAGS = (
     integer("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
     many("publish-add", "Publish one more of the container's ports, also while it runs (as -p of run)"),
     many("publish-rm", "Close a published host port, also while it runs (8080, 8080/udp)"),
+    many("env", "Set a variable (A=1) or unset it (A); re-creates the container", short="e"),
+    string("image", "Put the container on another image; re-creates it"),
+    many("label", "Set a label (a=b) or unset it (a); re-creates the container", short="l"),
+    many("mount-add", "Attach a mount (as --mount of run); re-creates the container"),
+    many("mount-rm", "Detach what is mounted at a path; re-creates the container"),
+    many("volume-add", "Bind mount a volume (as -v of run); re-creates the container"),
     string("restart", "Restart policy to apply when a container exits"),
 )
 
@@ -50,6 +57,10 @@ def update(session: Session, options: Options, arguments: list[str]) -> int:
     if options["publish-rm"]:
         changes["PublishRm"] = options["publish-rm"]
 
+    recreate = recreation(options)
+    if recreate:
+        changes["Recreate"] = recreate
+
     def apply(name: str) -> None:
         warnings.extend(session.client.container_update(name, changes).get("Warnings") or ())
 
@@ -59,3 +70,19 @@ def update(session: Session, options: Options, arguments: list[str]) -> int:
     finally:
         if warnings:
             session.say("\n".join(warnings))
+
+
+def recreation(options: Options) -> dict[str, Any]:
+    """What takes a new container in place of the old one (Sampan only)."""
+    labels = {
+        key: value if equals else None for key, equals, value in (text.partition("=") for text in options["label"])
+    }
+    found = {
+        "Env": options["env"],
+        "Image": options["image"],
+        "Labels": labels,
+        "Mounts": [parse_mount(text) for text in options["mount-add"]],
+        "Unmount": options["mount-rm"],
+        "Binds": parse_volumes(options["volume-add"])[0],
+    }
+    return {key: value for key, value in found.items() if value}

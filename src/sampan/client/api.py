@@ -75,5 +75,7 @@ class Api:
     events = system.events
     plugin_list = system.plugin_list
     plugin_inspect = system.plugin_inspect
+    secret_create = system.secret_create
+    secret_remove = system.secret_remove
     swarm_objects = system.swarm_objects
     swarm_inspect = system.swarm_inspect

@@ -54,6 +54,17 @@ def plugin_inspect(name: str) -> Call[Json]:
 
 
 @endpoint
+def secret_create(spec: Json) -> Call[Json]:
+    """`spec`: Name, Labels, Data (base64)."""
+    return Call("POST", "/secrets/create", json_body=spec, decode=decode_json)
+
+
+@endpoint
+def secret_remove(ref: str) -> Call[None]:
+    return Call("DELETE", f"/secrets/{ref}", decode=decode_nothing)
+
+
+@endpoint
 def swarm_inspect(kind: str, ref: str) -> Call[Json]:
     return Call("GET", f"/{kind}/{ref}", decode=decode_json)
 

@@ -146,7 +146,7 @@ def test_completion_knows_commands_flags_and_names(replay: Replay, capsys: pytes
         return capsys.readouterr().out.splitlines()
 
     assert complete("--", "im") == ["image", "images", "import"]
-    assert complete("network", "--", "c") == ["connect", "create"]
+    assert complete("network", "--", "co") == ["connect"]
     assert "--cidfile" in complete("run", "--", "--ci")
     assert complete("stop", "--", "w") == ["web"]
     assert complete("run", "--", "b") == ["busybox:latest"]
