@@ -104,10 +104,11 @@ _SCRIPT = """
 id; pwd; hostname; env | sort; ulimit -n; umask
 grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status
 ls -l /dev | awk '{print $1, $3, $4, $NF}'
-cut -d' ' -f4-6,9- /proc/self/mountinfo | sed 's/ master:[0-9]*//; s/ - / /' | grep -v -e '^/[^ ]* / ' -e ' /sys/fs/cgroup ' | sort
+cut -d' ' -f4-6,9- /proc/self/mountinfo | sed 's/ master:[0-9]*//; s/ - / /' |\\
+    grep -v -e '^/[^ ]* / ' -e ' /sys/fs/cgroup ' | sort
 for f in /proc/kcore /proc/keys /proc/timer_list /sys/firmware; do stat -c '%n %F' $f 2>/dev/null; done
 cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_unprivileged_port_start
-ls /proc/self/fd | wc -l; cat /proc/self/cgroup | grep -c oci-
+ls /proc/self/fd | wc -l; grep -v '^0:' /proc/self/cgroup | grep -c oci-
 """
 
 

@@ -31,18 +31,18 @@ def test_s03_only_standard_descriptors_survive(box: Bundle) -> None:
     assert len(ran.out.split()) <= 4 and len(executed.out.split()) <= 4  # and ls's own of the directory
 
 
-@pytest.mark.parametrize("fd", range(3, 20))
-def test_s03_a_working_directory_behind_a_descriptor_is_refused(box: Bundle, fd: int) -> None:
+def test_s03_a_working_directory_behind_a_descriptor_is_refused(box: Bundle) -> None:
     """CVE-2024-21626: /proc/self/fd/<n> of a leaked directory of the host."""
     spec = box.spec("ls", "/proc/self/cwd/")
-    spec["process"]["cwd"] = f"/proc/self/fd/{fd}/../../.."
-    result = box.run(spec)
-    assert result.status != 0 or "rootfs" not in result.out, result
+    for fd in range(3, 11):
+        spec["process"]["cwd"] = f"/proc/self/fd/{fd}/../../.."
+        result = box.run(spec)
+        assert result.status != 0 or "rootfs" not in result.out, result
 
 
 def test_s03_a_working_directory_outside_the_root_is_refused_in_exec(box: Bundle) -> None:
     container_id = box.start()
-    for fd in range(3, 12):
+    for fd in range(3, 9):
         result = box.call("exec", "--cwd", f"/proc/self/fd/{fd}", container_id, "ls", "/proc/self/cwd/")
         # The only directory among our descriptors there is the container's own root.
         assert result.status == 255 or "bin" in result.out.split(), result

@@ -140,7 +140,7 @@ class Bundle:
         return int(json.loads(self.call("state", container_id).out)["pid"])
 
     def close(self) -> None:
-        for container_id in self.ids:
+        for container_id in filter(lambda each: (self.state / each).exists(), self.ids):
             self.call("delete", "--force", container_id)
         for path in (CGROUP_PARENT,):
             group = Cgroup(path)
