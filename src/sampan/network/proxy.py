@@ -7,6 +7,7 @@ the ones that reserve the ports; translation takes all else before it reaches th
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -16,6 +17,8 @@ from .ipam import IPAddress
 BUFFER = 1 << 16
 CONNECT_SECONDS = 10
 UDP_IDLE_SECONDS = 90
+PAUSE_SECONDS = 0.5
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 UDP_CLIENTS = 1024
 """Clients of one port that are remembered at a time; the one that was silent longest makes room."""
 
@@ -33,27 +36,41 @@ class Proxy:
         self._family = _family(address)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._clients: dict[Any, socket.socket] = {}
-        stream = listening.type == socket.SOCK_STREAM
-        self._loop.add_reader(listening, self._accept if stream else self._datagram)
+        self._clients: dict[Any, tuple[socket.socket, asyncio.Task[None]]] = {}
+        self._serve = self._accept if listening.type == socket.SOCK_STREAM else self._datagram
+        self._closed = False
+        self._loop.add_reader(listening, self._serve)
 
     def close(self) -> None:
         """Stop serving."""
+        self._closed = True
         self._loop.remove_reader(self._socket)
         for task in list(self._tasks):
             task.cancel()
 
-    def _spawn(self, work: Coroutine[Any, Any, None], after: Callable[[], object]) -> None:
+    def _pause(self) -> None:
+        """Out of descriptors: the socket stays readable, and to look again at once would be a busy loop."""
+        self._loop.remove_reader(self._socket)
+        self._loop.call_later(PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        if not self._closed:
+            self._loop.add_reader(self._socket, self._serve)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], after: Callable[[], object]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: after())
+        return task
 
     def _accept(self) -> None:
         try:
             client, _ = self._socket.accept()
-        except OSError:
-            return  # gone before it was taken, or out of descriptors: the backlog waits
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._pause()
+            return  # or gone before it was taken
         client.setblocking(False)
         self._spawn(self._relay(client), client.close)
 
@@ -78,21 +95,24 @@ class Proxy:
     def _datagram(self) -> None:
         try:
             data, client = self._socket.recvfrom(BUFFER)
-            server = self._clients.pop(client, None) or self._new_client(client)
-            self._clients[client] = server
-            server.send(data)
+            known = self._clients.pop(client, None) or self._new_client(client)
+            self._clients[client] = known
+            known[0].send(data)
         except OSError:
             return  # datagrams may be lost
 
-    def _new_client(self, client: Any) -> socket.socket:
+    def _new_client(self, client: Any) -> tuple[socket.socket, asyncio.Task[None]]:
         if len(self._clients) >= UDP_CLIENTS:
             oldest = next(iter(self._clients))
-            self._clients.pop(oldest).close()
+            self._clients.pop(oldest)[1].cancel()
         server = socket.socket(self._family, socket.SOCK_DGRAM)
         server.setblocking(False)
-        server.connect(self._target)
-        self._spawn(self._answers(client, server), server.close)
-        return server
+        try:
+            server.connect(self._target)
+        except OSError:
+            server.close()
+            raise
+        return server, self._spawn(self._answers(client, server), server.close)
 
     async def _answers(self, client: Any, server: socket.socket) -> None:
         try:
@@ -101,5 +121,6 @@ class Proxy:
                     data = await self._loop.sock_recv(server, BUFFER)
                 self._socket.sendto(data, client)
         except (OSError, TimeoutError):
-            if self._clients.get(client) is server:
+            known = self._clients.get(client)
+            if known is not None and known[0] is server:
                 del self._clients[client]

@@ -149,7 +149,7 @@ class Publisher:
                 published.elements += [rule.element(), firewall.hairpin(target)]
             elif reservation.socket is not None:
                 published.elements.append(firewall.relayed(request.protocol, reservation.port))
-            if self._defaults.userland_proxy and reservation.socket is not None:
+            if self._defaults.userland_proxy and reservation.socket is not None and request.protocol != "sctp":
                 published.proxies.append(Proxy(reservation.socket, target, request.port))
         published.elements += self._routed(request, gateways)
 

@@ -21,6 +21,7 @@ from .dnsmessage import AAAA, ANY, NXDOMAIN, PTR, SERVFAIL, A, Malformed, Questi
 from .files import RESOLVER
 from .forwarder import Forwarder
 from .netns import Namespaces
+from .proxy import EXHAUSTED, PAUSE_SECONDS
 
 TTL = 5
 """Seconds; short, for containers come and go."""
@@ -146,7 +147,10 @@ class Resolver:
     def _on_stream(self) -> None:
         try:
             client, _ = self._listening.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                self._loop.remove_reader(self._listening)
+                self._loop.call_later(PAUSE_SECONDS, self._listen_again)
             return
         if self._streams >= MAX_STREAMS:
             client.close()
@@ -154,6 +158,10 @@ class Resolver:
         client.setblocking(False)
         self._streams += 1
         self._spawn(self._serve(client))
+
+    def _listen_again(self) -> None:
+        if self._listening.fileno() >= 0:
+            self._loop.add_reader(self._listening, self._on_stream)
 
     async def _serve(self, client: socket.socket) -> None:
         # RFC 7766: several questions may come over one connection.
