@@ -130,3 +130,23 @@ def test_a_killed_daemon(make_daemon: Callable[..., Daemon]) -> None:
     daemon.ok("rm", "-f", "web")
     daemon.ok("network", "rm", "front")
     assert "vsp" not in daemon.host.check("ip", "-o", "link")
+
+
+def test_our_own_commands(daemon: Daemon, name: str) -> None:
+    daemon.ok("run", "-d", "--name", name, "busybox", *WEB)
+    daemon.ok("run", "-d", "--name", f"{name}-client", "busybox", "sleep", "1000")
+    try:
+        changed = daemon.sampan("update", "--publish-add", "18081:80", name)
+        assert changed.status == 0, changed
+        assert daemon.outside.check("curl", "-sfm3", "http://10.99.0.1:18081/") == "hello\n"
+        assert "18081" in daemon.ok("port", name)
+        changed = daemon.sampan("update", "--publish-rm", "18081", name)
+        assert changed.status == 0, changed
+        assert daemon.ok("port", name) == ""
+        assert daemon.outside.run("curl", "-sfm3", "http://10.99.0.1:18081/").status == 7
+        assert name in daemon.sampan("network", "map").out
+        assert daemon.sampan("network", "check", f"{name}-client", name, "80").status == 0
+        refused = daemon.sampan("network", "check", f"{name}-client", name, "81")
+        assert refused.status != 0 and f"nothing listens on port 81 in {name}" in refused.out + refused.err
+    finally:
+        daemon.docker("rm", "-f", name, f"{name}-client")
