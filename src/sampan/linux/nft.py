@@ -154,6 +154,16 @@ class Table:
             payload += text(NFTA_CHAIN_TYPE, chain.kind)
         return _SUBSYS | NFT_MSG_NEWCHAIN, NLM_F_CREATE, payload
 
+    def delete_chain(self, name: str) -> Request:
+        """Delete a chain that has no rules and that nothing refers to."""
+        payload = self._head + text(NFTA_CHAIN_TABLE, self.name) + text(NFTA_CHAIN_NAME, name)
+        return _SUBSYS | NFT_MSG_DELCHAIN, 0, payload
+
+    def delete_set(self, name: str) -> Request:
+        """Delete a set or map that no rule refers to."""
+        payload = self._head + text(NFTA_SET_TABLE, self.name) + text(NFTA_SET_NAME, name)
+        return _SUBSYS | NFT_MSG_DELSET, 0, payload
+
     def flush_chain(self, name: str) -> Request:
         """Delete the rules of a chain."""
         payload = self._head + text(NFTA_RULE_TABLE, self.name) + text(NFTA_RULE_CHAIN, name)
@@ -357,6 +367,13 @@ class Nftables(NetfilterSocket):
         answers = self.query(_SUBSYS | NFT_MSG_GETCHAIN, NLM_F_DUMP, genmsg(table.family))
         found = [attributes(answer, 4) for answer in answers]
         return {_string(item[NFTA_CHAIN_NAME]) for item in found if _string(item[NFTA_CHAIN_TABLE]) == table.name}
+
+    def sets(self, table: Table) -> set[str]:
+        """Names of the sets and maps of a table, but for the anonymous ones of rules."""
+        request = genmsg(table.family) + text(NFTA_SET_TABLE, table.name)
+        answers = self.query(_SUBSYS | NFT_MSG_GETSET, NLM_F_DUMP, request)
+        names = {_string(attributes(answer, 4)[NFTA_SET_NAME]) for answer in answers}
+        return {name for name in names if not name.startswith("__")}
 
     def base_chains(self, table: Table) -> list[BaseChain]:
         """The base chains of a table."""

@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..linux import nft
 from ..linux.netlink import NetlinkError
+from ..linux.nfnetlink import Request
 from ..linux.nft import (
     CMP_EQ,
     CMP_NEQ,
@@ -222,6 +223,9 @@ _GUARD_CHAIN = Chain(GUARD, "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER + 10)
 
 ENTRANCES = {"nat": "nat-entrance", "routed": "routed-entrance", "nat-unprotected": "unprotected-entrance"}
 
+_DIFFERS = (errno.EEXIST, errno.EINVAL, errno.EBUSY, errno.EOPNOTSUPP)
+"""What the kernel says where a chain or set of another kind has the name."""
+
 Element = tuple[str, bytes, bytes | None]
 
 
@@ -335,9 +339,9 @@ class Firewall:
         try:
             self._socket.batch(requests)
         except NetlinkError as refusal:
-            if refusal.errno not in (errno.ENOENT, errno.EEXIST):
+            if refusal.errno not in (errno.ENOENT, *_DIFFERS):
                 raise
-            self.load()  # another program changed the table meanwhile
+            self.load()  # another program changed the table, or it is of another version
 
     def admit(self) -> None:
         """See `foreign.admit`."""
@@ -360,6 +364,21 @@ class Firewall:
         """Make the table what it shall be, in one transaction; the operator's chain stays as it is."""
         if self._socket is None:
             return
+        try:
+            self._socket.batch(self._requests())
+        except NetlinkError as refusal:
+            if refusal.errno not in _DIFFERS:
+                raise
+            # Chains or sets of another kind are there, of another version of ours: away with them in the same stroke.
+            self._socket.batch([*self._clearance(self._socket), *self._requests()])
+
+    def _clearance(self, loaded: Nftables) -> list[Request]:
+        table = self.table
+        chains, sets = loaded.chains(table) - {OPERATOR}, loaded.sets(table)
+        requests = [table.flush_chain(name) for name in chains] + [table.flush_set(name) for name in sets]
+        return requests + [table.delete_chain(name) for name in chains] + [table.delete_set(name) for name in sets]
+
+    def _requests(self) -> list[Request]:
         table = self.table
         requests = [table.add()]
         requests += [table.add_set(declared) for declared in SETS]
@@ -369,7 +388,7 @@ class Firewall:
         for name, elements in self._wanted.items():
             requests.append(table.flush_set(name))
             requests += table.add_elements(name, list(elements.items()))
-        self._socket.batch(requests)
+        return requests
 
     def intact(self) -> bool:
         """Whether the loaded table is what it shall be."""

@@ -172,3 +172,25 @@ async def test_beside_iptables_that_drops(lab: Lab) -> None:
         assert '-i br-extra -m comment --comment "sampan from br-extra" -j ACCEPT' in iptables("-S", "FORWARD")
         await networks.remove("extra")
         assert "br-extra" not in iptables("-S", "FORWARD")
+
+
+async def test_the_table_of_another_version(lab: Lab) -> None:
+    """Chains and sets of other kinds give way; the operator's rules, put there before we ever ran, do not."""
+    rules = lab.directory / "rules.nft"
+    rules.write_text("""table inet sampan {
+        set bridges { type ipv4_addr; elements = { 10.0.0.1 }; }
+        map entrance4 { type ifname : verdict; elements = { "x" : goto old }; }
+        chain old { drop; }
+        chain forward { type filter hook forward priority 5; ip saddr @bridges drop; oifname vmap @entrance4; }
+        chain operator { ip saddr 10.99.0.0/24 tcp dport { 8080, 8443 } drop; }
+    }""")
+    lab.nft("-f", str(rules))
+    other, friend = lab.neighbour(0), lab.neighbour(1)
+    async with lab.networks() as networks:
+        assert networks.warnings == []
+        web = lab.namespace()
+        await networks.attach(request(web, "web", ports=("8080:80",)))
+        async with server(web, 80):
+            assert await call(other, "10.99.0.1", 8080, REFUSAL) == "TimeoutError"
+            assert await call(friend, "10.99.1.1", 8080) == "10.99.1.2"
+        assert "chain old" not in lab.nft("list", "ruleset")
