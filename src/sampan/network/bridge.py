@@ -9,7 +9,7 @@ import secrets
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
-from ..errors import Conflict
+from ..errors import Forbidden
 from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Link, Route
@@ -80,7 +80,7 @@ class BridgeDriver:
             if link is not None:
                 self._route.request(rtnetlink.set_link(link.index, alias=self.alias(stored.network.id)))
         if link is None or link.kind != "bridge":
-            raise Conflict(f"existing interface {stored.link} is not a bridge")
+            raise Forbidden(f"existing interface {stored.link} is not a bridge")
         self._index[stored.link] = link.index
         self._forwarding(stored.network.enable_ipv6)
         self._sysctls(stored)

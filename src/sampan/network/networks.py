@@ -26,6 +26,7 @@ from .firewall import Firewall
 from .inspection import Inspection
 from .ipam import IPNetwork
 from .netns import Namespaces, address_text
+from .options import NAME
 from .overlay import OverlayDriver
 from .ports import PortAllocator
 from .publishing import Publisher
@@ -156,6 +157,7 @@ class Networks:
         if network.config_only:
             self._store.save(Stored(network, []))
             return network
+        self._refuse_same_bridge(network)
         stored = await self._with_pools(network)
         try:
             await self._drivers[network.driver].create(stored)
@@ -164,6 +166,13 @@ class Networks:
             raise
         self._store.save(stored)
         return stored.network
+
+    def _refuse_same_bridge(self, network: Network) -> None:
+        for other in self._store:
+            link = network.options.get(NAME, "")
+            if link and link == other.link and other.network.driver in ("bridge", "overlay"):
+                raise Forbidden(f"cannot create network {network.id} ({link}): conflicts with network "
+                                f"{other.network.id} ({link}): networks have same bridge name")  # fmt: skip
 
     async def _load_driver(self, name: str) -> None:
         if name not in self._drivers:

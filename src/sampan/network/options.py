@@ -85,7 +85,10 @@ def _address(label: str, text: str) -> str:
         raise InvalidArgument(f"failed to parse {label} value: {text} (nil ip)") from None
 
 
-def _text(_: str, text: str) -> str:
+def _interface(label: str, text: str) -> str:
+    # What the kernel takes: dev_valid_name() in net/core/dev.c
+    if len(text.encode()) > 15 or text in (".", "..") or any(c in "/:" or c.isspace() for c in text):
+        raise InvalidArgument(f"failed to parse {label} value: {text} (not an interface name)")
     return text
 
 
@@ -94,7 +97,7 @@ def _names(_: str, text: str) -> tuple[str, ...]:
 
 
 _FIELDS = {
-    NAME: ("name", _text),
+    NAME: ("name", _interface),
     ICC: ("icc", _boolean),
     MASQUERADE: ("masquerade", _boolean),
     HOST_BINDING: ("host_binding", _address),
@@ -103,7 +106,7 @@ _FIELDS = {
     GATEWAY_MODE_IPV6: ("gateway_mode_ipv6", _mode),
     TRUSTED_INTERFACES: ("trusted_interfaces", _names),
     MTU: ("mtu", _mtu),
-    INTERFACE_PREFIX: ("interface_prefix", _text),
+    INTERFACE_PREFIX: ("interface_prefix", _interface),
     HOST_IPV4: ("host_ipv4", _address),
     HOST_IPV6: ("host_ipv6", _address),
 }
