@@ -12,7 +12,7 @@ import pytest
 
 from sampan.db import Database
 from sampan.errors import Conflict, NotFound
-from sampan.storage import ADDED, DELETED, DRIVERS, MODIFIED, Layers, open_snapshotter, unpack
+from sampan.storage import ADDED, DELETED, DRIVERS, MODIFIED, Layers, init_layer, open_snapshotter, unpack
 from tests.support import drivers
 from tests.support.tars import Member, directory, hardlink, read, symlink, tar
 
@@ -152,6 +152,12 @@ def test_a_committed_snapshot_can_be_looked_at(snapshotter: Layers) -> None:
     assert (alone / "etc/shadow").exists()
     snapshotter.unmount(top)
     snapshotter.unmount("sha256:base")
+
+
+def test_the_init_layer_costs_no_copy(snapshotter: Layers) -> None:
+    key = base(snapshotter)
+    assert (init_layer(snapshotter, key) == key) == snapshotter.copies_parents
+    assert len(list(snapshotter.walk())) == (1 if snapshotter.copies_parents else 2)
 
 
 def test_unknown_keys(snapshotter: Layers) -> None:

@@ -53,6 +53,15 @@ def test_cp_into_a_running_container_and_its_volume(daemon: Daemon, name: str, t
     daemon.ok("volume", "rm", f"{name}-v")
 
 
+def test_read_only_binds_are_read_only_all_the_way_down(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for path in ("/x/file", "/x/sub/file"):
+        done = daemon.docker(
+            "run", "--rm", "--mount", f"type=bind,src={tmp_path},dst=/x,readonly", "busybox", "touch", path
+        )
+        assert done.status == 1 and "Read-only file system" in done.err
+
+
 def test_a_killed_daemon_takes_mounts_up_again(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     daemon = make_daemon()
     daemon.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "ram")

@@ -22,7 +22,7 @@ from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, u
 from ..linux.openat2 import open_in_root
 from ..model.container import ContainerConfig, DriverConfig, HostConfig
 from ..runtime.bundle import BundleMount
-from ..volume import ANONYMOUS
+from ..volume import ANONYMOUS, Volume
 from .container import Container, MountPoint
 from .mountspec import Spec, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
 
@@ -101,7 +101,7 @@ def _volume(engine: Engine, spec: Spec) -> MountPoint:
     asked, options = spec.mount, spec.mount.volume_options
     driver = (options and options.driver_config) or DriverConfig()
     labels = options.labels if options else None
-    volume = engine.volumes.create(asked.source, driver.name, driver.options, labels)
+    volume = _make_volume(engine, asked.source, driver.name, driver.options, labels)
     return MountPoint(
         type="volume", name=volume.name, source=volume.mountpoint, destination=spec.target, driver=volume.driver,
         mode=spec.mode or ("z" if volume.driver == "local" else ""), rw=not asked.read_only,
@@ -110,10 +110,20 @@ def _volume(engine: Engine, spec: Spec) -> MountPoint:
     )  # fmt: skip
 
 
+def _make_volume(
+    engine: Engine, name: str, driver: str, options: dict[str, str] | None, labels: dict[str, str] | None
+) -> Volume:
+    known = bool(name) and engine.volumes.exists(name)
+    volume = engine.volumes.create(name, driver, options, labels)
+    if not known:
+        engine.events.publish("volume", "create", volume.name, {"driver": volume.driver})
+    return volume
+
+
 def _anonymous(engine: Engine, target: str, driver: str) -> MountPoint:
     if not target.startswith("/") or target == "/":
         raise InvalidArgument(f'invalid volume: "{target}" is not an absolute path below "/"')
-    volume = engine.volumes.create("", driver, None, {ANONYMOUS: ""})
+    volume = _make_volume(engine, "", driver, None, {ANONYMOUS: ""})
     return MountPoint(
         type="volume", name=volume.name, source=volume.mountpoint, destination=target, driver=volume.driver,
         copy_up=True, options=["rbind"], anonymous=True,

@@ -26,6 +26,7 @@ class Btrfs(Vfs):
     """The driver for a data root on btrfs."""
 
     name = "btrfs"
+    copies_parents = False
 
     def __init__(self, root: str, db: Database) -> None:
         with opened(root) as fd:

@@ -22,21 +22,21 @@ _LINKS = {"etc/mtab": "/proc/mounts"}
 def init_layer(snapshotter: Snapshotter, parent: str | None) -> str | None:
     """The snapshot that a container of the image layer `parent` is to lie on; made at first use.
 
-    Drivers that copy whole trees have none: it would cost another copy.
+    A driver that copies whole trees has none: it would cost another copy.
     """
     key = init_key(parent)
     if snapshotter.exists(key):
         return key
+    if snapshotter.copies_parents:
+        return parent
     made = f"{UNFINISHED}{secrets.token_hex(16)}"
     snapshotter.prepare(made, parent)
-    if snapshotter.upper(made) is None:
-        snapshotter.remove(made)
-        return parent
     try:
         _fill(snapshotter.mount(made))
     finally:
         snapshotter.unmount(made)
-    snapshotter.commit(made, key)
+    # Not worth a syncfs: what a power cut takes of it is made again in the container, as without it.
+    snapshotter.commit(made, key, synced=True)
     return key
 
 

@@ -50,6 +50,7 @@ class Layers(ABC):
     """Base of the drivers: everything but how a tree is made, shown and compared."""
 
     name = ""
+    copies_parents = False
 
     def __init__(self, root: str, db: Database) -> None:
         self.root = f"{root}/{self.name}"

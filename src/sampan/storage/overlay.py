@@ -84,7 +84,7 @@ class Overlay(Layers):
         for name in ("work/work", "work/index", "work"):
             try:
                 os.rmdir(f"{self.path(info)}/{name}")
-            except (FileNotFoundError, OSError):
+            except OSError:
                 pass  # what overlayfs left in it goes with the snapshot
 
     def upper(self, key: str) -> str | None:

@@ -66,6 +66,10 @@ class Snapshotter(Protocol):
     def name(self) -> str:
         """The driver's name as `docker info` shows it."""
 
+    @property
+    def copies_parents(self) -> bool:
+        """Whether `prepare` takes time and space as large as the parent."""
+
     def prepare(self, key: str, parent: str | None) -> SnapshotInfo:
         """Make an active snapshot on a committed one (or on nothing). Conflict when the key is taken.
 

@@ -35,6 +35,7 @@ class Vfs(Layers):
     """The driver that needs nothing."""
 
     name = "vfs"
+    copies_parents = True
 
     def _make(self, path: str, parent: SnapshotInfo | None) -> None:
         os.makedirs(f"{path}/tree", 0o755, exist_ok=True)

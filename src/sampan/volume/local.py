@@ -56,6 +56,8 @@ class Local:
 
     def _make_image(self, name: str, limit: int) -> None:
         path = f"{self.root}/{name}/image"
+        if os.path.exists(path):
+            return  # only its mount point was lost
         with open(path, "wb") as file:
             file.truncate(max(limit, _SMALLEST_IMAGE))
         command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "root_owner=0:0,lazy_itable_init=1", path]
