@@ -58,6 +58,6 @@ async def drop_shims_group(config: EngineConfig) -> None:
                 os.rmdir(directory)
             except OSError:
                 continue  # not yet empty, or never made
-        if not group.exists():
+        if not any(map(os.path.exists, group.directories.values())):  # each hierarchy empties in its own time
             return
         await asyncio.sleep(0.02)
