@@ -28,6 +28,12 @@ from .pipes import Pipes
 _decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
 _CLONE_NEWCGROUP = 0x02000000
 CONFIG = "config.json"
+_filters = [""]
+
+
+def keep_filters(directory: str) -> None:
+    """Say, before forking, where compiled seccomp filters are kept for all containers: compiling one takes 30 ms."""
+    _filters[:] = [directory]
 
 
 class Creator:
@@ -136,7 +142,7 @@ class _Worker:
             console=console,
             cgroup=cgroup,
             parked=parked,
-            launch=ocirun.Launch(container_id),
+            launch=ocirun.Launch(container_id, cache=_filters[0]),
         )
         return _described(created)
 
@@ -159,6 +165,7 @@ class _Worker:
             stderr=stderr,
             console=console,
             cgroup=cgroup,
+            launch=ocirun.Launch(cache=_filters[0]),
         )
         return _described(created)
 

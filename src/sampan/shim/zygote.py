@@ -93,6 +93,7 @@ def _configure(sock: socket.socket) -> messages.Configure:
     if not packet:
         os._exit(0)
     config = messages.decode_configure(packet)
+    creators.keep_filters(f"{config.exec_root}/seccomp")
     os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
     cgroups.sweep(config.cgroup_parent)
     cgroups.enter(_shims_group(config))
