@@ -181,7 +181,7 @@ async def test_a_lost_database_is_rebuilt(directory: Path) -> None:
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
     async with opened(directory) as engine:
-        assert "was damaged" in engine.warnings[0], engine.warnings
+        assert any("was damaged" in text for text in engine.warnings), engine.warnings
         assert not [text for text in engine.warnings if "cannot" in text]
         ended = engine.containers.get(ended_id)
         assert (ended.state.status, ended.state.exit_code) == ("exited", 4)
