@@ -42,13 +42,16 @@ class Launch:
             faults.point("engine.start.mounted")
         finally:
             self.shim = await spawning
-        await self._connect(self.shim)
+        if plan.parked:
+            await self._connect(self.shim)  # its network namespace is there already
         faults.point("engine.start.connected")
         etc.write(engine, container)
         container.cgroup = plan.cgroup
         document = bundle.build(spec.inputs(engine, container, plan, rootfs, given))
-        request = spec.create_request(engine, container, plan, document)
-        pid = await self._create(self.shim, request)
+        pid = await self._create(self.shim, spec.create_request(engine, container, plan, document))
+        if not plan.parked:
+            await self._connect(self.shim)
+            etc.write(engine, container)  # in place: the program, which has not begun, finds its addresses
         faults.point("engine.start.created")
         started = await self.shim.start()
         faults.point("engine.start.running")
