@@ -84,8 +84,8 @@ def _info(call: Call) -> wire.Info:
         containers_stopped=counts.stopped,
         images=len(engine.images.all()),
         driver=engine.snapshots.name,
-        driver_status=[],
-        plugins=_plugins(),
+        driver_status=system.driver_status(engine),
+        plugins=_plugins(call),
         memory_limit=cgroup.memory,
         swap_limit=cgroup.swap,
         cpu_cfs_period=cgroup.cpu,
@@ -104,7 +104,7 @@ def _info(call: Call) -> wire.Info:
         logging_driver=config.container.log_driver,
         cgroup_driver=config.cgroup_driver,
         cgroup_version=cgroup.version,
-        n_events_listener=0,
+        n_events_listener=engine.events.listeners,
         kernel_version=info.kernel(),
         operating_system=info.operating_system(),
         os_version=info.os_release().get("VERSION_ID", ""),
@@ -138,9 +138,10 @@ def _info(call: Call) -> wire.Info:
     )
 
 
-def _plugins() -> wire.Plugins:
+def _plugins(call: Call) -> wire.Plugins:
+    volume = ["local", *call.engine.volumes.plugins.names()]
     return wire.Plugins(
-        volume=["local"], network=list(system.NETWORK_DRIVERS), authorization=None, log=list(system.LOG_DRIVERS)
+        volume=volume, network=list(system.NETWORK_DRIVERS), authorization=None, log=list(system.LOG_DRIVERS)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
@@ -15,6 +16,19 @@ from .config import DaemonConfig
 
 Zygote = tuple[int, socket.socket]
 """The zygote's pid and our end of its control socket."""
+
+
+TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, with Docker's keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        row = {"level": record.levelname.lower(), "msg": record.getMessage(), "time": self.formatTime(record)}
+        if record.exc_info:
+            row["error"] = self.formatException(record.exc_info)
+        return json.dumps(row)
 
 
 def start(arguments: Sequence[str], zygote: Zygote | None) -> int:
@@ -57,11 +71,7 @@ def _run(settings: DaemonConfig, zygote: Zygote | None) -> int:
 def _log_to_stderr(settings: DaemonConfig) -> None:
     level = "debug" if settings.settings.debug else settings.settings.log_level
     names = {"warn": "WARNING", "fatal": "CRITICAL", "panic": "CRITICAL", "trace": "DEBUG"}
-    form = '{"time":"%(asctime)s","level":"%(levelname)s","msg":"%(message)s"}'
-    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=names.get(level, level.upper()),
-        format=form if settings.settings.log_format == "json" else text,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_JsonLines() if settings.settings.log_format == "json" else logging.Formatter(TEXT))
+    logging.basicConfig(level=names.get(level, level.upper()), handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)

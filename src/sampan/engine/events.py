@@ -101,6 +101,11 @@ class Events:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
         return event
 
+    @property
+    def listeners(self) -> int:
+        """How many feeds are open."""
+        return len(self._subscribers)
+
     def subscribe(self, filters: Filters | None = None) -> Subscription:
         """A feed of what happens from now on."""
         subscription = Subscription(self, filters or {})
