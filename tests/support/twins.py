@@ -258,7 +258,6 @@ swarm
 """`<` after a line gives its standard input; `{o}` is an octet that no one else uses."""
 SKIPPED = frozenset({"swarm", "search"})
 
-NOT_THERE = re.compile(r"(?m)^.*(https://docs\.docker\.com|DEPRECATION|Learn more|In future versions).*\n?")
 RULES = (
     (re.compile(r"\b(sha256:)?[0-9a-f]{64}\b"), "LONGID"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "SHORTID"),

@@ -75,6 +75,9 @@ class Command:
         self.usage, self.long, self.arity, self.flags = usage, long, arity, flags
         self.run, self.interspersed = run, interspersed
 
+    def use_line(self, name: str) -> str:
+        return f"Usage:  sampan {name} {self.usage}".rstrip()
+
 
 def command(
     usage: str, long: str, *flags: Flag, arity: Arity = NONE, interspersed: bool = True

@@ -107,9 +107,6 @@ class Options:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return self._values.get(name, default)
-
     def given(self, name: str) -> Any:
         """The value, or None where the flag was not given."""
         return self._values[name] if name in self.changed else None

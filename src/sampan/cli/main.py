@@ -99,19 +99,15 @@ def run_command(session: Session, name: str, command: Command, words: list[str])
         command.arity.verify(len(arguments))
         return command.run(session, options, arguments) or 0
     except FlagError as error:
-        return complain(f"{error}\n\n{use_line(name, command)}\n\nRun 'sampan {name} --help' for more information", 125)
+        return complain(f"{error}\n\n{command.use_line(name)}\n\nRun 'sampan {name} --help' for more information", 125)
     except ArityError as error:
         verb = "See" if str(error).startswith("requires at least") and "most" not in str(error) else "Run"
-        text = f"sampan: 'sampan {name}' {error}\n\n{use_line(name, command)}"
+        text = f"sampan: 'sampan {name}' {error}\n\n{command.use_line(name)}"
         return complain(f"{text}\n\n{verb} 'sampan {name} --help' for more information", 1)
     except SampanError as error:
         return complain(describe(error), 1)
     except CommandFailed as error:
         return complain(str(error), error.status)
-
-
-def use_line(name: str, command: Command) -> str:
-    return f"Usage:  sampan {name} {command.usage}".rstrip()
 
 
 def print_help(name: str, command: Command) -> int:

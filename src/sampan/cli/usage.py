@@ -74,12 +74,8 @@ def _hanging(text: str, indent: int, width: int) -> str:
     return ("\n" + " " * indent).join(lines)
 
 
-def use_line(name: str, command: Command) -> str:
-    return f"Usage:  sampan {name} {command.usage}".rstrip()
-
-
 def command_help(name: str, command: Command, aliases: list[str]) -> str:
-    parts = [use_line(name, command), command.long]
+    parts = [command.use_line(name), command.long]
     if len(aliases) > 1:
         parts.append("Aliases:\n  " + ", ".join(f"sampan {alias}" for alias in aliases))
     if any(not flag.hidden for flag in command.flags):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -75,15 +76,9 @@ class Connection:
         except ConnectionResetError:
             return b""
 
-    def try_request(self, call: Call[Any], prefix: str, headers: dict[str, str]) -> Response | None:
-        """On a connection that was idle: None where the server has closed it meanwhile, and nothing was sent twice."""
-        if call.body is not None and not isinstance(call.body, bytes):
-            self.close()
-            return None
-        try:
-            return self.request(call, prefix, headers)
-        except (ConnectionClosed, OSError):
-            return None
+    def usable(self) -> bool:
+        """Whether an idle connection is still open: the server's end of it would be readable."""
+        return not select.select([self.socket], [], [], 0)[0]
 
     def request(self, call: Call[Any], prefix: str, headers: dict[str, str]) -> Response:
         try:

@@ -162,9 +162,9 @@ class Client(Api, SyncSender):
         headers = base_headers(self.target, {**self._headers, **call.headers})
         reused, self._idle = self._idle, None
         if reused is not None:
-            response = reused.try_request(call, prefix, headers)
-            if response is not None:
-                return response
+            if reused.usable():
+                return reused.request(call, prefix, headers)
+            reused.close()
         return Connection(self.target.connect()).request(call, prefix, headers)
 
     def _finish(self, response: Response) -> bytes:
