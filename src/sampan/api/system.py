@@ -88,6 +88,8 @@ def _info(call: Call) -> wire.Info:
         plugins=_plugins(call),
         memory_limit=cgroup.memory,
         swap_limit=cgroup.swap,
+        kernel_memory=cgroup.kernel_memory_tcp if call.version < (1, 42) else UNSET,
+        kernel_memory_tcp=cgroup.kernel_memory_tcp or UNSET,
         cpu_cfs_period=cgroup.cpu,
         cpu_cfs_quota=cgroup.cpu,
         cpu_shares=cgroup.cpu,
@@ -128,7 +130,7 @@ def _info(call: Call) -> wire.Info:
         live_restore_enabled=True,
         init_binary="sampan-init",
         containerd_commit=wire.Commit(),
-        runc_commit=wire.Commit(id=__version__),
+        runc_commit=wire.Commit(id=__version__, expected=__version__ if call.version < (1, 49) else UNSET),
         init_commit=wire.Commit(id=__version__),
         security_options=_security(call, cgroup.version),
         default_address_pools=_pools(call),
@@ -153,8 +155,13 @@ def _registries(call: Call) -> wire.RegistryConfig:
     for name in settings.insecure:
         if "/" not in name:
             indexes[name] = wire.IndexInfo(mirrors=[], name=name, official=False, secure=False)
+    old = None if call.version < (1, 47) else UNSET
     return wire.RegistryConfig(
-        index_configs=indexes, insecure_registry_cidrs=[*networks, "::1/128", "127.0.0.0/8"], mirrors=mirrors
+        allow_nondistributable_artifacts_cidrs=old,
+        allow_nondistributable_artifacts_hostnames=old,
+        index_configs=indexes,
+        insecure_registry_cidrs=[*networks, "::1/128", "127.0.0.0/8"],
+        mirrors=mirrors,
     )
 
 

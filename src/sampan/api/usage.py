@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from msgspec import UNSET
-
 from ..engine import listing, volumes
 from ..errors import InvalidArgument
 from ..image.listing import shared_sizes
@@ -23,7 +21,7 @@ KINDS = ("container", "image", "volume", "build-cache")
 
 async def disk_usage(call: Call) -> None:
     wanted = _kinds(call)
-    usage = wire.DiskUsage(layers_size=0, builder_size=0 if call.version < (1, 42) else UNSET)
+    usage = wire.DiskUsage(layers_size=0)
     if "image" in wanted:
         usage.layers_size = _layers_size(call)
         usage.images = list(_images(call))

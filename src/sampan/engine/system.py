@@ -87,6 +87,7 @@ class CgroupSupport:
     cpuset: bool
     pids: bool
     oom_kill_disable: bool
+    kernel_memory_tcp: bool
 
 
 def cgroup_support() -> CgroupSupport:
@@ -103,4 +104,5 @@ def cgroup_support() -> CgroupSupport:
         cpuset="cpuset" in controllers,
         pids="pids" in controllers,
         oom_kill_disable=hierarchy.version == 1,
+        kernel_memory_tcp=os.path.exists(f"{memory}/memory.kmem.tcp.limit_in_bytes"),
     )

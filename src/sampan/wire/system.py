@@ -52,6 +52,10 @@ class IndexInfo(DockerStruct, kw_only=True):
 
 
 class RegistryConfig(DockerStruct, kw_only=True):
+    allow_nondistributable_artifacts_cidrs: list[str] | UnsetType | None = field(
+        default=UNSET, name="AllowNondistributableArtifactsCIDRs"
+    )
+    allow_nondistributable_artifacts_hostnames: list[str] | UnsetType | None = UNSET
     index_configs: dict[str, IndexInfo]
     insecure_registry_cidrs: list[str] = field(name="InsecureRegistryCIDRs")
     mirrors: list[str]
@@ -59,6 +63,7 @@ class RegistryConfig(DockerStruct, kw_only=True):
 
 class Commit(DockerStruct, kw_only=True):
     id: str = field(default="", name="ID")
+    expected: str | UnsetType = UNSET
 
 
 class SwarmInfo(DockerStruct, kw_only=True):
@@ -89,6 +94,7 @@ class Info(DockerStruct, kw_only=True):
     plugins: Plugins
     memory_limit: bool
     swap_limit: bool
+    kernel_memory: bool | UnsetType = UNSET
     kernel_memory_tcp: bool | UnsetType = field(default=UNSET, name="KernelMemoryTCP")
     cpu_cfs_period: bool
     cpu_cfs_quota: bool
@@ -150,7 +156,6 @@ class DiskUsage(DockerStruct, kw_only=True):
     containers: list[ContainerSummary] | None = None
     volumes: list[Any] | None = None
     build_cache: list[Any] | None = None
-    builder_size: int | UnsetType = UNSET
 
 
 class Event(Struct, kw_only=True):
