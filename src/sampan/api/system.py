@@ -174,8 +174,6 @@ def _runtimes(call: Call) -> dict[str, dict[str, Any]]:
 def _security(call: Call, cgroup_version: str) -> list[str]:
     settings = call.engine.config.container
     options = [f"name=seccomp,profile={settings.seccomp_profile or 'builtin'}"]
-    if call.engine.config.userns_remap:
-        options.append("name=userns")
     if cgroup_version == "2":
         options.append("name=cgroupns")
     return [*options, "name=no-new-privileges"] if settings.no_new_privileges else options

@@ -9,6 +9,8 @@ from ..model.container import HostConfig, LogConfig
 
 def check_logging(config: LogConfig) -> None:
     """InvalidArgument, in Docker's words, for an unknown driver or option."""
+    if config.type not in options.OPTIONS:
+        raise InvalidArgument(f'error looking up logging plugin {config.type}: plugin "{config.type}" not found')
     options.validate(config.type, config.config or {})
 
 

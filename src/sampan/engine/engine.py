@@ -44,6 +44,7 @@ class Engine:
         self.paths = config.paths
         self.warnings: list[str] = []
         """What start-up found and mended, and what this kernel cannot do; shown in the log and by `info`."""
+        parts.refuse_unsupported(config)
         parts.make_roots(self.paths)
         self.kernel = kernel.probe()
         self.db = Database(self.paths.database)

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 from ..db import Database
-from ..errors import SampanError
+from ..errors import NotImplementedHere, SampanError
 from ..linux.cgroup import Cgroup
 from ..paths import Paths
 from ..storage import Layers, open_snapshotter
@@ -15,6 +15,12 @@ from .config import DEFAULT_CGROUP_PARENT, EngineConfig
 DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
 SHIMS_LOOKS = 50
+
+
+def refuse_unsupported(config: EngineConfig) -> None:
+    """NotImplementedHere for a setting that would be unsafe to ignore."""
+    if config.userns_remap:
+        raise NotImplementedHere("userns-remap is not supported: containers would run with the host's user ids")
 
 
 def make_roots(paths: Paths) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..errors import Conflict, InvalidArgument
+from ..errors import Conflict, InvalidArgument, SampanError
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
 from . import cgroups, environment, secrets, security, shm, workdir
@@ -90,6 +90,7 @@ def inputs(
 ) -> bundle.Inputs:
     """All that the OCI configuration is made from; resolves the user and makes the working directory."""
     config, host = container.config, container.host_config
+    _refuse_device_requests(container)
     user = users.resolve(rootfs, config.user, host.group_add or [])
     workdir.ensure(rootfs, config.working_dir or "/")
     defaults = engine.config.container
@@ -117,6 +118,13 @@ def inputs(
         init=wants_init(engine, container),
         pids_limit=defaults.pids_limit,
     )
+
+
+def _refuse_device_requests(container: Container) -> None:
+    """Docker's words for `--gpus` where no driver can serve it; there is none here."""
+    for request in container.host_config.device_requests or ():
+        shown = " ".join(f"[{' '.join(words)}]" for words in request.capabilities or ())
+        raise SampanError(f'could not select device driver "{request.driver}" with capabilities: [{shown}]')
 
 
 def wants_init(engine: Engine, container: Container) -> bool:

@@ -10,8 +10,8 @@ import pytest
 from sampan.engine import kill, start
 from sampan.engine.config import Runtime
 from sampan.engine.engine import Engine
-from sampan.errors import InvalidArgument
-from sampan.model.container import HostConfig, PortBinding
+from sampan.errors import InvalidArgument, SampanError
+from sampan.model.container import DeviceRequest, HostConfig, PortBinding
 
 from ...support import engine as support
 from ...support.engine import make, opened, run, up
@@ -53,3 +53,10 @@ async def test_an_external_runtime(directory: Path) -> None:
         with pytest.raises(InvalidArgument, match="unknown or invalid runtime name: nosuch"):
             await make(engine, "true", host=HostConfig(runtime="nosuch"))
         await support.clear(engine)
+
+
+async def test_devices_that_no_driver_serves(engine: Engine) -> None:
+    host = HostConfig(network_mode="none", device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])])
+    container = await make(engine, "true", host=host)
+    with pytest.raises(SampanError, match=r'could not select device driver "" with capabilities: \[\[gpu\]\]'):
+        await start.start(engine, container.id)

@@ -5,12 +5,25 @@ from __future__ import annotations
 import pytest
 from msgspec import UNSET
 
-from sampan.engine import defaults, detach, environment, merge, naming, resources, restarts, signals, top, validate
+from sampan.engine import (
+    defaults,
+    detach,
+    drivers,
+    environment,
+    merge,
+    naming,
+    resources,
+    restarts,
+    signals,
+    top,
+    validate,
+)
 from sampan.engine.config import EngineConfig
 from sampan.engine.detach import DetachKeys
+from sampan.engine.engine import Engine
 from sampan.engine.resources import Kernel
-from sampan.errors import InvalidArgument
-from sampan.model.container import ContainerConfig, HealthConfig, HostConfig, PortBinding, RestartPolicy
+from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.model.container import ContainerConfig, HealthConfig, HostConfig, LogConfig, PortBinding, RestartPolicy
 from sampan.model.state import NEVER, ContainerState
 from sampan.model.times import nanoseconds, rfc3339
 from sampan.oci.config import ExecutionConfig, Healthcheck
@@ -271,3 +284,16 @@ def test_unset_ports_stay_unset() -> None:
     config = ContainerConfig(cmd=["x"])
     merge.merge(config, ExecutionConfig())
     assert config.exposed_ports is UNSET
+
+
+def test_a_remapping_that_is_not_done_is_not_claimed() -> None:
+    with pytest.raises(NotImplementedHere, match="userns-remap is not supported"):
+        Engine(EngineConfig(userns_remap="default"))
+
+
+def test_log_drivers() -> None:
+    drivers.check_logging(LogConfig(type="json-file", config={"max-size": "10m"}))
+    with pytest.raises(InvalidArgument, match='error looking up logging plugin nosuch: plugin "nosuch" not found'):
+        drivers.check_logging(LogConfig(type="nosuch"))
+    with pytest.raises(InvalidArgument, match="unknown log opt 'foo' for json-file log driver"):
+        drivers.check_logging(LogConfig(type="json-file", config={"foo": "bar"}))
