@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
-NETLINK_XFRM = 6
 
 NLM_F_REQUEST = 0x1
 NLM_F_ACK = 0x4
@@ -48,6 +47,10 @@ _PAD = (b"", b"\0\0\0", b"\0\0", b"\0")
 _RECEIVE = 1 << 18
 
 
+Message = tuple[int, int, bytes]
+"""(type, sequence number, payload) as received."""
+
+
 class NetlinkError(OSError):
     """A request was refused; `strerror` carries the kernel's extended text where it gave one, `index` the message."""
 
@@ -74,11 +77,6 @@ def u16(kind: int, value: int) -> bytes:
 def u32(kind: int, value: int) -> bytes:
     """An attribute of four bytes in host order."""
     return attribute(kind, struct.pack("=I", value))
-
-
-def be16(kind: int, value: int) -> bytes:
-    """An attribute of two bytes in network order."""
-    return attribute(kind, struct.pack(">H", value))
 
 
 def be32(kind: int, value: int) -> bytes:
@@ -115,12 +113,6 @@ def message(kind: int, flags: int, payload: bytes, sequence: int) -> bytes:
     """One message with its header; `payload` is padded."""
     padded = payload + _PAD[len(payload) & 3]
     return _HEADER.pack(16 + len(payload), kind, flags, sequence, 0) + padded
-
-
-class Message(tuple[int, int, bytes]):
-    """(type, sequence, payload) as received."""
-
-    __slots__ = ()
 
 
 class NetlinkSocket:
@@ -211,7 +203,7 @@ class NetlinkSocket:
                 payload = data[offset + 16 : offset + length]
                 if kind == NLMSG_ERROR and not flags & NLM_F_ACK_TLVS:
                     payload = payload[:20]
-                yield Message((kind, sequence, payload))
+                yield kind, sequence, payload
                 offset += (length + 3) & ~3
 
 

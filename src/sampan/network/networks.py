@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import logging
 import re
@@ -66,6 +67,7 @@ class Networks:
         self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
         self._watch: Watch | None = None
+        self._changing = asyncio.Lock()
 
     @classmethod
     async def open(cls, db: Database, defaults: NetworkDefaults) -> Networks:
@@ -77,7 +79,10 @@ class Networks:
     async def start(self) -> None:
         """Make what the kernel lacks of the networks; failures become warnings, so that the daemon always starts."""
         self.warnings += [f"network {one}: its record cannot be read" for one in self._store.unreadable]
-        self._predefine()
+        try:
+            self._predefine()
+        except (SampanError, ValueError) as error:
+            self.warnings.append(f"the default bridge cannot be had: {error}")
         await self._restore_networks()
         await self._bridge.collect({stored.network.id for stored in self._store} | set(self._store.unreadable))
         try:
@@ -151,6 +156,10 @@ class Networks:
 
     async def create(self, spec: NetworkSpec) -> Network:
         """Make a network."""
+        async with self._changing:
+            return await self._create(spec)
+
+    async def _create(self, spec: NetworkSpec) -> Network:
         if spec.driver and spec.driver not in BUILT_IN:
             await self._load_driver(spec.driver)
         network = describe(spec, self._store, self._defaults)
@@ -213,6 +222,10 @@ class Networks:
 
     async def remove(self, ref: str) -> Network:
         """Remove a network that no running container is on."""
+        async with self._changing:
+            return await self._remove(ref)
+
+    async def _remove(self, ref: str) -> Network:
         stored = self._store.get(ref)
         network = stored.network
         if network.name in PREDEFINED:

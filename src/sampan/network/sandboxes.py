@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from .resolver import Resolver
 from .sandbox import Sandbox, SandboxRequest
 from .store import Store, Stored
 from .zone import ContainerZone
+
+log = logging.getLogger("sampan.network")
 
 
 @dataclass
@@ -248,17 +251,25 @@ class Sandboxes:
         self._publisher.unpublish(held.published)
         held.published = []
         for name, endpoint in list(held.endpoints.items()):
-            driver = self._drivers.get(endpoint.network.network.driver)
-            if driver is not None and endpoint.plugged:
-                if running:
-                    await driver.unplug(endpoint, held.netns_fd)
-                else:
-                    driver.abandon(endpoint)
+            try:
+                await self._let_go(held, endpoint, running=running)
+            except (OSError, SampanError) as error:
+                # The rest is to be given back all the same.
+                log.warning("container %s cannot be taken off network %s: %s", held.name, name, error)
             del held.endpoints[name]
             self._free(endpoint)
         if held.netns_fd >= 0:
             os.close(held.netns_fd)
             held.netns_fd = -1
+
+    async def _let_go(self, held: Held, endpoint: Endpoint, *, running: bool) -> None:
+        driver = self._drivers.get(endpoint.network.network.driver)
+        if driver is None or not endpoint.plugged:
+            return
+        if running:
+            await driver.unplug(endpoint, held.netns_fd)
+        else:
+            driver.abandon(endpoint)
 
     async def connect(self, container_id: str, stored: Stored, settings: EndpointSettings) -> EndpointSettings:
         """Plug a running container into one more network."""
@@ -287,14 +298,16 @@ class Sandboxes:
         endpoint = held.endpoints.pop(stored.network.name, None)
         if endpoint is None:
             return
-        if endpoint.plugged:
-            # The routes through the link go with it; ports move to the gateway that is left.
-            if endpoint in (held.gateways.four, held.gateways.six):
-                self._publisher.suspend(held.published)
-            await self._driver(stored).unplug(endpoint, held.netns_fd)
-            _forget_gateway(held, endpoint)
-            self._move(held, ())
-        self._free(endpoint)
+        try:
+            if endpoint.plugged:
+                # The routes through the link go with it; ports move to the gateway that is left.
+                if endpoint in (held.gateways.four, held.gateways.six):
+                    self._publisher.suspend(held.published)
+                await self._driver(stored).unplug(endpoint, held.netns_fd)
+                _forget_gateway(held, endpoint)
+                self._move(held, ())
+        finally:
+            self._free(endpoint)
 
     def _free(self, endpoint: Endpoint) -> None:
         self._directory.remove(endpoint)
@@ -356,7 +369,11 @@ class Sandboxes:
         """Take over a container that ran on while the daemon was away; nothing in it is touched."""
         held = Held(request, os.dup(request.netns_fd) if request.netns_fd >= 0 else -1, request.name)
         for ref, settings in request.networks.items():
-            stored = self._store.get(settings.network_id or ref)
+            try:
+                stored = self._store.get(settings.network_id or ref)
+            except NotFound as error:
+                log.warning("container %s: %s", request.name, error)
+                continue
             held.endpoints[stored.network.name] = self._restored(held, stored, settings)
         held.gateways = choose_gateways(held.endpoints.values())
         self._held[request.container_id] = held
