@@ -17,20 +17,12 @@ from .config import NetworkDefaults
 from .endpoint import Endpoint, mac_of
 from .firewall import BridgeRules, Firewall
 from .ipam import IPInterface
-from .netns import Interface, write_sysctls
+from .netns import Interface, read_sysctl, write_sysctls
 from .options import ENDPOINT_INTERFACE, endpoint_sysctls
 from .store import Stored
 
 LINGER_SECONDS = 2.0
 BRIDGE_NETFILTER = "net/bridge/bridge-nf-call-iptables"
-
-
-def _read(path: str) -> str:
-    try:
-        with open(f"/proc/sys/{path}") as file:
-            return file.read().strip()
-    except FileNotFoundError:
-        return ""
 
 
 class BridgeDriver:
@@ -97,7 +89,10 @@ class BridgeDriver:
             # IPv6 is off where it was not asked for (S27); router advertisements of containers are not heeded.
             off = "0" if stored.network.enable_ipv6 else "1"
             settings += [(f"net/ipv6/conf/{name}/accept_ra", "0"), (f"net/ipv6/conf/{name}/disable_ipv6", off)]
-        write_sysctls(settings)
+        try:
+            write_sysctls(settings)
+        except OSError as error:
+            self.warnings.append(f"network {stored.network.name}: {error}")
 
     def _addresses(self, stored: Stored, link: Link) -> None:
         wanted = self.bridge_addresses(stored)
@@ -127,7 +122,7 @@ class BridgeDriver:
         switches = ["net/ipv4/ip_forward"]
         if ipv6:
             switches += ["net/ipv6/conf/default/forwarding", "net/ipv6/conf/all/forwarding"]
-        off = [path for path in switches if _read(path) == "0"]
+        off = [path for path in switches if read_sysctl(path) == "0"]
         if not off:
             return
         if not self._firewall.guard:
@@ -187,7 +182,7 @@ class BridgeDriver:
 
     def _filtered(self) -> bool:
         # With br_netfilter on, bridged packets pass the firewall: `icc=false` is its matter. Else the bridge isolates.
-        return _read(BRIDGE_NETFILTER) == "1" and self._firewall.enabled
+        return read_sysctl(BRIDGE_NETFILTER) == "1" and self._firewall.enabled
 
     def publishes(self, endpoint: Endpoint) -> None:
         """With br_netfilter on, a container that calls itself by a published port is answered over its own port."""

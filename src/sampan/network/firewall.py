@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -313,6 +314,7 @@ class Firewall:
         self.table = Table(table)
         self.guard = False
         self._wanted: dict[str, dict[bytes, bytes | None]] = {declared.name: {} for declared in SETS}
+        self._holders: Counter[tuple[str, bytes]] = Counter()
         self._socket = Nftables() if self.enabled else None
 
     def close(self) -> None:
@@ -325,23 +327,43 @@ class Firewall:
         return self._socket is not None and GUARD in self._socket.chains(self.table)
 
     def change(self, add: Iterable[Element] = (), remove: Iterable[Element] = ()) -> None:
-        """Add and remove elements, all or none."""
+        """Add and remove elements, all or none. One that was added twice goes when it was removed twice."""
         add, remove = list(add), list(remove)
-        requests = []
-        for name, key, _ in remove:
-            if self._wanted[name].pop(key, b"") != b"":
-                requests += self.table.delete_elements(name, [key])
-        for name, key, data in add:
-            self._wanted[name][key] = data
-            requests += self.table.add_elements(name, [(key, data)])
+        before = {(name, key): (self._holders[name, key], self._wanted[name].get(key)) for name, key, _ in add + remove}
+        requests = [request for element in remove for request in self._drop(*element)]
+        requests += [request for element in add for request in self._hold(*element)]
         if self._socket is None or not requests:
             return
         try:
             self._socket.batch(requests)
         except NetlinkError as refusal:
             if refusal.errno not in (errno.ENOENT, *_DIFFERS):
+                self._put_back(before)
                 raise
             self.load()  # another program changed the table, or it is of another version
+
+    def _hold(self, name: str, key: bytes, data: bytes | None) -> list[Request]:
+        self._holders[name, key] += 1
+        if self._holders[name, key] > 1:
+            return []
+        self._wanted[name][key] = data
+        return self.table.add_elements(name, [(key, data)])
+
+    def _drop(self, name: str, key: bytes, _: bytes | None) -> list[Request]:
+        if not self._holders[name, key]:
+            return []
+        self._holders[name, key] -= 1
+        if self._holders[name, key]:
+            return []
+        del self._wanted[name][key]
+        return self.table.delete_elements(name, [key])
+
+    def _put_back(self, before: dict[tuple[str, bytes], tuple[int, bytes | None]]) -> None:
+        for (name, key), (holders, data) in before.items():
+            self._holders[name, key] = holders
+            self._wanted[name].pop(key, None)
+            if holders:
+                self._wanted[name][key] = data
 
     def admit(self) -> None:
         """See `foreign.admit`."""

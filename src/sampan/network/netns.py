@@ -98,10 +98,23 @@ def _requests(setup: Setup, indexes: dict[str, int]) -> list[Request]:
 
 
 def write_sysctls(settings: Iterable[tuple[str, str]]) -> None:
-    """Write below /proc/sys, as the namespace that the thread is in shows it."""
+    """Write below /proc/sys, as the namespace that the thread is in shows it; what is so already may be read-only."""
     for path, value in settings:
-        with open(f"/proc/sys/{path}", "w") as file:
-            file.write(value)
+        try:
+            with open(f"/proc/sys/{path}", "w") as file:
+                file.write(value)
+        except OSError:
+            if read_sysctl(path) != value:
+                raise
+
+
+def read_sysctl(path: str) -> str:
+    """A value below /proc/sys; empty where the kernel has no such setting."""
+    try:
+        with open(f"/proc/sys/{path}") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def address_text(interface: IPv4Interface | IPv6Interface | None) -> str:

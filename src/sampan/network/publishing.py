@@ -65,8 +65,10 @@ class Publisher:
                 published = Published(request, self._reserve(request, gateways))
                 made.append(published)
                 self._open(published, gateways)
-            self._firewall.change(add=_once(element for one in made for element in one.elements))
+            self._firewall.change(add=[element for one in made for element in one.elements])
         except BaseException:
+            for one in made:
+                one.elements = []  # none of them was added
             self.unpublish(made)
             raise
         self._forget_datagrams(made)
@@ -96,7 +98,7 @@ class Publisher:
     def suspend(self, published: Iterable[Published]) -> None:
         """Close the ports but keep them reserved: the container moves to another network."""
         published = list(published)
-        self._firewall.change(remove=_once(element for one in published for element in one.elements))
+        self._firewall.change(remove=[element for one in published for element in one.elements])
         for one in published:
             for proxy in one.proxies:
                 proxy.close()
@@ -108,7 +110,7 @@ class Publisher:
         published = list(published)
         for one in published:
             self._open(one, gateways)
-        self._firewall.change(add=_once(element for one in published for element in one.elements))
+        self._firewall.change(add=[element for one in published for element in one.elements])
 
     def _reserve(self, request: PortRequest, gateways: Gateways) -> list[Reservation]:
         hosts = [host for host in self._hosts(request, gateways) if self._reachable(host, gateways)]
@@ -151,7 +153,8 @@ class Publisher:
                 published.elements.append(firewall.relayed(request.protocol, reservation.port))
             if self._defaults.userland_proxy and reservation.socket is not None and request.protocol != "sctp":
                 published.proxies.append(Proxy(reservation.socket, target, request.port))
-        published.elements += self._routed(request, gateways)
+        # Both address families may need the same element.
+        published.elements = list(dict.fromkeys(published.elements + self._routed(request, gateways)))
 
     def _routed(self, request: PortRequest, gateways: Gateways) -> list[Element]:
         found = []
@@ -177,10 +180,6 @@ def forget_datagrams(ports: set[int]) -> None:
         log.warning("tracked datagrams cannot be forgotten: %s", error)
     finally:
         tracked.close()
-
-
-def _once(elements: Iterable[Element]) -> list[Element]:
-    return list(dict.fromkeys(elements))
 
 
 def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:

@@ -109,6 +109,15 @@ async def test_ports_of_a_running_container_change(lab: Lab) -> None:
             assert {one.host_port for one in ports["80/tcp"] or ()} == {"8081"}
             assert await call(lab.host, "127.0.0.1", 8080) == "ConnectionRefusedError"
             assert await call(lab.host, "127.0.0.1", 8081) == "172.17.0.1"
+            # What two ports share stays until both are gone.
+            await networks.publish(given.container_id, bindings("8082:80"), [])
+            await networks.publish(given.container_id, {}, ["8082"])
+            assert await call(web, "172.17.0.1", 8081) == "172.17.0.1"
+            with pytest.raises(SampanError, match="port is already allocated"):
+                await networks.publish(given.container_id, bindings("8081:81"), [])
+            assert await call(web, "172.17.0.1", 8081) == "172.17.0.1"
+            await networks.publish(given.container_id, {}, ["8081"])
+            assert not networks._firewall._wanted["any4"] and not networks._firewall._wanted["self4"]
 
 
 async def test_without_a_firewall_the_proxy_serves(lab: Lab) -> None:
