@@ -42,6 +42,7 @@ CONTAINER: dict[str, Entry] = {
 IMAGE: dict[str, Entry] = {
     "bootstrap": ("images:bootstrap", "Make a base image from this host's own packages"),
     "build": ("build:build", "Build an image from a Dockerfile"),
+    "copy": ("image_copy:copy", "Copy images between registries and OCI layouts"),
     "explore": ("image_tools:explore", "Show what each layer adds and wastes"),
     "history": ("images:history", "Show the history of an image"),
     "import": ("archives:import_image", "Import the contents from a tarball to create a filesystem image"),
