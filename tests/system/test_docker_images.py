@@ -86,7 +86,7 @@ def test_volumes_and_networks(daemon: Daemon, name: str) -> None:
         assert list(found["Containers"]) == [container]
         assert f"remove {name}: volume is in use - [{container}]" in daemon.docker("volume", "rm", name).err
         assert "has active endpoints" in daemon.docker("network", "rm", name).err
-        daemon.ok("network", "connect", "--alias", "other", "bridge", container)
+        daemon.ok("network", "connect", "bridge", container)
         daemon.ok("network", "disconnect", "bridge", container)
         assert daemon.ok("network", "ls", "-q", "--filter", f"label={name}", "--no-trunc") == found["Id"]
     finally:

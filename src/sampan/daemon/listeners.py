@@ -86,7 +86,7 @@ def unix_socket(path: str, group: str) -> socket.socket:
         raise SampanError(f"can't create unix socket {path}: {(error.strerror or '').lower()}") from None
     finally:
         os.umask(mask)
-    os.chown(path, 0, gid)
+    os.chown(path, -1, gid)
     os.chmod(path, 0o660)
     return made
 
