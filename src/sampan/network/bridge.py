@@ -97,7 +97,7 @@ class BridgeDriver:
     def _addresses(self, stored: Stored, link: Link) -> None:
         wanted = self.bridge_addresses(stored)
         present = [address for index, address in self._route.addresses() if index == link.index]
-        if stored.made_link or stored.is_default:
+        if stored.made_link:
             for stale in present:
                 if stale not in wanted and not stale.is_link_local:
                     self._route.request(rtnetlink.no_address(link.index, stale))

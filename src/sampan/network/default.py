@@ -12,12 +12,16 @@ from .ipam import IPNetwork
 from .spec import IPAM, IPAMPool, Network
 
 
-def default_bridge(defaults: NetworkDefaults, old: Network | None) -> Network:
-    """The network `bridge` as the daemon's settings want it; id, time and chosen subnet stay."""
+def default_bridge(defaults: NetworkDefaults, old: Network | None, adopted: str = "") -> Network:
+    """The network `bridge` as the daemon's settings want it; id, time and chosen subnet stay.
+
+    `adopted` is the address with prefix length of a bridge that somebody else made, and that we use as it is.
+    """
     pools = []
-    if defaults.bip:
-        address, _, _ = defaults.bip.partition("/")
-        subnet = str(_subnet(defaults.bip))
+    bip = defaults.bip or adopted
+    if bip:
+        address, _, _ = bip.partition("/")
+        subnet = str(_subnet(bip))
         pools.append(IPAMPool(subnet=subnet, gateway=address, ip_range=defaults.fixed_cidr))
     elif defaults.fixed_cidr:
         pools.append(IPAMPool(subnet=defaults.fixed_cidr))

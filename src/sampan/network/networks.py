@@ -123,7 +123,8 @@ class Networks:
             if old is not None:
                 self._store.forget(old)
             return
-        network = default_bridge(self._defaults, old.network if old else None)
+        adopted = "" if old is not None and old.made_link else self._address_of(self._defaults.bridge)
+        network = default_bridge(self._defaults, old.network if old else None, adopted)
         if old is not None and old.network == network:
             return
         if old is not None:
@@ -132,6 +133,11 @@ class Networks:
         shown = fresh.effective  # Docker shows the default bridge's gateway always
         network = msgspec.structs.replace(fresh.network, ipam=msgspec.structs.replace(network.ipam, config=shown))
         self._store.save(Stored(network, fresh.effective, old.made_link if old else False))
+
+    def _address_of(self, name: str) -> str:
+        link = self._route.link(name)
+        held = [one for index, one in self._route.addresses() if link and index == link.index and one.version == 4]
+        return str(held[0]) if held else ""
 
     async def _restore_networks(self) -> None:
         for stored in self._store:

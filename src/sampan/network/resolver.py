@@ -61,10 +61,7 @@ class Resolver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams = 0
         with namespaces.inside(netns_fd):
-            self._datagrams = _bound(socket.SOCK_DGRAM)
-            self._listening = _bound(socket.SOCK_STREAM)
-            self._listening.listen(MAX_STREAMS)
-            redirect(self._datagrams.getsockname()[1], self._listening.getsockname()[1])
+            self._datagrams, self._listening = _open()
         self._loop.add_reader(self._datagrams, self._on_datagrams)
         self._loop.add_reader(self._listening, self._on_stream)
 
@@ -199,11 +196,25 @@ def _addresses(question: Question, found: list[IPAddress], stream: bool) -> byte
     return dnsmessage.reply(question, records, stream=stream)
 
 
-def _bound(kind: int) -> socket.socket:
+def _open() -> tuple[socket.socket, socket.socket]:
+    datagrams, listening = _bound(socket.SOCK_DGRAM, 0), _bound(socket.SOCK_STREAM, 0)
+    try:
+        redirect(datagrams.getsockname()[1], listening.getsockname()[1])
+    except OSError:
+        # Without nftables the container has to share its port 53 with us.
+        datagrams.close()
+        listening.close()
+        return _bound(socket.SOCK_DGRAM, 53), _bound(socket.SOCK_STREAM, 53)
+    return datagrams, listening
+
+
+def _bound(kind: int, port: int) -> socket.socket:
     opened = socket.socket(socket.AF_INET, kind)
     try:
         opened.setblocking(False)
-        opened.bind((RESOLVER, 0))
+        opened.bind((RESOLVER, port))
+        if kind == socket.SOCK_STREAM:
+            opened.listen(MAX_STREAMS)
     except OSError:
         opened.close()
         raise

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from ipaddress import ip_network
+from ipaddress import ip_interface, ip_network
 
 import pytest
 
 from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
+from sampan.linux import rtnetlink
 from sampan.linux.nft import Nftables
 from sampan.linux.rtnetlink import Route
 from sampan.model.container import EndpointIPAMConfig, EndpointSettings
@@ -178,6 +179,23 @@ async def test_the_default_bridge(
         assert networks._sandboxes.host_gateways() == [gateway for _, gateway in subnets]
     async with lab.networks(bridge="none") as networks:
         assert [network.name for network in networks.list({})] == ["host", "none"]
+
+
+async def test_a_default_bridge_of_somebody_elses(lab: Lab) -> None:
+    """`"bridge": "mine"`: its address is used, and stays."""
+    route = lab.host.route()
+    route.request(rtnetlink.bridge("mine"))
+    link = route.link("mine")
+    assert link is not None
+    route.request(rtnetlink.address(link.index, ip_interface("192.168.77.9/24")))
+    for _ in range(2):
+        async with lab.networks(bridge="mine") as networks:
+            shown = networks.get("bridge").ipam.config or []
+            assert [(pool.subnet, pool.gateway) for pool in shown] == [("192.168.77.0/24", "192.168.77.9")]
+            sandbox = await networks.attach(request(lab.namespace(), "inside"))
+            assert address(sandbox) == "192.168.77.1"
+        assert "192.168.77.9/24" in lab.host.addresses()
+    route.close()
 
 
 async def test_sysctls_names_and_macs(lab: Lab) -> None:
