@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from email.utils import formatdate
 
 from . import http1
 from .http1 import Chunks, Head, ProtocolError, TooLarge
@@ -249,7 +249,7 @@ class Exchange:
     async def _start(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.status = status
         end = {"Connection": "close"} if self._closing else {}
-        date = {"Date": formatdate(usegmt=True)}
+        date = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}  # RFC 9110 section 5.6.7
         await self.connection.write(http1.response_head(status, {**headers, **date, **end}) + body)
 
     async def write(self, data: bytes) -> None:
