@@ -9,12 +9,13 @@ def read(directory: str, name: str) -> str:
     """The content of a control file, without the final newline."""
     fd = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        chunks = []
-        while chunk := os.read(fd, 65536):
-            chunks.append(chunk)
+        content = os.read(fd, 65536)
+        # seq_file gives at most a page at a time: well below that, there is no more.
+        while len(content) >= 2048 and (more := os.read(fd, 65536)):
+            content += more
     finally:
         os.close(fd)
-    return b"".join(chunks).decode().rstrip("\n")
+    return content.decode().rstrip("\n")
 
 
 def read_number(directory: str, name: str, missing: int = 0) -> int:
@@ -32,8 +33,8 @@ def read_pairs(directory: str, name: str) -> dict[str, int]:
         text = read(directory, name)
     except FileNotFoundError:
         return {}
-    pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+    pairs = (line.partition(" ") for line in text.splitlines())
+    return {name: int(value) for name, _, value in pairs if value.isdigit()}
 
 
 def write(directory: str, name: str, value: str | int) -> None:
