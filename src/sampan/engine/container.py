@@ -59,7 +59,6 @@ class Container(Struct, kw_only=True):
     path: str = ""
     args: list[str] = field(default_factory=list)
     platform: str = "linux"
-    architecture: str = ""
     driver: str = "overlay2"
     layer_parent: str = ""
     """Chain id of the image's top layer; empty for an image without layers."""
@@ -68,7 +67,6 @@ class Container(Struct, kw_only=True):
     sandbox_key: str = ""
     cgroup: str = ""
     """Path of the container's cgroup below each hierarchy, while running."""
-    runtime: str = ""
     has_been_started: bool = False
     former_ids: list[str] = field(default_factory=list)
     """Ids that it had before it was re-created; it still answers to them."""

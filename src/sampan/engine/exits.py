@@ -40,7 +40,7 @@ async def settle(engine: Engine, container: Container, ended: Exit) -> None:
         exec.abandon(engine, container)
         await asyncio.gather(_close(engine, container, shim), release(engine, container, networked=True, mounted=True))
         faults.point("engine.exit.released")
-        note(engine, container, ended)
+        note(container, ended)
         if ended.oom_killed:
             engine.container_event(container, "oom")
         _die_event(engine, container, ended)
@@ -83,9 +83,8 @@ def _unmount(engine: Engine, container: Container) -> None:
     engine.snapshots.unmount(container.id)
 
 
-def note(engine: Engine, container: Container, ended: Exit) -> None:
+def note(container: Container, ended: Exit) -> None:
     """Write the end into the record (not yet to disk)."""
-    del engine
     state = container.state
     state.status = "exited"
     state.pid = 0

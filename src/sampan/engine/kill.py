@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import signal as signals_of_python
+from signal import SIGKILL
 
 from ..errors import Conflict, NotFound, SampanError
 from ..runtime import ShimGone
@@ -11,7 +11,6 @@ from .container import Container
 from .engine import Engine
 
 KILL_SECONDS = 10.0
-SIGKILL = int(signals_of_python.SIGKILL)
 
 
 async def kill(engine: Engine, ref: str, signal: str | None = None) -> None:

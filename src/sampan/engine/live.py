@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..errors import Conflict, SampanError
+from ..errors import Conflict
 from ..runtime import Shim
 
 if TYPE_CHECKING:
@@ -33,11 +33,6 @@ class WaitTicket:
         """The condition came true."""
         if not self._future.done():
             self._future.set_result(result)
-
-    def fail(self, error: SampanError) -> None:
-        """The condition can no longer come true."""
-        if not self._future.done():
-            self._future.set_exception(error)
 
     async def result(self, timeout: float | None = None) -> WaitResult:
         """The status and error of the container's end; TimeoutError when that takes more than `timeout` seconds."""
