@@ -112,6 +112,19 @@ async def up(engine: Engine, *cmd: str, name: str | None = None, host: HostConfi
     return container
 
 
+async def up_and_ready(engine: Engine, script: str, host: HostConfig | None = None, **config: object) -> Container:
+    """Create, start, and wait until the shell script has written something: its traps are set then."""
+    container = await make(engine, "sh", "-c", script, host=host, **config)
+    attachment = await attach.attach(engine, container.id, attach.AttachRequest(stdout=True))
+    assert attachment.socket is not None
+    try:
+        await start.start(engine, container.id)
+        assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(attachment.socket, 4096), 20)
+    finally:
+        attachment.close()
+    return container
+
+
 async def run(engine: Engine, *cmd: str, stdin: bytes | None = None, host: HostConfig | None = None,
               **config: object) -> Ran:  # fmt: skip
     """`docker run`: attached, waited for, left in place."""

@@ -14,7 +14,7 @@ from sampan.errors import Conflict, InvalidArgument, NotFound, NotModified, Samp
 from sampan.model.container import HostConfig
 from sampan.runtime import CommandFailed
 
-from ...support.engine import make, run, talk, up
+from ...support.engine import make, run, talk, up, up_and_ready
 
 
 def actions(engine: Engine, container_id: str) -> list[str]:
@@ -82,12 +82,13 @@ async def test_auto_remove_after_a_failed_start(engine: Engine) -> None:
 
 
 async def test_stop_sends_the_stop_signal_then_kills(engine: Engine) -> None:
-    polite = await up(engine, "sh", "-c", "trap 'exit 5' INT; while :; do sleep 0.05; done", stop_signal="SIGINT")
+    loop = "echo ready; while :; do sleep 0.05; done"
+    polite = await up_and_ready(engine, f"trap 'exit 5' INT; {loop}", stop_signal="SIGINT")
     await stop.stop(engine, polite.id, timeout=10)
     assert polite.state.exit_code == 5
     with pytest.raises(NotModified):
         await stop.stop(engine, polite.id)
-    deaf = await up(engine, "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
+    deaf = await up_and_ready(engine, f"trap '' TERM; {loop}")
     await stop.stop(engine, deaf.id, timeout=0)
     assert deaf.state.exit_code == 137
     assert actions(engine, deaf.id)[-4:] == ["kill", "kill", "die", "stop"]
@@ -222,7 +223,8 @@ async def test_shared_namespaces(engine: Engine) -> None:
 
 
 async def test_init_reaps_and_forwards(engine: Engine) -> None:
-    container = await up(engine, "sleep", "1000", host=HostConfig(network_mode="none", init=True))
+    host = HostConfig(network_mode="none", init=True)
+    container = await up_and_ready(engine, "echo ready; exec sleep 1000", host=host)
     await stop.stop(engine, container.id, timeout=10)
     assert container.state.exit_code == 143
 
