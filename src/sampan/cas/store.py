@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from ..oci import digest as digests
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _READ_SIZE = 1 << 20
+_TEMPORARY = "blob-"
+_PARTIAL_AGE = 7 * 24 * 3600.0
 
 
 class Store:
@@ -111,7 +114,7 @@ class Store:
             if expected is None:
                 raise ValueError("a resumable blob needs its digest")
             return Writer(self, *_open_partial(self.partial_path(expected)), expected, resumable=True)
-        handle, path = tempfile.mkstemp(prefix="blob-", dir=self._tmp)
+        handle, path = tempfile.mkstemp(prefix=_TEMPORARY, dir=self._tmp)
         return Writer(self, handle, path, expected, resumable=False)
 
     def partial_path(self, digest: str) -> str:
@@ -137,6 +140,13 @@ class Store:
                 os.unlink(path)
                 freed += size
         return freed
+
+    def sweep(self) -> None:
+        """At start: remove what a crash left half written, and downloads that nobody resumed for a week."""
+        for name in os.listdir(self._tmp):
+            if name.startswith(_TEMPORARY):
+                os.unlink(f"{self._tmp}/{name}")
+        self.drop_partials(time.time() - _PARTIAL_AGE)
 
     def delete(self, digest: str) -> int:
         """Remove a blob; returns the bytes freed, 0 when it was not there."""

@@ -28,6 +28,11 @@ class LayerProgress:
         """The twelve digits that Docker shows."""
         return digests.short(self.download.descriptor.digest)
 
+    @property
+    def done(self) -> bool:
+        """Whether the last line about it was said."""
+        return "Pull complete" in self._milestones
+
     def tick(self, report: Report) -> None:
         """Say what has changed since the last time."""
         total = self.download.descriptor.size
@@ -71,7 +76,7 @@ async def keep_reporting(layers: list[LayerProgress], report: Report) -> None:
     """Tick until cancelled."""
     while True:
         for layer in layers:
-            if "Pull complete" not in layer._milestones:
+            if not layer.done:
                 layer.tick(report)
         await asyncio.sleep(_INTERVAL)
 

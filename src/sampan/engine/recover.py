@@ -136,6 +136,7 @@ def _is_id(name: str) -> bool:
 
 def _collect(engine: Engine) -> None:
     """Remove directories and layers of containers that have no row: their removal or creation was cut short."""
+    engine.store.sweep()
     kept = {*engine.containers.unreadable, *(container.id for container in engine.containers)}
     for directory in (engine.paths.containers, engine.paths.shims):
         for name in os.listdir(directory):

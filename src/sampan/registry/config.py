@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -65,9 +65,6 @@ class RegistryConfig:
     connect_timeout: float = 30.0
     user_agent: str = "sampan"
     hub: str = DOCKER_HUB
-    default_domain: str = DEFAULT_DOMAIN
-    search_domains: tuple[str, ...] = field(default=())
-    """Registries that a short name is looked for in, after the default one."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,19 @@ def test_a_damaged_blob_is_noticed(store: Store) -> None:
         store.read(DIGEST, 1 << 20)
 
 
+def test_what_a_crash_left_is_swept_but_a_download_stays_for_a_week(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "tmp/blob-left").write_bytes(b"half")
+    (tmp_path / "tmp/other").write_bytes(b"not ours")
+    with store.writer(DIGEST, resumable=True) as writer:
+        writer.write(DATA[:100])
+    store.sweep()
+    assert os.listdir(tmp_path / "tmp") == ["other"]
+    assert store.list_partial()
+    os.utime(store.partial_path(DIGEST), (0, 0))
+    store.sweep()
+    assert not store.list_partial()
+
+
 def test_collect_keeps_what_is_referenced_or_leased(store: Store) -> None:
     kept, leased, stray = (store.add(data) for data in (b"kept", b"leased", b"stray"))
     with store.lease([leased]):

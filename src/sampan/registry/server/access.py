@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ...cas.threads import run_in_thread
@@ -82,7 +82,6 @@ class Access:
     config: ServerConfig
     users: Htpasswd | None = None
     key: bytes = b""
-    _denied: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, config: ServerConfig) -> Access:
