@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     beyond,
     build,
+    check,
     containers,
     files,
     images,
@@ -35,6 +36,7 @@ ROUTES: list[Route] = [
     *build.ROUTES,
     *secrets.ROUTES,
     *usage.ROUTES,
+    *check.ROUTES,
     *metrics.ROUTES,
     *swarm.ROUTES,
 ]

@@ -78,6 +78,7 @@ VOLUME: dict[str, Entry] = {
     "rm": ("volumes:rm", "Remove one or more volumes"),
 }
 SYSTEM: dict[str, Entry] = {
+    "check": ("system_check:check", "Look for stray, missing and damaged blobs and layers"),
     "df": ("disk_usage:df", "Show docker disk usage"),
     "events": ("events:events", "Get real time events from the server"),
     "info": ("info:info", "Display system-wide information"),

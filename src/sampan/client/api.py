@@ -49,6 +49,7 @@ class Api:
     image_load = images.image_load
     image_save = images.image_save
     image_bootstrap = images.image_bootstrap
+    system_check = images.system_check
     build = images.build
     build_prune = images.build_prune
     distribution_inspect = images.distribution_inspect

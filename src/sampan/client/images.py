@@ -124,6 +124,12 @@ def image_save(refs: list[str], platform: Json | None = None) -> Stream[bytes]:
     return Stream("GET", "/images/get", query, decode=decode_bytes)
 
 
+@endpoint
+def system_check(repair: bool = False, verify: bool = True) -> Call[Json]:
+    """Stray, missing and damaged blobs and layers (Sampan only)."""
+    return Call("POST", "/system/check", {"repair": repair, "verify": "1" if verify else "0"}, decode=decode_json)
+
+
 @streaming
 def image_bootstrap(name: str) -> Stream[Progress]:
     """Make a base image from the host distribution's own packages (Sampan only)."""

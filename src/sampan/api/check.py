@@ -1,0 +1,26 @@
+"""Ours: `POST /system/check`: images, blobs and layers compared with what should be there, and mended."""
+
+from __future__ import annotations
+
+from ..engine import imagecheck
+from .call import Call
+from .router import Route
+
+
+async def check(call: Call) -> None:
+    query = call.query
+    repair = query.flag("repair")
+    snapshots = call.engine.snapshots.check(repair=repair)
+    found = await imagecheck.check_images(call.engine, repair=repair, verify=query.flag("verify", default=True))
+    await call.json({
+        "Problems": [
+            {"What": item.what, "Key": item.key, "Detail": item.detail, "Repaired": item.repaired, "Bytes": item.bytes}
+            for item in found
+        ] + [
+            {"What": item.what, "Key": item.key, "Detail": item.detail, "Repaired": item.repaired, "Bytes": 0}
+            for item in snapshots
+        ]
+    })  # fmt: skip
+
+
+ROUTES: list[Route] = [("POST", "/system/check", check)]
