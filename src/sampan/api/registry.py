@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from ..engine import bootstrap, distribution, login, search
+from ..engine import distribution, login, search
 from ..engine import pull as pulling
 from ..engine import push as pushing
 from ..engine.pull import PullRequest
 from ..engine.push import PushRequest
 from ..errors import InvalidArgument
-from ..model.progress import Progress, Report
+from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.platform import Platform
@@ -112,21 +112,7 @@ async def inspect(call: Call) -> None:
     await call.json(document)
 
 
-async def bootstrap_image(call: Call) -> None:
-    """Ours: make `name` from the host distribution's own packages."""
-    name = call.query.text("name")
-    if not name:
-        raise InvalidArgument("name is needed")
-
-    async def work(report: Report) -> None:
-        image = await bootstrap.bootstrap(call.engine, name, report)
-        report(Progress(status=f"Status: made {', '.join(image.repo_tags)}"))
-
-    await progress.stream(call, work)
-
-
 ROUTES: list[Route] = [
-    ("POST", "/images/bootstrap", bootstrap_image),
     ("POST", "/images/create", create),
     ("GET", "/images/search", find),
     ("POST", "/images/{name:*}/push", push),
