@@ -34,7 +34,7 @@ from sampan.registry.server.run import serve
 config = ServerConfig(sys.argv[1], host="127.0.0.1", port=int(sys.argv[2]), gc_grace=2, gc_interval=0.3)
 asyncio.run(serve(config, lambda port: print(port, flush=True)))
 """
-PUSHERS, PULLERS, KILLS = 12, 4, 6
+PUSHERS, PULLERS, KILLS = 12, 4, 4
 
 
 def free_port() -> int:
