@@ -103,6 +103,15 @@ def test_exec_on_a_terminal(daemon: Daemon, name: str, terminal: Callable[..., T
     daemon.ok("rm", "-f", name)
 
 
+def test_exec_has_its_size_from_the_start(daemon: Daemon, name: str, terminal: Callable[..., Terminal]) -> None:
+    daemon.ok("run", "-d", "--name", name, "busybox", "sleep", "300")
+    for _ in range(10):  # a size that is set once the program runs is often too late
+        shell = terminal("exec", "-it", name, "stty", "size")
+        shell.expect(b"33 101")
+        assert shell.process.wait(30) == 0
+    daemon.ok("rm", "-f", name)
+
+
 def test_tty_needs_a_terminal(daemon: Daemon) -> None:
     done = daemon.sampan("run", "--rm", "-it", "busybox", "true", stdin=b"")
     assert (done.status, done.err) == (1, "the input device is not a TTY\n")

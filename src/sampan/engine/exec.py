@@ -117,12 +117,11 @@ async def _run(
     try:
         message = ExecProcess(
             exec_id=process.id,
-            process=bundle.exec_process(spec.exec_inputs(engine, container, config)),
+            process=bundle.exec_process(spec.exec_inputs(engine, container, config, _size(request, config))),
             tty=config.tty,
             stdin=config.attach_stdin and theirs is not None,
             stdout=config.attach_stdout,
             stderr=config.attach_stderr,
-            console_size=_size(request, config),
         )
         process.running = True
         pid = await shim.exec(message, theirs)

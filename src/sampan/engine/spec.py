@@ -186,8 +186,10 @@ def log_setup(engine: Engine, container: Container) -> LogSetup:
     )
 
 
-def exec_inputs(engine: Engine, container: Container, config: ExecConfig) -> bundle.ExecInputs:
-    """What an exec's OCI process is made from."""
+def exec_inputs(
+    engine: Engine, container: Container, config: ExecConfig, console_size: tuple[int, int] = (0, 0)
+) -> bundle.ExecInputs:
+    """What an exec's OCI process is made from; `console_size` is (height, width), 0 where nobody said."""
     rootfs = engine.live(container).rootfs
     user = users.resolve(rootfs, config.user or container.config.user, container.host_config.group_add or [])
     return bundle.ExecInputs(
@@ -199,4 +201,5 @@ def exec_inputs(engine: Engine, container: Container, config: ExecConfig) -> bun
         tty=config.tty,
         privileged=config.privileged,
         no_new_privileges=engine.config.container.no_new_privileges,
+        console_size=console_size,
     )

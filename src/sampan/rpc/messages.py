@@ -76,7 +76,10 @@ class Start(Request, kw_only=True):
 
 
 class Exec(Request, kw_only=True):
-    """Run a further process; `process` is the OCI process object. One attachment rides along as an fd if `attached`."""
+    """Run a further process; `process` is the OCI process object, with its terminal's size.
+
+    One attachment rides along as an fd if `attached`.
+    """
 
     exec_id: str
     process: msgspec.Raw
@@ -85,7 +88,6 @@ class Exec(Request, kw_only=True):
     stdout: bool = False
     stderr: bool = False
     attached: bool = False
-    console_size: tuple[int, int] = (0, 0)
 
 
 class Attach(Request, kw_only=True):

@@ -160,7 +160,7 @@ class Container:
             raise
         pipes.close_inner()
         self.execs[request.exec_id] = child
-        child.open(pipes, terminal, request.console_size)
+        child.open(pipes, terminal, (0, 0))  # it runs already: its size is in the OCI process
         if request.attached and fds:
             processes.attach(child, request, fds.pop())
         child.watch(pid, lambda status: self.on_exec_exit(child, status))
