@@ -4,8 +4,11 @@
 loaded when first asked for, because client, shim and runtime import this package and are to start fast.
 """
 
-from importlib import import_module
-from typing import Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any  # typing is 1.7 MB, and would be in every shim
 
 __version__ = "0.1.0"
 
@@ -18,5 +21,7 @@ _EMBEDDING = {
 
 def __getattr__(name: str) -> Any:
     if name in _EMBEDDING:
+        from importlib import import_module
+
         return getattr(import_module(_EMBEDDING[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
 
-from ..linux import sealed
+from ..linux import prctl, sealed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
 
@@ -16,10 +17,17 @@ def main() -> None:
     arguments = sys.argv[1:]
     if any(word in ("--help", "-h", "--version", "-v", "--validate") for word in arguments):
         sys.exit(_configure(arguments, None))
-    sealed.ensure()
+    # -I -S: `main` calls site once the zygote is forked.
+    sealed.ensure(["-I", "-S", f"{os.path.dirname(os.path.abspath(__file__))}/__main__.py", *arguments])
     from ..shim import zygote
 
-    sys.exit(_configure(arguments, zygote.fork()))
+    forked = zygote.fork()
+    prctl.set_name("sampand")
+    if "site" not in sys.modules:
+        import site
+
+        site.main()
+    sys.exit(_configure(arguments, forked))
 
 
 def _configure(arguments: list[str], zygote: tuple[int, socket] | None) -> int:

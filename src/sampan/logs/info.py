@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
-from msgspec import Struct
-
 from sampan import errors
+from sampan.rpc.messages import Fields
 
-_FIELD = re.compile(r"\{\{-?\s*(?:\.(\w+)|index\s+\.(\w+)\s+\"([^\"]*)\"|(.*?))\s*-?\}\}")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+
+_FIELD = r"\{\{-?\s*(?:\.(\w+)|index\s+\.(\w+)\s+\"([^\"]*)\"|(.*?))\s*-?\}\}"
 
 
-class LogInfo(Struct, kw_only=True, omit_defaults=True):
+class LogInfo(Fields):
     """`created` in ns; `name` with Docker's leading slash; `env` as NAME=value."""
 
     container_id: str = ""
@@ -33,7 +34,9 @@ class LogInfo(Struct, kw_only=True, omit_defaults=True):
 
     def tag(self, options: dict[str, str], default: str = "{{.ID}}") -> str:
         """The option `tag`, a Go template over Docker's fields; InvalidArgument where it names an unknown one."""
-        return _FIELD.sub(self._field, options.get("tag") or default)
+        import re  # as below
+
+        return re.sub(_FIELD, self._field, options.get("tag") or default)
 
     def _field(self, match: re.Match[str]) -> str:
         field, mapping, key, other = match.groups()
@@ -69,6 +72,8 @@ class LogInfo(Struct, kw_only=True, omit_defaults=True):
 def _select(values: dict[str, str], names: str | None, pattern: str | None) -> dict[str, str]:
     wanted = {name: values[name] for name in (names or "").split(",") if name in values}
     if pattern:
+        import re  # 1 MB, for the few who ask for it
+
         compiled = re.compile(pattern)
         wanted |= {name: value for name, value in values.items() if compiled.search(name)}
     return wanted

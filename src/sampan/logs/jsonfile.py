@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import re
-
-import msgspec
+from sampan.rpc import documents
 
 from .lines import LineSplitter, Segment
 from .rotation import RotatingFile
 from .timestamps import rfc3339
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_CONTROL_ESCAPES = [(bytes((code,)), b"\\u%04x" % code) for code in range(32) if chr(code) not in "\t\n\r"]
+_CONTROLS = bytes(code for code in range(32) if chr(code) not in "\t\n\r")
+_CONTROL_ESCAPES = [(bytes((code,)), b"\\u%04x" % code) for code in _CONTROLS]
 _REPLACED = (
     (b"\\", b"\\\\"), (b'"', b'\\"'), (b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"),
     (b"\r", b"\\r"), (b"\t", b"\\u0009"),
@@ -29,7 +27,7 @@ def escape(data: bytes) -> bytes:
     """
     for plain, escaped in _REPLACED:
         data = data.replace(plain, escaped)
-    if _CONTROL.search(data):
+    if len(data.translate(None, _CONTROLS)) < len(data):
         for plain, escaped in _CONTROL_ESCAPES:  # six times faster than one re.sub when there are many
             data = data.replace(plain, escaped)
     return data if data.isascii() else _escape_wide(data)
@@ -54,7 +52,7 @@ class JsonFileWriter:
 
     def __init__(self, path: str, limit: int, count: int, *, compress: bool, attrs: dict[str, str]) -> None:
         self._file = RotatingFile(path, limit, count, compress=compress)
-        self._attrs = b'"attrs":' + msgspec.json.encode(dict(sorted(attrs.items()))) + b"," if attrs else b""
+        self._attrs = b'"attrs":' + documents.dumps(dict(sorted(attrs.items()))).encode() + b"," if attrs else b""
         self._splitters = {stream: LineSplitter() for stream in _STREAMS}
 
     def write(self, stream: int, data: bytes, timestamp_ns: int) -> None:

@@ -7,26 +7,30 @@ left without a newline at the end of the stream is a piece too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PIECE = 16 * 1024
 
 
-class Partial(NamedTuple):
+class Partial:
     """Which piece of a long line this is; `ordinal` counts from 1."""
 
-    id: str
-    ordinal: int
-    last: bool
+    __slots__ = ("id", "last", "ordinal")
+
+    def __init__(self, id: str, ordinal: int, last: bool) -> None:
+        self.id, self.ordinal, self.last = id, ordinal, last
 
 
-class Segment(NamedTuple):
+class Segment:
     """Whole lines, each with its newline, or one piece of a long line (with a newline if it is the last one)."""
 
-    data: bytes
-    timestamp: int
-    partial: Partial | None
+    __slots__ = ("data", "partial", "timestamp")
+
+    def __init__(self, data: bytes, timestamp: int, partial: Partial | None) -> None:
+        self.data, self.timestamp, self.partial = data, timestamp, partial
 
 
 class LineSplitter:

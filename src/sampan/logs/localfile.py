@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from typing import NamedTuple
 
 from . import lines
 from .lines import LineSplitter, Partial, Segment
@@ -18,14 +17,13 @@ _SMALL = [bytes((size,)) for size in range(0x80)]
 _SOURCES = {1: b"\x0a\x06stdout", 2: b"\x0a\x06stderr"}
 
 
-class Record(NamedTuple):
+class Record:
     """One decoded LogEntry."""
 
-    stream: int
-    timestamp_ns: int
-    line: bytes
-    partial: bool
-    last: bool
+    __slots__ = ("last", "line", "partial", "stream", "timestamp_ns")
+
+    def __init__(self, stream: int, timestamp_ns: int, line: bytes, partial: bool, last: bool) -> None:
+        self.stream, self.timestamp_ns, self.line, self.partial, self.last = stream, timestamp_ns, line, partial, last
 
 
 class LocalWriter:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from sampan import errors
 
 from .info import LogInfo
@@ -37,7 +35,7 @@ OPTIONS: dict[str, frozenset[str]] = {
 REMOTE = frozenset({"journald", "syslog", "gelf", "fluentd"})
 """Drivers that cannot be read back: they get a local cache beside them (dual logging)."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?", re.IGNORECASE)
+_SIZE = r"(?i)(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 DEFAULT_SIZE = 20 << 20
@@ -92,7 +90,9 @@ def size(options: dict[str, str], name: str, default: int) -> int:
         return default
     if text == "-1":
         return 0
-    match = _SIZE.fullmatch(text)
+    import re  # 1 MB, for those who set a size
+
+    match = re.fullmatch(_SIZE, text)
     if match is None:
         raise errors.InvalidArgument(f"invalid size: '{text}'")
     number, unit = match.groups()

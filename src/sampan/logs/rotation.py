@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-Cut = Callable[[int], int]
-"""From a position in the data to the first record's end at or behind it."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Cut = Callable[[int], int]
+    """From a position in the data to the first record's end at or behind it."""
 
 
 class RotatingFile:

@@ -7,38 +7,41 @@ back through `ready`, and is `full` when the sink does not keep up: the containe
 from __future__ import annotations
 
 import os
-from typing import Protocol, TypeGuard
 
 from sampan import errors
 
 from . import options as opts
-from .info import LogInfo
 from .jsonfile import JsonFileWriter
 from .localfile import LocalWriter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol, TypeGuard
+
+    from .info import LogInfo
+
+    class Writer(Protocol):
+        """`full` may be True for a writer with a sink only. `end`: a stream has ended, its last piece is due."""
+
+        @property
+        def full(self) -> bool: ...
+        def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
+        def end(self, stream: int, timestamp_ns: int) -> None: ...
+        def close(self) -> None: ...
+
+    class Sink(Writer, Protocol):
+        """A writer whose messages go through a socket."""
+
+        def poll(self) -> tuple[int, bool, float]:
+            """(fd or -1, whether it waits for room to write, seconds until `ready` is wanted anyway or -1)."""
+
+        def ready(self) -> None: ...
+        def drained(self) -> bool: ...
+
 
 JSON_FILE = "{id}-json.log"
 LOCAL_FILE = "local-logs/container.log"
 CACHE_FILE = "container-cached.log"
-
-
-class Writer(Protocol):
-    """`full` may be True for a writer with a sink only. `end` tells that a stream has ended: its last piece is due."""
-
-    @property
-    def full(self) -> bool: ...
-    def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
-    def end(self, stream: int, timestamp_ns: int) -> None: ...
-    def close(self) -> None: ...
-
-
-class Sink(Writer, Protocol):
-    """A writer whose messages go through a socket."""
-
-    def poll(self) -> tuple[int, bool, float]:
-        """(fd or -1, whether it waits for room to write, seconds until `ready` is wanted anyway or -1)."""
-
-    def ready(self) -> None: ...
-    def drained(self) -> bool: ...
 
 
 def is_sink(writer: Writer) -> TypeGuard[Sink]:

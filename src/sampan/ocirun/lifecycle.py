@@ -9,7 +9,8 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from ..linux import capabilities, pidfd, signals
 from ..linux.fds import send_fds
-from . import documents, foreground, hooks, launch
+from ..rpc import documents
+from . import foreground, hooks, launch
 from .arguments import FLAG, LIST, VALUE, Arguments, Incorrect, parse, table
 from .channel import Channel, Closed
 from .failure import RuntimeFailed

@@ -13,7 +13,7 @@ import os
 import time
 
 from ..linux.cgroup import Cgroup
-from . import documents
+from ..rpc import documents
 from .failure import RuntimeFailed
 
 TYPE_CHECKING = False

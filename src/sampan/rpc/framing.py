@@ -1,6 +1,6 @@
 """Messages on a SOCK_SEQPACKET socket, without I/O.
 
-A message is `length: u32be` + msgpack. It is cut into packets that fit any default socket buffer (wmem_default is
+A message is `length: u32be` + JSON. It is cut into packets that fit any default socket buffer (wmem_default is
 208 KiB), because an OCI spec with a seccomp profile and a long environment may be larger. File descriptors ride on a
 message's first packet.
 """

@@ -5,24 +5,48 @@ Every request has a `serial`; the answer with the same serial is a `Reply` or a 
 
 from __future__ import annotations
 
-from typing import Any
+from . import documents, framing
 
-import msgspec
-from msgspec import Struct
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_options):
+        return lambda kind: kind
 
 
-class Message(Struct, tag=True, tag_field="t", omit_defaults=True, kw_only=True):
-    """Base of all messages; the tag is the class name."""
+@dataclass_transform(kw_only_default=True)
+class Fields:
+    """Named values, by keyword; what is not given is the class's default.
+
+    Neither msgspec nor dataclasses: a zygote without either is half as large, and every shim has a share of it.
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment] # a request gets its serial late
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.__dict__})"
 
 
-class Request(Message, kw_only=True):
+class Message(Fields):
+    """Base of all messages; on the wire a JSON object whose member `t` is the class's name."""
+
+
+class Request(Message):
     serial: int = 0
 
 
 # To the zygote: one Configure, then packets of any content, each with a socket for the shim that it forks.
 
 
-class Configure(Message, kw_only=True):
+class Configure(Message):
     exec_root: str
     cgroup_parent: str
 
@@ -34,7 +58,7 @@ PARK, FORK = b"p", b"f"
 # To a shim that has no container yet.
 
 
-class Spawn(Message, kw_only=True):
+class Spawn(Message):
     """Which container it is for; the first message on its control connection."""
 
     container_id: str
@@ -43,7 +67,7 @@ class Spawn(Message, kw_only=True):
 # To the shim.
 
 
-class LogSetup(Struct, omit_defaults=True, kw_only=True):
+class LogSetup(Fields):
     """`info` holds the fields of `logs.info.LogInfo`; `path` is the directory of the log files."""
 
     driver: str = "json-file"
@@ -52,17 +76,17 @@ class LogSetup(Struct, omit_defaults=True, kw_only=True):
     info: dict[str, Any] = {}
 
 
-class Create(Request, kw_only=True):
+class Create(Request):
     """Make the container up to the point where its program would run.
 
     `runtime` is the command of an external OCI runtime, empty for ours; `state_dir` is where `exit.json` goes; `spec`
-    is the OCI configuration as msgpack, which the shim hands on unread; empty where `bundle/config.json` holds it.
+    is the OCI configuration as JSON text, which the shim hands on unread; empty where `bundle/config.json` holds it.
     """
 
     bundle: str
     state_dir: str
     cgroup: str
-    spec: msgspec.Raw = msgspec.Raw(b"")
+    spec: str = ""
     tty: bool = False
     open_stdin: bool = False
     stdin_once: bool = False
@@ -71,18 +95,18 @@ class Create(Request, kw_only=True):
     runtime: list[str] = []
 
 
-class Start(Request, kw_only=True):
+class Start(Request):
     pass
 
 
-class Exec(Request, kw_only=True):
-    """Run a further process; `process` is the OCI process object, with its terminal's size.
+class Exec(Request):
+    """Run a further process; `process` is the OCI process object as JSON text, with its terminal's size.
 
     One attachment rides along as an fd if `attached`.
     """
 
     exec_id: str
-    process: msgspec.Raw
+    process: str
     tty: bool = False
     stdin: bool = False
     stdout: bool = False
@@ -90,7 +114,7 @@ class Exec(Request, kw_only=True):
     attached: bool = False
 
 
-class Attach(Request, kw_only=True):
+class Attach(Request):
     """The fd that rides along is the shim's end of the attachment."""
 
     exec_id: str | None = None
@@ -99,37 +123,37 @@ class Attach(Request, kw_only=True):
     stderr: bool = False
 
 
-class Resize(Request, kw_only=True):
+class Resize(Request):
     exec_id: str | None = None
     height: int
     width: int
 
 
-class Signal(Request, kw_only=True):
+class Signal(Request):
     exec_id: str | None = None
     signo: int
 
 
-class CloseStdin(Request, kw_only=True):
+class CloseStdin(Request):
     exec_id: str | None = None
 
 
-class Inspect(Request, kw_only=True):
+class Inspect(Request):
     """Answered by a `Status`."""
 
 
-class Netns(Request, kw_only=True):
+class Netns(Request):
     """Answered by an fd of the network namespace of the parked child or of init."""
 
 
-class Close(Request, kw_only=True):
+class Close(Request):
     """The container is done with; the shim removes its cgroup and ends."""
 
 
 # From the shim.
 
 
-class Hello(Message, kw_only=True):
+class Hello(Message):
     """The first message on a control connection."""
 
     pid: int
@@ -137,12 +161,12 @@ class Hello(Message, kw_only=True):
     init_pid: int = 0
 
 
-class Reply(Message, kw_only=True):
+class Reply(Message):
     serial: int
     value: int = 0
 
 
-class Status(Message, kw_only=True):
+class Status(Message):
     """`phase` is new, created, running or stopped; `exit` is set when stopped. `execs` maps running execs to pids."""
 
     serial: int
@@ -154,7 +178,7 @@ class Status(Message, kw_only=True):
     exit: Exited | None = None
 
 
-class Failure(Message, kw_only=True):
+class Failure(Message):
     """`kind` is a class name in `sampan.errors`; `exit_code` is 126 or 127 where Docker reports one."""
 
     serial: int
@@ -163,7 +187,7 @@ class Failure(Message, kw_only=True):
     exit_code: int = 0
 
 
-class Exited(Message, kw_only=True):
+class Exited(Message):
     """`status` is 0–255, signals as 128+n; times in ns since the epoch."""
 
     exec_id: str | None = None
@@ -176,9 +200,39 @@ class Exited(Message, kw_only=True):
 ToShim = Create | Start | Exec | Attach | Resize | Signal | CloseStdin | Inspect | Netns | Close
 FromShim = Hello | Reply | Status | Failure | Exited
 
-_encoder = msgspec.msgpack.Encoder()
-encode = _encoder.encode
-decode_configure = msgspec.msgpack.Decoder(Configure).decode
-decode_spawn = msgspec.msgpack.Decoder(Spawn).decode
-decode_for_shim = msgspec.msgpack.Decoder(ToShim).decode
-decode_from_shim = msgspec.msgpack.Decoder(FromShim).decode
+_KINDS = {
+    kind.__name__: kind
+    for kind in (
+        Configure, Spawn, Create, Start, Exec, Attach, Resize, Signal, CloseStdin, Inspect, Netns, Close,
+        Hello, Reply, Status, Failure, Exited,
+    )
+}  # fmt: skip
+_NESTED = {"log": LogSetup, "exit": Exited}
+
+
+def encode(message: Message) -> bytes:
+    """A message's octets."""
+    values = {"t": type(message).__name__} | message.__dict__
+    for name in _NESTED.keys() & values.keys():
+        values[name] = values[name] and values[name].__dict__
+    return documents.dumps(values).encode("utf-8", "replace")
+
+
+def decode(octets: bytes) -> Any:
+    """The message; ProtocolError for what is none. Fields that are not known here are kept and ignored."""
+    try:
+        values = documents.loads(octets.decode())
+        kind = _KINDS[values.pop("t")]
+        for name in _NESTED.keys() & values.keys():
+            values[name] = values[name] and _NESTED[name](**values[name])
+        return kind(**values)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise framing.ProtocolError(f"not a message: {error}") from None
+
+
+def decode_exit(octets: bytes) -> Exited:
+    """The content of `exit.json`; ProtocolError where it is torn."""
+    try:
+        return Exited(**documents.loads(octets.decode()))
+    except (ValueError, TypeError) as error:
+        raise framing.ProtocolError(f"not an exit: {error}") from None

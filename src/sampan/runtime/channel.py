@@ -123,7 +123,7 @@ class Channel:
                 return
             message = self._assembler.feed(packet)
             if message is not None:
-                self._deliver(messages.decode_from_shim(message))
+                self._deliver(messages.decode(message))
 
     def _deliver(self, message: messages.FromShim) -> None:
         fds, self._fds = self._fds, []

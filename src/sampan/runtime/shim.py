@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from sampan import errors
-from sampan.rpc import messages
+from sampan.rpc import framing, messages
 
 from . import orphans
 from .channel import Channel, CommandFailed, ShimGone
@@ -24,13 +24,13 @@ Exit = messages.Exited
 Status = messages.Status
 
 
-class CreateContainer(messages.Create, tag="Create", kw_only=True):
+class CreateContainer(messages.Create):
     """As `messages.Create`, with the OCI configuration as a value."""
 
-    spec: dict[str, Any] | None = None  # type: ignore[assignment] # the shim takes the same bytes as Raw
+    spec: dict[str, Any] | None = None  # type: ignore[assignment] # becomes text on its way
 
 
-class ExecProcess(messages.Exec, tag="Exec", kw_only=True):
+class ExecProcess(messages.Exec):
     """As `messages.Exec`, with the OCI process as a value."""
 
     process: dict[str, Any]  # type: ignore[assignment] # as above
@@ -63,8 +63,8 @@ def read_exit(state_dir: str) -> Exit | None:
     """What the last run of a container left in its `exit.json`; None where there is none or it is torn."""
     try:
         with open(f"{state_dir}/{EXIT_FILE}", "rb") as file:
-            return msgspec.json.decode(file.read(), type=Exit)
-    except (FileNotFoundError, msgspec.DecodeError):
+            return messages.decode_exit(file.read())
+    except (FileNotFoundError, framing.ProtocolError):
         return None
 
 
@@ -123,7 +123,8 @@ class Shim:
 
     async def create(self, request: CreateContainer) -> int:
         """Make the container up to the point where its program would run → init's host pid."""
-        self.init_pid = await self._value(request)
+        text = msgspec.json.encode(request.spec).decode() if request.spec else ""
+        self.init_pid = await self._value(messages.Create(**request.__dict__ | {"spec": text}))
         return self.init_pid
 
     async def start(self) -> int:
@@ -135,8 +136,9 @@ class Shim:
 
         `attachment` is the shim's end of a SOCK_STREAM socket pair and stays the caller's to close.
         """
-        request.attached = attachment is not None
-        return await self._value(request, attachment)
+        text = msgspec.json.encode(request.process).decode()
+        values = request.__dict__ | {"process": text, "attached": attachment is not None}
+        return await self._value(messages.Exec(**values), attachment)
 
     async def attach(
         self,

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import time
-import traceback
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-import msgspec
+from _signal import SIGKILL  # type: ignore[import-not-found] # typeshed lacks it
 
 from sampan import errors
-from sampan.ocirun import ExecFailed, RuntimeFailed
+from sampan.ocirun import RuntimeFailed
 from sampan.rpc import messages
 
 from . import creator as creators
@@ -21,17 +15,24 @@ from . import process as processes
 from . import record
 from .cgroups import ShimCgroup
 from .creator import Creator, Own
-from .external import External, ExternalFailed
 from .log import LogPump
 from .loop import Loop
 from .pipes import Pipes
 from .process import Process
 from .server import Connection, Server
-from .tasks import exited, run
+from .tasks import exited, print_exception, run
 
-Answer = messages.FromShim
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from .external import External
+
+    Answer = messages.FromShim
+    Task = Coroutine[exited, int, Answer | int]
+
 KILLED = 137
-Task = Coroutine[exited, int, "Answer | int"]
 
 
 class Container:
@@ -71,14 +72,14 @@ class Container:
                 passed.append(self.netns())
             answer = await self._handle(request, fds)
         except RuntimeFailed as error:
-            code = error.exit_code if isinstance(error, ExecFailed | ExternalFailed) else 0
+            code = error.exit_code if error.exit_code in (126, 127) else 0
             kind = "InvalidArgument" if code else "SampanError"
             text = _docker_text(request, str(error))
             answer = messages.Failure(serial=request.serial, kind=kind, text=text, exit_code=code)
         except errors.SampanError as error:
             answer = messages.Failure(serial=request.serial, kind=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001 (a bug in one request must not end the container)
-            traceback.print_exc(file=sys.stderr)
+            print_exception()
             answer = messages.Failure(serial=request.serial, kind="SampanError", text=str(error))
         finally:
             for fd in fds:
@@ -122,13 +123,15 @@ class Container:
         return pid
 
     async def _make(self, request: messages.Create, pipes: Pipes) -> tuple[int, int]:
-        spec = bytes(request.spec) or _read_spec(request.bundle)
+        spec = request.spec or _read_spec(request.bundle)
         if request.runtime and self.creator is not None:
             self.creator.close()
             self.creator = None
         self.cgroup.use(request.cgroup)
         self.creating = True
         if request.runtime:
+            from .external import External  # and json, socket, signal with it
+
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
             self.runner = Own(self.id, self.creator or creators.fork(None), self.cgroup.path)
@@ -278,7 +281,7 @@ class Container:
             # Init is the creator's child until the start: that one kills and reaps it.
             self.runner.abandon(self.loop, lambda: self.init_ended(KILLED))
         elif self.init.status is None:
-            self.init.signal(signal.SIGKILL)
+            self.init.signal(SIGKILL)
 
     def init_ended(self, status: int) -> None:
         assert self.init is not None
@@ -350,6 +353,6 @@ def _docker_text(request: messages.ToShim, text: str) -> str:
     )
 
 
-def _read_spec(bundle: str) -> bytes:
-    with open(f"{bundle}/config.json", "rb") as file:
-        return msgspec.msgpack.encode(msgspec.json.decode(file.read()))
+def _read_spec(bundle: str) -> str:
+    with open(f"{bundle}/config.json", encoding="utf-8") as file:
+        return file.read()

@@ -8,24 +8,26 @@ and ends with the start; container init, its child, then becomes the shim's (PR_
 from __future__ import annotations
 
 import os
-import sys
-import traceback
-from collections.abc import Callable
-from typing import Any
-
-import msgspec
 
 from sampan import ocirun
 from sampan.linux import fds
 from sampan.ocirun import ExecFailed, RuntimeFailed
 from sampan.ocirun.channel import Channel, Closed
 from sampan.ocirun.namespaces import Namespaces
-from sampan.rpc import messages
+from sampan.rpc import documents
 
-from .loop import Loop
-from .pipes import Pipes
+from .tasks import print_exception
 
-_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from sampan.rpc import messages
+
+    from .loop import Loop
+    from .pipes import Pipes
+
 _CLONE_NEWCGROUP = 0x02000000
 CONFIG = "config.json"
 _filters = [""]
@@ -83,7 +85,7 @@ def _run(channel: Channel, parked_cgroup: str | None) -> None:
     except Closed:
         pass
     except BaseException:  # noqa: BLE001 (the end of the process)
-        traceback.print_exc(file=sys.stderr)
+        print_exception()
     finally:
         os._exit(0)
 
@@ -124,15 +126,15 @@ class _Worker:
         return {"pid": self._parked.pid if self._parked else 0}, []
 
     def create(
-        self, passed: list[int], container_id: str, spec: bytes, bundle: str, console: bool, cgroup: str
+        self, passed: list[int], container_id: str, spec: str, bundle: str, console: bool, cgroup: str
     ) -> tuple[dict[str, Any], list[int]]:
-        document = _decode(spec)
+        document = documents.loads(spec)
         if self._parked is not None and self._parked.flags != _new_namespaces(document):
             self._parked.close()
             self._parked = None
         parked, self._parked = self._parked, None
         stdin, stdout, stderr = passed
-        _write_config(bundle, document)
+        _write_config(bundle, spec)
         self._created = created = ocirun.create(
             document,
             bundle,
@@ -153,13 +155,13 @@ class _Worker:
         return {}, []
 
     def exec(
-        self, passed: list[int], init_pid: int, bundle: str, process: bytes, console: bool, cgroup: str
+        self, passed: list[int], init_pid: int, bundle: str, process: str, console: bool, cgroup: str
     ) -> tuple[dict[str, Any], list[int]]:
         stdin, stdout, stderr = passed
         created = ocirun.exec_process(
             init_pid,
             _read_config(bundle),
-            _decode(process),
+            documents.loads(process),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -178,18 +180,18 @@ def _described(created: ocirun.Created) -> tuple[dict[str, Any], list[int]]:
     return answer, [created.console_fd] if created.console_fd >= 0 else []
 
 
-def _write_config(bundle: str, spec: dict[str, Any]) -> None:
+def _write_config(bundle: str, spec: str) -> None:
     """For later execs, which need its seccomp profile: in a file it takes no memory of the shim's."""
     fd = os.open(f"{bundle}/{CONFIG}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, msgspec.json.encode(spec))
+        os.write(fd, spec.encode())
     finally:
         os.close(fd)
 
 
 def _read_config(bundle: str) -> dict[str, Any]:
-    with open(f"{bundle}/{CONFIG}", "rb") as file:
-        return msgspec.json.decode(file.read(), type=dict[str, Any])
+    document: dict[str, Any] = documents.read(f"{bundle}/{CONFIG}")
+    return document
 
 
 def _new_namespaces(spec: dict[str, Any]) -> int:
@@ -207,7 +209,7 @@ class Own:
         self._id, self._creator, self._cgroup = container_id, creator, cgroup
         self._bundle = ""
 
-    async def create(self, request: messages.Create, spec: bytes, pipes: Pipes) -> tuple[int, int]:
+    async def create(self, request: messages.Create, spec: str, pipes: Pipes) -> tuple[int, int]:
         """→ (init's pid, pty master or -1)."""
         arguments = (self._id, spec, request.bundle, request.tty, self._cgroup)
         answer, received = self._creator.call("create", arguments, tuple(pipes.inner))
@@ -222,7 +224,7 @@ class Own:
         """→ (pid, pty master or -1)."""
         creator = fork(None)
         try:
-            arguments = (init_pid, self._bundle, bytes(request.process), request.tty, self._cgroup)
+            arguments = (init_pid, self._bundle, request.process, request.tty, self._cgroup)
             answer, received = creator.call("exec", arguments, tuple(pipes.inner))
         finally:
             creator.close()

@@ -8,8 +8,6 @@ import signal
 import socket
 from typing import Any
 
-import msgspec
-
 from sampan import errors
 from sampan.linux import fds
 from sampan.ocirun import RuntimeFailed
@@ -57,7 +55,7 @@ class External:
         ]
         self.command += ["--log-format", "json"]
 
-    async def create(self, request: messages.Create, _spec: bytes, pipes: Pipes) -> tuple[int, int]:
+    async def create(self, request: messages.Create, _spec: str, pipes: Pipes) -> tuple[int, int]:
         """→ (init's pid, pty master or -1)."""
         arguments = ["create", "--bundle", self.bundle, "--pid-file", f"{self.directory}/{PIDFILE}"]
         return await self._launch(arguments, [self.id], pipes, request.tty)
@@ -69,7 +67,7 @@ class External:
         """→ (pid, pty master or -1)."""
         process = f"{self.directory}/{PROCESS}"
         with open(process, "w", encoding="utf-8") as file:
-            json.dump({**msgspec.msgpack.decode(request.process), "terminal": request.tty}, file)
+            json.dump({**json.loads(request.process), "terminal": request.tty}, file)
         arguments = ["exec", "--detach", "--process", process, "--pid-file", f"{self.directory}/{PIDFILE}"]
         return await self._launch(arguments, [self.id], pipes, request.tty)
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from sampan.logs import writers
 from sampan.logs.info import LogInfo
-from sampan.logs.writers import Sink, Writer, is_sink
-from sampan.rpc import messages
+from sampan.logs.writers import is_sink
 
-from .loop import READ, WRITE, Loop, Timer
+from .loop import READ, WRITE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sampan.logs.writers import Sink, Writer
+    from sampan.rpc import messages
+
+    from .loop import Loop, Timer
 
 CLOSE_SECONDS = 10.0
 """How long a sink may take for what is left at the end (Docker's loggerCloseTimeout)."""

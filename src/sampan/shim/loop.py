@@ -7,7 +7,6 @@ import heapq
 import os
 import select
 import time
-from collections.abc import Callable
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -16,7 +15,11 @@ WRITE = select.EPOLLOUT
 UNCLAIMED = 64
 """How many ended children nobody has asked for are remembered: orphans of containers are many."""
 
-Handler = Callable[[int], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[[int], None]
 
 
 class Timer:
@@ -147,3 +150,14 @@ def catch_signals() -> None:
     """
     _signal.signal(_signal.SIGCHLD, _caught)
     _signal.signal(_signal.SIGPIPE, _caught)
+
+
+def default_signals() -> None:
+    """In the zygote: what the daemon handles is not its."""
+    for signo in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, _signal.SIGUSR1):
+        _signal.signal(signo, _signal.SIG_DFL)
+
+
+def ignore_children() -> None:
+    """In the zygote: the kernel reaps (waitpid(2))."""
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)

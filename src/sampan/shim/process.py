@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from sampan import errors
 from sampan.linux import pty
 from sampan.linux.fds import socket
-from sampan.rpc import messages
 
-from .loop import Loop
-from .pipes import Pipes
-from .streams import STDERR, STDIN, STDOUT, Log, Streams
+from .streams import STDERR, STDIN, STDOUT, Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sampan.rpc import messages
+
+    from .loop import Loop
+    from .pipes import Pipes
+    from .streams import Log
 
 
 class Process:

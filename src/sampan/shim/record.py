@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 
-import msgspec
-
-from sampan.rpc import messages
+from sampan.rpc import documents, messages
 
 STATE_FILE = "state.json"
 EXIT_FILE = "exit.json"
@@ -20,7 +18,7 @@ _NAMES = ("shim.log", STATE_FILE, "console.sock", "runtime.log", "process.json",
 def write_running(directory: str, pid: int, cgroup: str, runtime: list[str]) -> None:
     """Not durable: a reboot ends the container as well."""
     state = {"pid": pid, "cgroup": cgroup, "runtime": runtime}
-    _write(f"{directory}/{STATE_FILE}", msgspec.json.encode(state), durable=False)
+    _write(f"{directory}/{STATE_FILE}", documents.dumps(state), durable=False)
 
 
 def forget_exit(state_dir: str) -> None:
@@ -34,16 +32,16 @@ def forget_exit(state_dir: str) -> None:
 def write_exit(state_dir: str, exited: messages.Exited, *, durable: bool) -> None:
     """Replace `exit.json`; with `durable` it survives a power cut from here on. Nothing where the directory is gone."""
     try:
-        _write(f"{state_dir}/{EXIT_FILE}", msgspec.json.encode(exited), durable=durable)
+        _write(f"{state_dir}/{EXIT_FILE}", documents.dumps(exited.__dict__), durable=durable)
     except FileNotFoundError:
         pass  # the container was removed by force
 
 
-def _write(path: str, content: bytes, *, durable: bool) -> None:
+def _write(path: str, content: str, *, durable: bool) -> None:
     temporary = f"{path}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content)
+        os.write(fd, content.encode())
         if durable:
             os.fsync(fd)
     finally:

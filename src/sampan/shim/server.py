@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
+from _collections import deque  # type: ignore[import-not-found] # the C half
 from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, SOL_SOCKET
-from collections import deque
-from collections.abc import Callable
-
-import msgspec
 
 from sampan.linux import fds
 from sampan.linux.fds import socket
@@ -24,7 +21,11 @@ BACKLOG = 8
 MAX_QUEUED = 1024
 """Messages that a daemon may leave unread before it is taken for dead."""
 
-Handler = Callable[["Connection", messages.ToShim, list[int]], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Handler = Callable[["Connection", messages.ToShim, list[int]], None]
 
 
 class Connection:
@@ -83,8 +84,8 @@ class Connection:
             return
         try:
             message = self._assembler.feed(packet)
-            request = None if message is None else messages.decode_for_shim(message)
-        except (framing.ProtocolError, msgspec.DecodeError):
+            request = None if message is None else messages.decode(message)
+        except framing.ProtocolError:
             self.close()
             return
         if request is not None:

@@ -14,12 +14,10 @@ import os
 import struct
 import time
 from _socket import MSG_DONTWAIT, MSG_NOSIGNAL
-from collections.abc import Callable
-from typing import Protocol
 
 from sampan.linux.fds import socket
 
-from .loop import READ, WRITE, Loop, Timer
+from .loop import READ, WRITE
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 CHUNK = 64 * 1024
@@ -30,17 +28,24 @@ DRAIN = 2.0
 LEFT = 1 << 20
 """As much as an unprivileged process can make a pipe hold (pipe(7), pipe-max-size)."""
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from .loop import Loop, Timer
+
+    class Log(Protocol):
+        """Where output is kept; `full` asks for a pause until `on_room` is called."""
+
+        @property
+        def full(self) -> bool: ...
+        def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
+        def end(self, stream: int) -> None: ...
+
+
 _FRAME = struct.Struct(">BxxxI")
 _SEND = MSG_DONTWAIT | MSG_NOSIGNAL
-
-
-class Log(Protocol):
-    """Where output is kept; `full` asks for a pause until `on_room` is called."""
-
-    @property
-    def full(self) -> bool: ...
-    def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
-    def end(self, stream: int) -> None: ...
 
 
 class Attachment:

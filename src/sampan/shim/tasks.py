@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from typing import Any
+import sys
 
-from .loop import Loop
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+    from typing import Any
+
+    from .loop import Loop
 
 
 class exited:
@@ -29,3 +33,10 @@ def _step(coroutine: Coroutine[exited, int, Any], value: Any) -> None:
     except StopIteration:
         return
     wait.loop.on_exit(wait.pid, lambda status: _step(coroutine, status))
+
+
+def print_exception() -> None:
+    """The present exception with its traceback, to stderr: in a container's shim that is its shim.log."""
+    import traceback  # only once something is wrong: it costs every shim 100 KB
+
+    traceback.print_exc(file=sys.stderr)

@@ -11,13 +11,8 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-import socket
 import sys
-import traceback
-from collections.abc import Callable
-from functools import partial
-from typing import NoReturn
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 
 from sampan.linux import fds, prctl
 from sampan.rpc import framing, messages
@@ -25,21 +20,30 @@ from sampan.rpc import framing, messages
 from . import cgroups
 from . import creator as creators
 from .container import Container
-from .loop import Loop, catch_signals
+from .loop import Loop, catch_signals, default_signals, ignore_children
+from .tasks import print_exception
 from .title import set_title
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from typing import NoReturn
 
 _MAX_FD = 1 << 20
 
 
 def fork() -> tuple[int, socket.socket]:
     """Fork a zygote off the daemon: (pid, the daemon's end of the socket). To be called while there is one thread."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     pid = os.fork()
     if pid == 0:
         ours.close()
         _become(lambda: _serve(theirs, new_session=True))
     theirs.close()
-    return pid, ours
+    import socket  # not before the fork: no shim needs its enumerations
+
+    return pid, socket.socket(fileno=ours.detach())
 
 
 def _become(main: Callable[[], None]) -> NoReturn:
@@ -49,24 +53,23 @@ def _become(main: Callable[[], None]) -> NoReturn:
         main()
         status = 0
     except BaseException:  # noqa: BLE001 (the end of the process)
-        traceback.print_exc(file=sys.stderr)
+        print_exception()
     finally:
         os._exit(status)
     raise AssertionError  # os._exit does not return
 
 
-def _serve(sock: socket.socket, *, new_session: bool) -> None:
+def _serve(sock: fds.socket, *, new_session: bool) -> None:
     if new_session:
         os.setsid()
     os.chdir("/")
     _close_others(sock.fileno())
     _redirect("/dev/null")
-    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(signo, signal.SIG_DFL)
+    default_signals()
     set_title(b"sampan-zygote")
     config = _configure(sock)
     prctl.set_child_subreaper()  # containers whose shim was killed become ours
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    ignore_children()
     gc.collect()
     gc.freeze()  # a collection in a shim then leaves the shared pages alone
     _fork_shims(sock, config)
@@ -88,11 +91,11 @@ def _redirect(output: str) -> None:
     os.close(log)
 
 
-def _configure(sock: socket.socket) -> messages.Configure:
+def _configure(sock: fds.socket) -> messages.Configure:
     packet, _ = fds.recv_fds(sock, framing.PACKET)
     if not packet:
         os._exit(0)
-    config = messages.decode_configure(packet)
+    config: messages.Configure = messages.decode(packet)
     creators.keep_filters(f"{config.exec_root}/seccomp")
     os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
     cgroups.sweep(config.cgroup_parent)
@@ -104,27 +107,32 @@ def _shims_group(config: messages.Configure) -> str:
     return f"{config.cgroup_parent.rstrip('/')}/shims"
 
 
-def _fork_shims(sock: socket.socket, config: messages.Configure) -> None:
+def _fork_shims(sock: fds.socket, config: messages.Configure) -> None:
     while True:
         packet, passed = fds.recv_fds(sock, framing.PACKET)
         if not packet:
             return
+        (control,) = passed
         if os.fork() == 0:
-            _become(partial(_shim, passed[0], config, packet))
-        os.close(passed[0])
+            _shim(control, config, packet == messages.PARK)
+        os.close(control)
 
 
-def _shim(control: int, config: messages.Configure, packet: bytes) -> None:
+def _shim(control: int, config: messages.Configure, parked: bool) -> NoReturn:
+    _become(lambda: _serve_daemon(control, config, parked))
+
+
+def _serve_daemon(control: int, config: messages.Configure, parked: bool) -> None:
     os.setsid()
     _close_others(control)
     catch_signals()
     set_title(b"sampan-shim")
     prctl.set_child_subreaper()  # before the creator ends: its child is to become ours
-    creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if packet == messages.PARK else None)
+    creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if parked else None)
     sock = fds.socket(fileno=control)
     first, _ = fds.recv_fds(sock, framing.PACKET)
     if first:
-        _run_container(sock, messages.decode_spawn(first).container_id, config.exec_root, creator)
+        _run_container(sock, messages.decode(first).container_id, config.exec_root, creator)
     else:
         creator.close()  # the daemon has gone
         os.waitpid(creator.pid, 0)
@@ -147,7 +155,7 @@ def _run_container(sock: fds.socket, container_id: str, exec_root: str, creator:
 
 def main(arguments: list[str]) -> None:
     """`python -m sampan.shim.zygote FD`: serve the daemon at the other end of FD."""
-    _become(lambda: _serve(socket.socket(fileno=int(arguments[0])), new_session=False))
+    _become(lambda: _serve(fds.socket(fileno=int(arguments[0])), new_session=False))
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.linux import mount
-from sampan.ocirun import documents, namespaces
+from sampan.ocirun import namespaces
 from sampan.ocirun.arguments import FLAG, LIST, VALUE, Incorrect, parse, table
 from sampan.ocirun.failure import RuntimeFailed
 from sampan.ocirun.lifecycle import cgroup_path
 from sampan.ocirun.options import Options, attributes
 from sampan.ocirun.state import check_id
+from sampan.rpc import documents
 
 OPTIONS = table((FLAG, ("detach", "tty")), (VALUE, ("bundle", "count")), (LIST, ("env",)))
 

@@ -52,4 +52,4 @@ def dumps(value: Any) -> str:
         return "[" + ",".join(map(dumps, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return repr(value)
+    return int.__repr__(value) if isinstance(value, int) else repr(value)  # an IntEnum is a number
