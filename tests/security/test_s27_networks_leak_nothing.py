@@ -26,7 +26,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def question(name: str) -> bytes:
-    return bytes.fromhex("123401000001000000000000") + dnsmessage.pack_name(name) + b"\0\1\0\1"
+    return dnsmessage.query(dnsmessage.question(name, dnsmessage.A), 1)
 
 
 async def test_an_internal_network_leaks_nothing(lab: Lab) -> None:

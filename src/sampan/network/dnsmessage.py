@@ -1,27 +1,33 @@
-"""DNS messages as the embedded resolver needs them (RFC 1035, RFC 6891): read a question, write answers. Pure.
+"""DNS messages as the embedded resolver needs them (RFC 1035, RFC 6891), over dnslib: read a question, write answers.
 
-Forwarded messages pass through as they are; only what is answered here is packed here.
+Forwarded messages pass through byte for byte, whatever they hold; only what is answered here is packed here. dnslib is
+loaded with the first use (see `load`): most daemons have no user-defined network.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dnslib import RD, DNSLabel, DNSQuestion
 
 A, PTR, AAAA, OPT, ANY = 1, 12, 28, 41, 255
 IN = 1
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP = 0, 1, 2, 3, 4
-_QR, _AA, _TC, _RD, _RA = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
-_OPCODE = 0x7800
 PLAIN_LIMIT = 512
 EDNS_LIMIT = 1232
 """What we offer: fits every path without fragments (DNS flag day 2020)."""
+RECORD_OVERHEAD = 12
+"""Bytes of a record without its data; its owner is a pointer to the question's name."""
+SURELY_FIT = 4
+"""So many records go into any datagram: 253 bytes of name, 11 of OPT and 28 for each."""
+MOST_EXTRAS = 2
+"""Additional records that are read: OPT, and a signature. More would only cost time."""
 
-_HEADER = struct.Struct(">HHHHHH")
-_TAIL = struct.Struct(">HH")
-_RECORD = struct.Struct(">HHIH")
+IPAddress = IPv4Address | IPv6Address
 
 
 class Malformed(ValueError):
@@ -34,97 +40,129 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True)
 class Question:
-    """`name` is in lower case without the last dot; `raw` the question's bytes; `limit` of an answer over UDP."""
+    """`name` is in lower case without the last dot; `asked` as it came; `limit` of an answer over UDP in bytes."""
 
     id: int
-    flags: int
+    recursion: int
     name: str
     kind: int
-    raw: bytes
+    asked: DNSQuestion
     edns: bool
     limit: int
 
 
+def load() -> None:
+    """Import dnslib (15 ms); for a thread, so that the first question need not wait for it."""
+    import dnslib  # noqa: F401 # kept by the interpreter
+
+
 def parse(message: bytes) -> Question:
     """Read a query; Malformed for everything else."""
-    if len(message) < 12:
-        raise Malformed(None)
-    number, flags, questions, answers, _, additional = _HEADER.unpack_from(message)
-    if flags & _QR:
+    from dnslib import RR, DNSBuffer, DNSError, DNSHeader, DNSQuestion
+
+    buffer = DNSBuffer(message)
+    try:
+        header = DNSHeader.parse(buffer)
+    except DNSError:
+        raise Malformed(None) from None
+    if header.qr:
         raise Malformed(None)  # an answer: to answer it could make a loop
-    if flags & _OPCODE:
-        raise Malformed(_HEADER.pack(number, _QR | flags & (_OPCODE | _RD) | NOTIMP, 0, 0, 0, 0))
-    refusal = _HEADER.pack(number, _QR | flags & _RD | FORMERR, 0, 0, 0, 0)
-    if questions != 1 or answers:
+    if header.opcode:
+        raise Malformed(_refusal(header.id, header.opcode, header.rd, NOTIMP))
+    refusal = _refusal(header.id, 0, header.rd, FORMERR)
+    # Records that no question has are not even read: names that point at names at names take long.
+    if header.q != 1 or header.a or header.auth or header.ar > MOST_EXTRAS:
         raise Malformed(refusal)
-    labels, offset = _labels(message, refusal)
-    kind, cls = _TAIL.unpack_from(message, offset)
-    if cls not in (IN, ANY):
+    try:
+        asked = DNSQuestion.parse(buffer)
+        extras = [RR.parse(buffer) for _ in range(header.ar)]
+    except (DNSError, ValueError, RecursionError):
+        raise Malformed(refusal) from None
+    if asked.qclass not in (IN, ANY) or len(asked.qname) > 253 or max(map(len, asked.qname.label), default=0) > 63:
         raise Malformed(refusal)
-    offset += 4
-    edns = additional > 0 and message[offset : offset + 3] == b"\0\0\x29" and len(message) >= offset + 11
-    size = int.from_bytes(message[offset + 3 : offset + 5], "big") if edns else 0
-    name = b".".join(labels).decode("latin-1").lower()
-    limit = min(max(size, PLAIN_LIMIT), EDNS_LIMIT)
-    return Question(number, flags, name, kind, message[12:offset], edns, limit)
+    sizes = [extra.rclass for extra in extras if extra.rtype == OPT]
+    name = b".".join(asked.qname.label).decode("latin-1").lower()
+    limit = min(max(*sizes, PLAIN_LIMIT), EDNS_LIMIT) if sizes else PLAIN_LIMIT
+    return Question(header.id, header.rd, name, asked.qtype, asked, bool(sizes), limit)
 
 
-def _labels(message: bytes, refusal: bytes) -> tuple[list[bytes], int]:
-    labels, offset = [], 12
-    while True:
-        length = message[offset] if offset < len(message) else 255
-        # Compression has no place in the only question; a name has 255 bytes at most.
-        if length > 63 or offset + length + 1 > len(message) or offset > 12 + 255:
-            raise Malformed(refusal)
-        offset += 1
-        if length == 0:
-            break
-        labels.append(message[offset : offset + length])
-        offset += length
-    if offset + 4 > len(message):
-        raise Malformed(refusal)
-    return labels, offset
+def _refusal(number: int, opcode: int, recursion: int, code: int) -> bytes:
+    from dnslib import DNSHeader, DNSRecord
+
+    return bytes(DNSRecord(DNSHeader(id=number, bitmap=0, qr=1, opcode=opcode, rd=recursion, rcode=code)).pack())
 
 
-def pack_name(name: str) -> bytes:
-    """A name as length-prefixed labels; longer labels are cut."""
-    labels = [label.encode("latin-1", "replace")[:63] for label in name.strip(".").split(".") if label]
-    return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+def question(name: str, kind: int) -> DNSQuestion:
+    """Something to ask."""
+    from dnslib import DNSQuestion
+
+    return DNSQuestion(_label(name), kind)
 
 
-def reply(question: Question, records: Sequence[bytes] = (), code: int = NOERROR, *, stream: bool = False) -> bytes:
-    """The answer with these records (see `address_record`, `name_record`); cut short where it would not fit."""
-    flags = _QR | _RA | (question.flags & _RD) | code
-    tail = b"\0" + _RECORD.pack(OPT, EDNS_LIMIT, 0, 0) if question.edns else b""
-    limit = 65535 if stream else question.limit
-    kept: list[bytes] = []
-    size = 12 + len(question.raw) + len(tail)
-    for record in records:
-        size += len(record)
-        if size > limit:
-            flags |= _TC
-            break
-        kept.append(record)
-    header = _HEADER.pack(question.id, flags, 1, len(kept), 0, 1 if question.edns else 0)
-    return header + question.raw + b"".join(kept) + tail
+def query(asked: DNSQuestion, number: int) -> bytes:
+    """The message that asks it of a peer, which is not to pass it on."""
+    from dnslib import DNSHeader, DNSRecord
+
+    return bytes(DNSRecord(DNSHeader(id=number, bitmap=0), q=asked).pack())
 
 
-def _record(kind: int, ttl: int, data: bytes) -> bytes:
-    # The owner is a pointer to the question's name, at byte 12.
-    return b"\xc0\x0c" + _RECORD.pack(kind, IN, ttl, len(data)) + data
+def _label(name: str) -> DNSLabel:
+    """As labels of bytes, which spares dnslib's IDNA; longer labels are cut."""
+    from dnslib import DNSLabel
+
+    return DNSLabel([label.encode("latin-1", "replace")[:63] for label in name.split(".") if label])
 
 
-def address_record(address: IPv4Address | IPv6Address, ttl: int) -> bytes:
-    """An A or AAAA record for the question's name."""
-    return _record(A if address.version == 4 else AAAA, ttl, address.packed)
+def reply(
+    question: Question,
+    records: Sequence[tuple[int, RD]] = (),
+    code: int = NOERROR,
+    *,
+    ttl: int = 0,
+    stream: bool = False,
+) -> bytes:
+    """The answer with these records (`address_record`, `name_record`); cut short where it would not fit a datagram."""
+    from dnslib import EDNS0, RR, DNSHeader, DNSRecord
+
+    header = DNSHeader(id=question.id, bitmap=0, qr=1, ra=1, rd=question.recursion, rcode=code)
+    answer = DNSRecord(header, q=question.asked)
+    if question.edns:
+        answer.add_ar(EDNS0(udp_len=EDNS_LIMIT))
+    if stream or len(records) <= SURELY_FIT:
+        kept = records
+    else:
+        kept = list(_fitting(records, question.limit - len(answer.pack())))
+        header.tc = len(kept) < len(records)
+    answer.add_answer(*(RR(question.asked.qname, kind, ttl=ttl, rdata=data) for kind, data in kept))
+    return bytes(answer.pack())
 
 
-def name_record(name: str, ttl: int) -> bytes:
-    """A PTR record for the question's name."""
-    return _record(PTR, ttl, pack_name(name))
+def _fitting(records: Sequence[tuple[int, RD]], room: int) -> Iterator[tuple[int, RD]]:
+    for kind, data in records:
+        room -= RECORD_OVERHEAD + len(data.data)
+        if room < 0:
+            return
+        yield kind, data
 
 
-def reverse_address(name: str) -> IPv4Address | IPv6Address | None:
+def address_record(address: IPAddress) -> tuple[int, RD]:
+    """An A or AAAA record."""
+    from dnslib import AAAA as SIX
+    from dnslib import A as FOUR
+
+    # Both take the bytes as numbers, which spares a detour over text.
+    four = address.version == 4
+    return (A, FOUR(tuple(address.packed))) if four else (AAAA, SIX(tuple(address.packed)))
+
+
+def name_record(name: str) -> tuple[int, RD]:
+    """A PTR record."""
+    from dnslib import PTR as POINTER
+
+    return PTR, POINTER(_label(name))
+
+
+def reverse_address(name: str) -> IPAddress | None:
     """The address that `….in-addr.arpa` or `….ip6.arpa` asks for, or None."""
     try:
         if name.endswith(".in-addr.arpa"):
@@ -137,27 +175,27 @@ def reverse_address(name: str) -> IPv4Address | IPv6Address | None:
     return None
 
 
-def answers_question(message: bytes, number: int, raw: bytes) -> bool:
-    """Whether an upstream's message is the answer to the question with that id and those bytes."""
-    if len(message) < 12 + len(raw) or int.from_bytes(message[:2], "big") != number or not message[2] & 0x80:
+def answers(message: bytes, number: int, asked: DNSQuestion) -> bool:
+    """Whether an upstream's message is the answer to that question under that id (RFC 5452, section 9.1)."""
+    from dnslib import DNSBuffer, DNSError, DNSHeader, DNSQuestion
+
+    buffer = DNSBuffer(message)
+    try:
+        header, echoed = DNSHeader.parse(buffer), DNSQuestion.parse(buffer)
+    except (DNSError, RecursionError):
         return False
-    return message[12 : 12 + len(raw)].lower() == raw.lower()
+    return bool(header.id == number and header.qr and header.q == 1 and echoed == asked)
 
 
-def addresses(message: bytes, question_length: int) -> list[IPv4Address | IPv6Address]:
-    """The addresses in an answer that `reply` packed; anything else in it ends the list."""
-    found: list[IPv4Address | IPv6Address] = []
-    offset = 12 + question_length
-    for _ in range(int.from_bytes(message[6:8], "big")):
-        if len(message) < offset + 12 or message[offset : offset + 2] != b"\xc0\x0c":
-            break
-        kind, _, _, size = _RECORD.unpack_from(message, offset + 2)
-        data = message[offset + 12 : offset + 12 + size]
-        if (kind, len(data)) not in ((A, 4), (AAAA, 16)):
-            break
-        found.append(ip_address(data))
-        offset += 12 + size
-    return found
+def addresses(message: bytes) -> list[IPAddress]:
+    """The addresses in the answer of a peer; none where it cannot be read."""
+    from dnslib import DNSError, DNSRecord
+
+    try:
+        records = DNSRecord.parse(message).rr
+    except (DNSError, ValueError, RecursionError):
+        return []
+    return [ip_address(bytes(record.rdata.data)) for record in records if record.rtype in (A, AAAA)]
 
 
 def code(message: bytes) -> int:
@@ -166,7 +204,7 @@ def code(message: bytes) -> int:
 
 
 def with_id(message: bytes, number: int) -> bytes:
-    """The same message under another id."""
+    """The same message under another id: packing it anew could change what we do not know."""
     return number.to_bytes(2, "big") + message[2:]
 
 

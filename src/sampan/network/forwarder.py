@@ -83,7 +83,7 @@ class Forwarder:
             async with asyncio.timeout(SERVER_SECONDS):
                 with self._open(server, stream) as upstream:
                     talk = _over_stream if stream else _over_datagrams
-                    return await talk(upstream, server, dnsmessage.with_id(message, number), number, question.raw)
+                    return await talk(upstream, server, dnsmessage.with_id(message, number), number, question)
         except (OSError, TimeoutError, EOFError):
             return None
 
@@ -95,18 +95,20 @@ class Forwarder:
         return opened
 
 
-async def _over_datagrams(upstream: socket.socket, server: str, message: bytes, number: int, raw: bytes) -> bytes:
+async def _over_datagrams(
+    upstream: socket.socket, server: str, message: bytes, number: int, question: Question
+) -> bytes:
     # A socket of its own, so that a forger must guess the port as well as the id (RFC 5452).
     loop = asyncio.get_running_loop()
     upstream.connect((server, PORT))
     upstream.send(message)
     while True:
         answer = await loop.sock_recv(upstream, 65535)
-        if dnsmessage.answers_question(answer, number, raw):
+        if dnsmessage.answers(answer, number, question.asked):
             return answer
 
 
-async def _over_stream(upstream: socket.socket, server: str, message: bytes, number: int, raw: bytes) -> bytes:
+async def _over_stream(upstream: socket.socket, server: str, message: bytes, number: int, question: Question) -> bytes:
     loop = asyncio.get_running_loop()
     await loop.sock_connect(upstream, (server, PORT))
     await loop.sock_sendall(upstream, len(message).to_bytes(2, "big") + message)
@@ -117,6 +119,6 @@ async def _over_stream(upstream: socket.socket, server: str, message: bytes, num
             raise EOFError
         data += chunk
     answer = data[2 : 2 + int.from_bytes(data[:2], "big")]
-    if not dnsmessage.answers_question(answer, number, raw):
+    if not dnsmessage.answers(answer, number, question.asked):
         raise EOFError
     return answer

@@ -12,12 +12,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
 from . import dnsmessage
-from .dnsmessage import NXDOMAIN, Malformed
+from .dnsmessage import ANY, NXDOMAIN, Malformed
 from .forwarder import Enter
 from .ipam import IPAddress
 from .store import Stored
+
+if TYPE_CHECKING:
+    from dnslib import DNSQuestion
 
 ASK_SECONDS = 0.5
 """How long peers may take; one that is cut off delays a name that nobody has by that much."""
@@ -89,8 +93,8 @@ class PeerNames:
         for shared in self._shared.values():
             if str(shared.vni) == tail and peer in shared.peers:
                 found = self._lookup(shared.network_id, name)
-                records = [dnsmessage.address_record(address, TTL) for address in found]
-                return dnsmessage.reply(question, records, 0 if found else NXDOMAIN)
+                records = [dnsmessage.address_record(address) for address in found]
+                return dnsmessage.reply(question, records, 0 if found else NXDOMAIN, ttl=TTL)
         return None
 
     def shares(self, network_id: str) -> bool:
@@ -104,8 +108,8 @@ class PeerNames:
         if shared is None:
             return []
         number = secrets.randbelow(65536)
-        raw = dnsmessage.pack_name(f"{name}.{shared.vni}.{SUFFIX}") + b"\0\xff\0\1"
-        message = number.to_bytes(2, "big") + b"\0\0\0\1\0\0\0\0\0\0" + raw
+        asked = dnsmessage.question(f"{name}.{shared.vni}.{SUFFIX}", ANY)
+        message = dnsmessage.query(asked, number)
         family = socket.AF_INET6 if any(peer.version == 6 for peer in shared.peers) else socket.AF_INET
         with self.enter():
             asking = socket.socket(family, socket.SOCK_DGRAM)
@@ -114,7 +118,7 @@ class PeerNames:
             waiting = {str(peer) for peer in shared.peers if _sent(asking, message, (str(peer), shared.port))}
             try:
                 async with asyncio.timeout(ASK_SECONDS):
-                    return await _first(asking, waiting, number, raw)
+                    return await _first(asking, waiting, number, asked)
             except TimeoutError:
                 return []
 
@@ -127,13 +131,13 @@ def _sent(asking: socket.socket, message: bytes, place: tuple[str, int]) -> bool
     return True
 
 
-async def _first(asking: socket.socket, waiting: set[str], number: int, raw: bytes) -> list[IPAddress]:
+async def _first(asking: socket.socket, waiting: set[str], number: int, asked: DNSQuestion) -> list[IPAddress]:
     loop = asyncio.get_running_loop()
     while waiting:
         answer, peer = await loop.sock_recvfrom(asking, 2048)
-        if peer[0] not in waiting or not dnsmessage.answers_question(answer, number, raw):
+        if peer[0] not in waiting or not dnsmessage.answers(answer, number, asked):
             continue
-        found = dnsmessage.addresses(answer, len(raw))
+        found = dnsmessage.addresses(answer)
         if found:
             return found
         waiting.discard(peer[0])

@@ -60,6 +60,7 @@ class Resolver:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams = 0
+        self._loop.run_in_executor(None, dnsmessage.load)
         with namespaces.inside(netns_fd):
             self._datagrams, self._listening = _open()
         self._loop.add_reader(self._datagrams, self._on_datagrams)
@@ -133,8 +134,8 @@ class Resolver:
         name = self._zone.name(address) if address is not None else None
         if name is None:
             return self._not_ours(question, stream)
-        records = [dnsmessage.name_record(name, TTL)] if name else []
-        return dnsmessage.reply(question, records, 0 if name else NXDOMAIN, stream=stream)
+        records = [dnsmessage.name_record(name)] if name else []
+        return dnsmessage.reply(question, records, 0 if name else NXDOMAIN, ttl=TTL, stream=stream)
 
     def _not_ours(self, question: Question, stream: bool) -> bytes | None:
         if self._zone.forwarder() is None and not self._zone.asks_peers(question.name):
@@ -192,8 +193,8 @@ class Resolver:
 
 def _addresses(question: Question, found: list[IPAddress], stream: bool) -> bytes:
     versions = {A: (4,), AAAA: (6,), ANY: (4, 6)}.get(question.kind, ())
-    records = [dnsmessage.address_record(one, TTL) for one in found if one.version in versions]
-    return dnsmessage.reply(question, records, stream=stream)
+    records = [dnsmessage.address_record(one) for one in found if one.version in versions]
+    return dnsmessage.reply(question, records, ttl=TTL, stream=stream)
 
 
 def _open() -> tuple[socket.socket, socket.socket]:

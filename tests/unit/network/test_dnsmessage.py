@@ -1,7 +1,10 @@
-"""Our DNS messages as dnslib reads them, and bytes that are none."""
+"""DNS messages: questions read, answers made and cut, and bytes that are none."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from ipaddress import ip_address
 
 import pytest
@@ -24,22 +27,55 @@ def test_answers_are_read_by_others() -> None:
     question = dnsmessage.parse(asked("Web.Front", edns=4096))
     assert (question.name, question.kind, question.edns, question.limit) == ("web.front", dnsmessage.A, True, 1232)
     addresses = [ip_address("10.0.0.1"), ip_address("10.0.0.2")]
-    answer = DNSRecord.parse(dnsmessage.reply(question, [dnsmessage.address_record(one, 5) for one in addresses]))
+    answer = DNSRecord.parse(dnsmessage.reply(question, [dnsmessage.address_record(one) for one in addresses], ttl=5))
     assert [str(one.rdata) for one in answer.rr] == ["10.0.0.1", "10.0.0.2"]
     assert (str(answer.q.qname), answer.header.qr, answer.header.ra) == ("Web.Front.", 1, 1)
     assert len(answer.ar) == 1, "EDNS is answered with EDNS"
     reverse = dnsmessage.parse(asked("1.0.0.10.in-addr.arpa", "PTR"))
     assert dnsmessage.reverse_address(reverse.name) == ip_address("10.0.0.1")
-    pointer = DNSRecord.parse(dnsmessage.reply(reverse, [dnsmessage.name_record("web.front", 5)]))
+    pointer = DNSRecord.parse(dnsmessage.reply(reverse, [dnsmessage.name_record("web.front")]))
     assert str(pointer.rr[0].rdata) == "web.front."
 
 
-def test_long_answers_are_cut_over_datagrams_only() -> None:
-    question = dnsmessage.parse(asked("many"))
-    records = [dnsmessage.address_record(ip_address(number), 5) for number in range(1, 101)]
+@pytest.mark.parametrize(("edns", "limit"), [(0, 512), (4096, 1232)])
+def test_long_answers_are_cut_over_datagrams_only(edns: int, limit: int) -> None:
+    question = dnsmessage.parse(asked("many", "ANY", edns=edns))
+    records = [dnsmessage.address_record(ip_address(number)) for number in range(1, 101)]
+    records.insert(3, dnsmessage.address_record(ip_address("fd00::1")))
     short, whole = dnsmessage.reply(question, records), dnsmessage.reply(question, records, stream=True)
-    assert len(short) <= 512 and dnsmessage.truncated(short)
-    assert len(DNSRecord.parse(whole).rr) == 100 and not dnsmessage.truncated(whole)
+    assert limit - 16 < len(short) <= limit and dnsmessage.truncated(short), "as many as there is room for"
+    assert len(DNSRecord.parse(whole).rr) == 101 and not dnsmessage.truncated(whole)
+
+
+def test_peers_are_asked_and_believed() -> None:
+    """The long way round: ask, answer, read; an answer to something else is none."""
+    asked_for = dnsmessage.question("Web_1.77.overlay", dnsmessage.ANY)
+    received = dnsmessage.parse(dnsmessage.query(asked_for, 7))
+    assert (received.name, received.recursion) == ("web_1.77.overlay", 0)
+    addresses = [ip_address("10.0.0.1"), ip_address("fd00::1")]
+    answer = dnsmessage.reply(received, [dnsmessage.address_record(one) for one in addresses])
+    assert dnsmessage.answers(answer, 7, asked_for) and dnsmessage.addresses(answer) == addresses
+    assert not dnsmessage.answers(answer, 8, asked_for)
+    assert not dnsmessage.answers(answer, 7, dnsmessage.question("web_2.77.overlay", dnsmessage.ANY))
+    assert not dnsmessage.answers(dnsmessage.query(asked_for, 7), 7, asked_for), "a question is no answer"
+
+
+def test_names_that_point_at_names_take_no_time() -> None:
+    """A message that a reader would follow in circles, or for ever: the longest that TCP carries."""
+    header = bytes.fromhex("12340100000100000000ffff")
+    pointers = b"".join((0xC000 + max(12, at - 2)).to_bytes(2, "big") for at in range(12, 16000, 2))
+    deep = header[:10] + b"\0\1" + b"\1a\0\0\1\0\1" + pointers
+    for message in (header + pointers, deep, header + b"\1a\xc0\x0c\0\1\0\1", header + b"\xc0\x0c\0\1\0\1"):
+        before = time.process_time()
+        with pytest.raises(Malformed):
+            dnsmessage.parse(message)
+        assert dnsmessage.addresses(message) == []
+        assert time.process_time() - before < 1
+
+
+def test_nothing_is_loaded_before_it_is_needed() -> None:
+    code = "import sys, sampan.network.networks; assert 'dnslib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +87,8 @@ def test_reverse_names(name: str, address: str | None) -> None:
     assert dnsmessage.reverse_address(name) == (ip_address(address) if address else None)
 
 
-WELL_FORMED = asked("web.front")
+WELL_FORMED = asked("web.front", edns=1232)
+ANSWER = dnsmessage.reply(dnsmessage.parse(WELL_FORMED), [dnsmessage.address_record(ip_address("10.0.0.1"))] * 3)
 
 
 @given(st.one_of(st.binary(max_size=300), st.builds(
@@ -63,4 +100,11 @@ def test_noise_is_refused_or_answered(message: bytes) -> None:
         assert fault.reply is None or len(fault.reply) == 12
         return
     dnsmessage.reverse_address(question.name)
-    assert dnsmessage.answers_question(dnsmessage.reply(question), question.id, question.raw)
+    assert dnsmessage.answers(dnsmessage.reply(question), question.id, question.asked)
+
+
+@given(st.one_of(st.binary(max_size=300), st.builds(
+    lambda at, noise: ANSWER[:at] + noise, st.integers(0, 60), st.binary(max_size=60))))  # fmt: skip
+def test_noise_from_upstream_and_peers_is_no_answer(message: bytes) -> None:
+    dnsmessage.answers(message, 1, dnsmessage.question("web.front", dnsmessage.A))
+    dnsmessage.addresses(message)
