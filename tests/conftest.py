@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from .support import leaks
+from .support import leaks, machine
+
+machine.enter()
 
 
 def pytest_report_header() -> list[str]:
@@ -19,7 +21,7 @@ def pytest_report_header() -> list[str]:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(session.config, "workerinput"):
-        session.config.stash[_BEFORE] = leaks.machine_network()
+        session.config.stash[_BEFORE] = leaks.begin()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

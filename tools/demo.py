@@ -114,7 +114,7 @@ class Demo:
             self.sampan("stop", "web")
             self.sampan("rm", "web")
         finally:
-            before = leaks.machine_network()
+            before = leaks.begin()
             self.daemon.close()
             for helper in self._helpers:
                 helper.terminate()

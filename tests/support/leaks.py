@@ -10,12 +10,19 @@ import os
 import subprocess
 import time
 import uuid
+from errno import EBUSY, ENOENT
 from pathlib import Path
+from signal import SIGKILL
+
+from sampan.linux.mount import MNT_DETACH, umount2
+
+from . import machine
 
 TOKEN = os.environ.setdefault("SAMPAN_TEST_TOKEN", uuid.uuid4().hex[:12])
 """Made by the first process of the session, inherited by xdist's workers and by everything that they start."""
 CGROUP_PARENT = f"/sampan-test-{TOKEN}"
 _ROOT = Path("/sys/fs/cgroup")
+_OWNER = "owner"
 
 
 def session_dir() -> Path:
@@ -25,31 +32,45 @@ def session_dir() -> Path:
 
 def processes() -> list[str]:
     """Processes that carry the token, but for pytest itself."""
-    mine = {os.getpid()}
+    found = [(pid, command) for pid, command in _carriers(TOKEN) if pid != os.getpid()]
+    return [
+        f"process {pid}: {command[:120]}"
+        for pid, command in found
+        if "execnet" not in command and "pytest" not in command
+    ]
+
+
+def _carriers(token: str) -> list[tuple[int, str]]:
+    """(pid, command line) of the processes that have the token in their environment."""
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in mine:
+        if not entry.name.isdigit():
             continue
         try:
-            if f"SAMPAN_TEST_TOKEN={TOKEN}".encode() not in (entry / "environ").read_bytes().split(b"\0"):
+            if f"SAMPAN_TEST_TOKEN={token}".encode() not in (entry / "environ").read_bytes().split(b"\0"):
                 continue
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # ended meanwhile
-        if "execnet" not in command and "pytest" not in command and command:
-            found.append(f"process {entry.name}: {command[:120]}")
+        if command:
+            found.append((int(entry.name), command))
     return found
 
 
 def mounts() -> list[str]:
+    return [f"mount {place}" for place in _mounted(TOKEN)]
+
+
+def _mounted(token: str) -> list[str]:
+    """Mount points of the token's directory, the last mounted first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [f"mount {line.split()[4]}" for line in lines if f"st-{TOKEN}" in line]
+    return [line.split()[4] for line in reversed(lines) if f"st-{token}" in line]
 
 
 def cgroups() -> list[str]:
     """Groups but for the session's own and those that its daemons were given (named `<pid>-<number>`)."""
     parent = CGROUP_PARENT.lstrip("/")
-    below = {path: path.parts[path.parts.index(parent) + 1 :] for path in _groups()}
+    below = {path: path.parts[path.parts.index(parent) + 1 :] for path in _groups(TOKEN)}
     return [f"cgroup {path}" for path, parts in below.items() if len(parts) > 1 or not _is_daemons(*parts)]
 
 
@@ -57,35 +78,71 @@ def _is_daemons(name: str = "1-1") -> bool:
     return name.replace("-", "").isdigit()
 
 
-def _groups() -> list[Path]:
-    parent = CGROUP_PARENT.lstrip("/")
+def _groups(token: str) -> list[Path]:
+    parent = f"sampan-test-{token}"
     return [path for path in [*_ROOT.glob(f"*/{parent}/**/"), *_ROOT.glob(f"{parent}/**/")] if path.is_dir()]
-
-
-def machine_network() -> list[str]:
-    """Links and nft tables of the machine's own namespace, which no test may touch."""
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
-    names = [f"link {line.split(': ')[1]}" for line in links.splitlines()]
-    try:
-        tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        tables = ""
-    named = [f"netns {name}" for name in sorted(os.listdir("/run/netns"))] if os.path.isdir("/run/netns") else []
-    return names + tables.splitlines() + named
 
 
 def remaining(before: list[str], *, patience: float = 15) -> list[str]:
     """What is left over now; the kernel takes a moment to drop namespaces and cgroups."""
     deadline = time.monotonic() + patience
     while True:
-        left = processes() + mounts() + cgroups() + [row for row in machine_network() if row not in before]
+        left = processes() + mounts() + cgroups() + [row for row in machine.network() if row not in before]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.2)  # the kernel announces none of these
 
 
+def begin() -> list[str]:
+    """Note who owns the session, end what sessions left that were killed, and return the machine's network."""
+    directory = session_dir()
+    directory.mkdir(exist_ok=True)
+    (directory / _OWNER).write_text(machine.owner(os.getpid()) or "")
+    for stale in dead_sessions():
+        end(stale)
+    return machine.network()
+
+
+def dead_sessions() -> list[str]:
+    """Tokens of directories whose noted owner has ended; what has no note, or one of another pid namespace, stays."""
+    here = os.readlink("/proc/self/ns/pid")
+    dead = []
+    for path in Path("/var/tmp").glob(f"st-*/{_OWNER}"):
+        noted = path.read_text().split(" ")
+        if noted[0] == here and machine.owner(int(noted[1])) != " ".join(noted):
+            dead.append(path.parent.name.removeprefix("st-"))
+    return dead
+
+
+def end(token: str) -> None:
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid, _ in _carriers(token)] + _members(token)) and time.monotonic() < deadline:
+        for pid in left:
+            try:
+                os.kill(pid, SIGKILL)
+            except ProcessLookupError:
+                pass  # went with its parent
+        time.sleep(0.05)  # they are no children of ours
+    for place in _mounted(token):
+        umount2(place, MNT_DETACH)
+    _remove(token)
+
+
+def _members(token: str) -> list[int]:
+    """Processes of the session's cgroups: what runs in containers has another environment."""
+    return [int(pid) for path in _groups(token) for pid in (path / "cgroup.procs").read_text().split()]
+
+
 def remove_session() -> None:
     """Remove the session's own directory and its empty cgroup parents."""
-    subprocess.run(["rm", "-rf", "--one-file-system", str(session_dir())], check=True)
-    for path in sorted(_groups(), key=lambda path: len(path.parts), reverse=True):
-        path.rmdir()
+    _remove(TOKEN)
+
+
+def _remove(token: str) -> None:
+    for path in sorted(_groups(token), key=lambda path: len(path.parts), reverse=True):
+        try:
+            path.rmdir()
+        except OSError as error:  # another session sweeps too, or the kernel is not done with its processes
+            if error.errno not in (ENOENT, EBUSY):
+                raise
+    subprocess.run(["rm", "-rf", "--one-file-system", f"/var/tmp/st-{token}"], check=True)

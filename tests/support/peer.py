@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import machine
 from .hosts import Host, Result, run
 from .images import busybox_rootfs
 from .leaks import CGROUP_PARENT
@@ -62,7 +63,9 @@ def ensure_tree() -> Path:
     )  # fmt: skip
     mirror = next(line for line in targets.stdout.splitlines() if line.endswith("/debian/"))
     subprocess.run(
-        ["debootstrap", "--variant=minbase", "sid", str(tree), mirror], check=True, stdout=subprocess.DEVNULL
+        machine.command("debootstrap", "--variant=minbase", "sid", str(tree), mirror),
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     (tree / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
     (tree / "usr/sbin/policy-rc.d").chmod(0o755)
@@ -70,7 +73,7 @@ def ensure_tree() -> Path:
     # A mirror that lags behind serves a release file past its date.
     apt = "apt-get -qq -o Acquire::Check-Valid-Until=false"
     install = f"{apt} update && {apt} install -y --no-install-recommends {PACKAGES}"
-    subprocess.run(["chroot", str(tree), "sh", "-c", install], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(machine.command("chroot", str(tree), "sh", "-c", install), check=True, stdout=subprocess.DEVNULL)
     return tree
 
 

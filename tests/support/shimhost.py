@@ -16,6 +16,8 @@ import pytest_asyncio
 from sampan.linux.cgroup import Cgroup, Hierarchy
 from sampan.runtime import CreateContainer, ExecProcess, LogSetup, Shim, Zygote
 
+from .leaks import CGROUP_PARENT
+
 BUSYBOX = "/bin/busybox"
 APPLETS = (
     "sh",
@@ -86,10 +88,10 @@ class ShimHost:
 
     def __init__(self, root: Path, pool: int = 1) -> None:
         self.root = root
-        self.name = "sampan-shimtest-" + secrets.token_hex(4)
+        self.name = f"{CGROUP_PARENT}/shimtest-{secrets.token_hex(4)}"
         self.exec_root = root / "run"
         self.exec_root.mkdir(mode=0o700)
-        self.cgroup_parent = f"/{self.name}"
+        self.cgroup_parent = self.name
         self.zygote = Zygote(str(self.exec_root), self.cgroup_parent, pool)
         self.shims: list[Shim] = []
         self.streams: list[Stream] = []
