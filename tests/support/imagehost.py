@@ -54,6 +54,9 @@ class ListedSnapshots:
         assert parent is None or parent in self.layers
         return ListedUnpacking(self, parent)
 
+    def walk(self) -> list[tuple[str, float, int]]:
+        return [(chain_id, 0.0, sum(members.values())) for chain_id, members in reversed(self.layers.items())]
+
     def remove(self, chain_id: str) -> bool:
         if chain_id in self.in_use or chain_id in self.parents.values():
             return False

@@ -117,19 +117,7 @@ class Builder:
         freed = 0
         for key in keys:
             self.cache.drop(key)
-            freed += self._release(records[key].layers)
-        return freed
-
-    def _release(self, layers: Sequence[Layer]) -> int:
-        images = self.engine.images
-        chains, blobs = images.referenced_chains(), images.referenced_blobs()
-        freed = 0
-        for layer in reversed(layers):
-            if layer.chain_id in chains or not images.layers.snapshots.remove(layer.chain_id):
-                break
-            freed += layer.size
-            if layer.descriptor.digest not in blobs:
-                self.engine.store.collect_one(layer.descriptor.digest)
+            freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
         return freed
 
 

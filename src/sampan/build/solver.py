@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from ..errors import SampanError
@@ -80,6 +81,7 @@ class _Run:
         self._session = session
         self._numbers = numbers
         self._tasks: dict[str, asyncio.Task[Result]] = {}
+        self._held = ExitStack()
 
     async def solve(self, top: Vertex) -> Result:
         try:
@@ -88,6 +90,12 @@ class _Run:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            self._held.close()
+
+    def _hold(self, result: Result) -> None:
+        """Images may be removed and the cache pruned while this build stands on their layers."""
+        keys = [key for layer in result.layers for key in (layer.chain_id, layer.descriptor.digest)]
+        self._held.enter_context(self._session.engine.images.hold(keys))
 
     def _start(self, vertex: Vertex) -> asyncio.Task[Result]:
         """The task of a vertex; equal vertices share it."""
@@ -110,6 +118,7 @@ class _Run:
         except (SampanError, OSError) as error:
             self._session.tell(StepDone(step=vertex.definition, error=str(error), time=time.time_ns()))
             raise
+        self._hold(result)
         self._session.tell(StepDone(step=vertex.definition, cached=cached, time=time.time_ns()))
         return result
 

@@ -1,6 +1,6 @@
 """`sampan system check` for images: blobs and layers compared with the rows that name them, and mended.
 
-stray      a blob, or the rest of a download, that nothing names
+stray      a blob, a layer, or the rest of a download, that neither an image nor the build cache names
 missing    an image's blob or layer that is not there
 damaged    a blob whose content is not its digest
 """
@@ -52,7 +52,7 @@ async def check_images(
 
 def _strays(images: Images, repair: bool, age: float) -> list[ImageProblem]:
     store, limit = images.store, time.time() - age
-    named = images.referenced_blobs() | images.held()
+    named = images.referenced_blobs()
     found = []
     for digest, size in list(store.walk()):
         if digest not in named and store.modified(digest) < limit:
@@ -63,6 +63,16 @@ def _strays(images: Images, repair: bool, age: float) -> list[ImageProblem]:
             store.drop_partials(time.time() - min(age, _PARTIAL_AGE))
         left = dict(store.list_partial())
         found.append(ImageProblem("stray", digest, "an interrupted download", digest not in left, size))
+    return found + _stray_layers(images, repair, limit)
+
+
+def _stray_layers(images: Images, repair: bool, limit: float) -> list[ImageProblem]:
+    """Layers of pulls and builds that never came to an end: the next try would have used them."""
+    named, found = images.referenced_chains(), []
+    for chain_id, committed_at, size in list(images.layers.snapshots.walk()):
+        if chain_id not in named and committed_at < limit:
+            done = repair and images.layers.snapshots.remove(chain_id)
+            found.append(ImageProblem("stray", chain_id, "no image or build record names this layer", done, size))
     return found
 
 

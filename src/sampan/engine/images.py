@@ -120,10 +120,11 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
                        f"got {len(config.rootfs.diff_ids)}")  # fmt: skip
     layers: list[Layer] = []
     expected = _original_digests(found)
-    for name, diff_id, digest in zip(found.layers, config.rootfs.diff_ids, expected, strict=True):
-        parent = layers[-1].chain_id if layers else None
-        layers.append(await _load_layer(host, archive, name, diff_id, digest, parent, report))
-    image = host.images.add(found.config, layers, manifest=found.manifest)
+    with host.images.hold([*expected, *digests.chain_ids(config.rootfs.diff_ids)]):
+        for name, diff_id, digest in zip(found.layers, config.rootfs.diff_ids, expected, strict=True):
+            parent = layers[-1].chain_id if layers else None
+            layers.append(await _load_layer(host, archive, name, diff_id, digest, parent, report))
+        image = host.images.add(found.config, layers, manifest=found.manifest)
     image_event(host, "load", image)
     for target in found.names:
         previous = set_tag(host, image, target)

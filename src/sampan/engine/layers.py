@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..cas.compression import Readable
 from ..errors import Conflict
+from ..oci import digest as digests
 from ..storage import Limits, Snapshotter, Unpacking
 
 
@@ -43,6 +46,16 @@ class LayerSnapshots:
     def begin(self, parent: str | None) -> LayerUnpacking:
         """Begin a layer on `parent`."""
         return LayerUnpacking(self._snapshotter, parent, self._limits)
+
+    def walk(self) -> Iterable[tuple[str, float, int]]:
+        """Chain ID, time of its commit, bytes of the layers that no container or build stands on, children first."""
+        rows = list(self._snapshotter.walk())
+        standing = {info.key for info in rows if not info.committed}
+        for info in reversed(rows):
+            if info.key in standing and info.parent:
+                standing.add(info.parent)
+            elif info.committed and digests.is_digest(info.key) and info.key not in standing:
+                yield info.key, self._snapshotter.committed_at(info.key), info.bytes
 
     def remove(self, chain_id: str) -> bool:
         """Remove a layer; False while something stands on it, or when there is none."""

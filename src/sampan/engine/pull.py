@@ -144,9 +144,12 @@ class _Pull:
         config = configs.parse(data)
         self._check_config(config, document)
         faults.point("pull.configured")
-        layers = await self._layers(config.rootfs.diff_ids, document.layers)
-        faults.point("pull.unpacked")
-        return self._images.add(data, layers, manifest=found.data), True
+        with self._images.hold(
+            [*_blobs(found.descriptor.digest, document), *digests.chain_ids(config.rootfs.diff_ids)]
+        ):
+            layers = await self._layers(config.rootfs.diff_ids, document.layers)
+            faults.point("pull.unpacked")
+            return self._images.add(data, layers, manifest=found.data), True
 
     def _known(self, document: Manifest) -> Image | None:
         """The image, when it is here with all its layers: a damaged one is pulled again."""

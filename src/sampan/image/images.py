@@ -6,7 +6,9 @@ Database calls happen on the event loop's thread; what is slow lies in `layers` 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from ..cas import Store
@@ -31,9 +33,8 @@ class Images:
         self.db = db
         self.store = store
         self.layers = Layers(store, snapshots, limits)
-        self.keepers: list[Callable[[], set[str]]] = []
-        """Others that keep blobs or layers, such as the build cache: each returns digests and chain IDs."""
         self._configs: dict[str, ImageConfig] = {}
+        self._held: Counter[str] = Counter()
 
     def get(self, ref: str) -> Image:
         """By familiar or full name, digest, ID or a unique prefix of the ID; raises NotFound in Docker's words."""
@@ -218,21 +219,46 @@ class Images:
         return lines[::-1]
 
     def referenced_blobs(self) -> set[str]:
-        """Every blob that a row names."""
+        """Every blob that an image or a pin (the build cache) names, or that work under way holds."""
         rows = self.db.query(
             "SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_layer"
             " UNION SELECT digest FROM layer_pin"
         )
-        return {row["digest"] for row in rows}
+        return {row["digest"] for row in rows} | set(+self._held)
 
     def referenced_chains(self) -> set[str]:
-        """Every layer that an image or a pin (the build cache) stands on."""
+        """Every layer that an image or a pin stands on, or that work under way holds."""
         sql = "SELECT chain_id FROM image_layer UNION SELECT chain_id FROM layer_pin"
-        return {row["chain_id"] for row in self.db.query(sql)}
+        return {row["chain_id"] for row in self.db.query(sql)} | set(+self._held)
 
-    def held(self) -> set[str]:
-        """What others keep, whatever the images do."""
-        return {key for keeper in self.keepers for key in keeper()}
+    @contextmanager
+    def hold(self, keys: Iterable[str]) -> Iterator[None]:
+        """Keep blobs (digests) and layers (chain IDs) that no row names yet: a pull, a load, a build under way."""
+        held = list(keys)
+        self._held.update(held)
+        try:
+            yield
+        finally:
+            self._held.subtract(held)
+
+    def release(self, layers: Sequence[Layer], blobs: Iterable[str] = ()) -> list[Layer]:
+        """Remove what no row names any more: snapshots from the top down, then the layers' blobs and `blobs`.
+
+        The caller has dropped its own rows before. Returns the layers whose snapshots went. A layer that an image, a
+        pin or a container needs stays, and so does all below it.
+        """
+        chains, named = self.referenced_chains(), self.referenced_blobs()
+        snapshots, gone = self.layers.snapshots, []
+        for layer in reversed(layers):
+            if layer.chain_id in chains:
+                break
+            if snapshots.remove(layer.chain_id):
+                gone.append(layer)
+            elif snapshots.size(layer.chain_id) is not None:
+                break
+        for digest in {*blobs, *(layer.descriptor.digest for layer in layers)} - named:
+            self.store.collect_one(digest)
+        return gone
 
     def forget(self, image: Image) -> None:
         """Drop the row and its names; blobs and layers are the caller's to remove afterwards."""

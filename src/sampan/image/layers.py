@@ -7,6 +7,7 @@ The event loop begins and commits; nothing is committed before the whole stream 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -62,6 +63,13 @@ class Snapshots(Protocol):
 
     def remove(self, chain_id: str) -> bool:
         """Remove a committed layer; False while a container or another layer stands on it, or when there is none."""
+        ...
+
+    def walk(self) -> Iterable[tuple[str, float, int]]:
+        """Chain ID, time of its commit (seconds since the epoch) and bytes; children first.
+
+        Layers that containers stand on, or steps of a build, are left out.
+        """
         ...
 
 

@@ -102,18 +102,10 @@ class Remover:
         return found
 
     def _drop_content(self, image: Image) -> Removal:
-        """Layers from the top down, while nothing else stands on them, then the blobs that no row names."""
-        held = self.images.held()
-        chains, blobs = self.images.referenced_chains() | held, self.images.referenced_blobs() | held
-        removed, freed = [], 0
-        for layer in reversed(image.layers):
-            if layer.chain_id in chains or not self.images.layers.snapshots.remove(layer.chain_id):
-                break
-            removed.append(Deleted("deleted", layer.chain_id))
-            freed += layer.size
-        for digest in {image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)} - blobs:
-            self.images.store.collect_one(digest)
-        return Removal(tuple(removed), freed)
+        """What only this image had."""
+        gone = self.images.release(image.layers, (image.id, image.manifest))
+        removed = tuple(Deleted("deleted", layer.chain_id) for layer in gone)
+        return Removal(removed, sum(layer.size for layer in gone))
 
     def prune(self, filters: Filters) -> Removal:
         """`docker image prune`: dangling images, or all unused ones with `dangling=false`."""

@@ -247,6 +247,12 @@ class Layers(ABC):
         self._discarded.add(number)
         self._janitor.add(lambda: self._dispose(path), path)
 
+    def committed_at(self, key: str) -> float:
+        try:
+            return os.stat(f"{self.path(self.stat(key))}/{MARKER}").st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def settle(self) -> None:
         """Wait until removed snapshots are gone from the disk."""
         self._janitor.settle()

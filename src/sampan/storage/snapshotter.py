@@ -115,6 +115,9 @@ class Snapshotter(Protocol):
     def walk(self) -> Iterator[SnapshotInfo]:
         """All snapshots, parents before children."""
 
+    def committed_at(self, key: str) -> float:
+        """When a committed snapshot was, in seconds since the epoch; 0 where that cannot be told."""
+
     def usage(self, key: str) -> Usage:
         """What the snapshot takes beyond its parent; measured for active ones, remembered for committed ones."""
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from sampan.build.cache import BuildCache
+from sampan.build.result import Result
 from sampan.engine import images as use
+from sampan.engine.imagecheck import check_images
 from sampan.errors import Conflict, DataLoss, InvalidArgument, NotFound
 from sampan.image.importing import ImportOptions
 from sampan.image.record import Image, ImageUser
@@ -140,6 +143,65 @@ async def test_a_layer_stays_while_a_container_stands_on_it(host: Host) -> None:
     records = use.remove(host, "busybox", force=True).records
     assert [record.ref for record in records] == ["busybox:latest", image.id]
     assert host.snapshots.size(image.chain_id) == image.size
+
+
+class Cached:
+    """The build cache over a host's images, and what `builder prune` does with one record."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.cache = BuildCache(host.db, lambda layer: host.store.exists(layer.descriptor.digest))
+
+    def keep(self, key: str, image: Image) -> None:
+        self.cache.put(key, "0:1:Exec", "RUN true", {}, Result(image.layers))
+
+    def prune(self, key: str) -> int:
+        (layers,) = [record.layers for record in self.cache.records() if record.key == key]
+        self.cache.drop(key)
+        return sum(layer.size for layer in self.host.images.release(layers))
+
+
+async def test_what_the_build_cache_holds_outlives_images_and_goes_with_its_record(host: Host) -> None:
+    image, cached = await imported(host, "base"), Cached(host)
+    cached.keep("one", image)
+    cached.keep("two", image)
+    layer = image.layers[0]
+    removal = use.remove(host, "base")
+    assert removal.freed == 0
+    assert [record.ref for record in removal.records if record.kind == "deleted"] == [image.id]
+    await imported(host, "other")  # of the same layer
+    use.prune(host, {"dangling": ["false"]})
+    assert await check_images(host, repair=True, stray_age=0) == []
+    assert [digest for digest, _ in host.store.walk()] == [layer.descriptor.digest]
+    assert cached.cache.get("one") is not None
+    assert cached.prune("one") == 0  # the other record still stands on it
+    assert host.snapshots.size(layer.chain_id) == layer.size
+    assert cached.prune("two") == layer.size
+    assert not list(host.store.walk())
+    assert not host.snapshots.layers
+
+
+async def test_a_record_that_goes_first_leaves_the_layers_to_the_image(host: Host) -> None:
+    image, cached = await imported(host, "base"), Cached(host)
+    cached.keep("one", image)
+    assert cached.prune("one") == 0
+    assert use.remove(host, "base").freed == image.size
+    assert not host.snapshots.layers
+
+
+async def test_work_under_way_keeps_the_layers_it_found(host: Host) -> None:
+    image = await imported(host, "base")
+    layer = image.layers[0]
+    with host.images.hold([layer.chain_id, layer.descriptor.digest]):
+        assert use.remove(host, "base").freed == 0
+        assert await check_images(host, repair=True, stray_age=0) == []
+        assert host.store.exists(layer.descriptor.digest)
+    found = await check_images(host, repair=True, stray_age=0)
+    assert sorted((problem.key, problem.repaired) for problem in found) == sorted(
+        [(layer.chain_id, True), (layer.descriptor.digest, True)]
+    )
+    assert not list(host.store.walk())
+    assert not host.snapshots.layers
 
 
 async def test_filters(host: Host) -> None:
