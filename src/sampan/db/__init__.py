@@ -7,6 +7,7 @@ Migrations are the files `db/migrations/NNN_name.sql`, applied once each, in ord
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -56,20 +57,24 @@ class Database:
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """All rows of a SELECT."""
-        return self._connection.execute(sql, parameters).fetchall()
+        with _as_os_errors():
+            return self._connection.execute(sql, parameters).fetchall()
 
     def one(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """The first row of a SELECT, or None."""
-        row: Row | None = self._connection.execute(sql, parameters).fetchone()
+        with _as_os_errors():
+            row: Row | None = self._connection.execute(sql, parameters).fetchone()
         return row
 
     def execute(self, sql: str, parameters: Sequence[Value] = ()) -> int:
         """Run one statement (committed by itself outside a transaction); returns the number of rows changed."""
-        return self._connection.execute(sql, parameters).rowcount
+        with _as_os_errors():
+            return self._connection.execute(sql, parameters).rowcount
 
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run one statement for each row; wrap in `transaction()`."""
-        self._connection.executemany(sql, rows)
+        with _as_os_errors():
+            self._connection.executemany(sql, rows)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -77,17 +82,30 @@ class Database:
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A COMMIT that fails may leave the transaction open; other errors may have closed it
+            # (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the connection; the write-ahead log is folded in."""
         self._connection.close()
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """What the disk does to SQLite is an OSError as for any other file: ENOSPC for a full one, else EIO."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        code = errno.ENOSPC if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL else errno.EIO
+        raise OSError(code, f"database: {error}") from error
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

@@ -118,10 +118,12 @@ async def _follow_up(engine: Engine, container: Container, live: Live, ended: Ex
         container.state.status = "restarting"
         container.state.restart_count += 1
         live.restart = engine.spawn(_restart_later(engine, container, live.delay), f"restart {container.id[:12]}")
-    with engine.db.transaction():
-        engine.containers.save(container)
-        engine.events.flush()
-    live.resolve("not-running", "next-exit", result=result)
+    try:
+        with engine.db.transaction():
+            engine.containers.save(container)
+            engine.events.flush()
+    finally:
+        live.resolve("not-running", "next-exit", result=result)  # it has ended, whatever the disk says
 
 
 async def _restart_later(engine: Engine, container: Container, delay: float) -> None:
@@ -130,7 +132,7 @@ async def _restart_later(engine: Engine, container: Container, delay: float) -> 
     await engine.clock.sleep(delay)
     live = engine.live(container)
     async with live.lock:
-        if live.restart is not asyncio.current_task() or not container.restarting:
+        if live.restart is not asyncio.current_task() or not container.restarting or live.removing:
             return
         live.restart = None
         try:

@@ -20,8 +20,7 @@ async def kill(engine: Engine, ref: str, signal: str | None = None) -> None:
         number = signals.number(signal) if signal else SIGKILL
     except SampanError as error:
         raise type(error)(f"cannot kill container: {ref}: {error}") from error
-    if container.restarting and number == SIGKILL:
-        stop_restarting(engine, container)
+    if number == SIGKILL and await stop_restarting(engine, container):
         return
     if not container.running:
         raise Conflict(f"cannot kill container: {ref}: container {container.id} is not running")
@@ -45,12 +44,18 @@ def mark_stopped(engine: Engine, container: Container) -> None:
         engine.containers.save(container)
 
 
-def stop_restarting(engine: Engine, container: Container) -> None:
-    """A container that waits for its restart stays down."""
-    engine.live(container).cancel_restart()
-    container.state.status = "exited"
-    container.state.stopped_by_user = True
-    engine.containers.save(container)
+async def stop_restarting(engine: Engine, container: Container) -> bool:
+    """A container that waits for its restart stays down → True; False when it does not wait, or has just come up."""
+    live = engine.live(container)
+    while container.restarting:
+        live.cancel_restart()
+        async with live.lock:  # the restart may be under way
+            if container.restarting and live.restart is None:
+                container.state.status = "exited"
+                container.state.stopped_by_user = True
+                engine.containers.save(container)
+                return True
+    return False
 
 
 async def send(engine: Engine, container: Container, number: int) -> None:

@@ -74,7 +74,9 @@ class Launch:
 
     async def _create(self, shim: Shim, request: CreateContainer) -> int:
         pid = await shim.create(request)
-        for pending in self.live.pending:
+        for pending in tuple(self.live.pending):
+            if pending not in self.live.pending:
+                continue  # its client left while another was handed over
             await shim.attach(pending.socket, stdin=pending.stdin, stdout=pending.stdout, stderr=pending.stderr)
         self.live.drop_pending()
         return pid
@@ -90,12 +92,16 @@ class Launch:
             health=health.initial(container),
         )
         container.has_been_started = True
+        self.engine.container_event(container, "start")
+        try:
+            with self.engine.db.transaction():
+                self.engine.containers.save(container)
+                self.engine.events.flush()
+        except BaseException:
+            container.state = old
+            raise
         self.live.shim = self.shim
         self.live.gone = asyncio.Event()
-        self.engine.container_event(container, "start")
-        with self.engine.db.transaction():
-            self.engine.containers.save(container)
-            self.engine.events.flush()
         assert self.shim is not None
         self.engine.spawn(exits.watch(self.engine, container, self.shim), f"watch {container.id[:12]}")
         health.begin(self.engine, container)

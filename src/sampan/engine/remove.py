@@ -27,23 +27,35 @@ async def remove(engine: Engine, ref: str, *, force: bool = False, volumes: bool
     if live.removing:
         raise Conflict(f"removal of container {ref} is already in progress")
     if not force and container.state.status in _REFUSALS:
-        raise Conflict(f'cannot remove container "{ref.removeprefix("/")}": {_REFUSALS[container.state.status]}')
+        raise _refusal(container, ref)
     live.removing = True
     try:
-        await _end(engine, container)
-        async with live.lock:
-            if container.id not in engine.containers:
-                raise NotFound(f"No such container: {ref}")
-            await removal.finish(engine, container, volumes=volumes)
+        while not await _removed(engine, container, ref, force=force, volumes=volumes):
+            pass
     except BaseException:
         live.removing = False
         raise
 
 
-async def _end(engine: Engine, container: Container) -> None:
-    engine.live(container).cancel_restart()
-    if container.running:
+async def _removed(engine: Engine, container: Container, ref: str, *, force: bool, volumes: bool) -> bool:
+    """One try; False when a start that was under way came first, after which there can be no other."""
+    live = engine.live(container)
+    live.cancel_restart()
+    if container.running and force:
         await kill.kill_and_wait(engine, container)
+    async with live.lock:
+        if container.id not in engine.containers:
+            raise NotFound(f"No such container: {ref}")
+        if container.running and live.shim is not None:
+            if force:
+                return False
+            raise _refusal(container, ref)
+        await removal.finish(engine, container, volumes=volumes)
+        return True
+
+
+def _refusal(container: Container, ref: str) -> Conflict:
+    return Conflict(f'cannot remove container "{ref.removeprefix("/")}": {_REFUSALS[container.state.status]}')
 
 
 def _remove_link(engine: Engine, ref: str) -> None:

@@ -14,8 +14,7 @@ DEFAULT_TIMEOUT = 10
 async def stop(engine: Engine, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
     """Stop a container; `timeout` in seconds, negative for ever. NotModified when it is stopped already."""
     container = engine.containers.get(ref)
-    if container.restarting:
-        stop_restarting(engine, container)
+    if await stop_restarting(engine, container):
         engine.container_event(container, "stop")
         return
     if not container.running:
