@@ -19,11 +19,13 @@ from itertools import islice
 
 import msgspec
 
-from ..errors import InvalidArgument, NotImplementedHere, SampanError
+from ..errors import InvalidArgument, SampanError
 from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Route
 from .bridge import BridgeDriver, delete_link
+from .encryption import ENCRYPTED_PORT, PSK, Encryption, Protected, is_encrypted, secret_of
+from .encryption import OVERHEAD as ESP_OVERHEAD
 from .endpoint import Endpoint
 from .ipam import IPAddress
 from .keyvalue import Config, KeyValue
@@ -36,8 +38,9 @@ log = logging.getLogger("sampan.network")
 
 PEERS, VNI, PORT, KV, LOCAL, PART = "peers", "vni", "port", "kv", "local", "part"
 VXLAN_PORT = 4789
-OVERHEAD = 50
-"""Bytes that VXLAN adds over IPv4."""
+OVERHEAD = {4: 50, 6: 70}
+"""Bytes that VXLAN adds, by the IP version between the hosts."""
+ETHERNET_MTU = 1500
 EVERYONE = "00:00:00:00:00:00"
 POLL_SECONDS = 2.0
 """How soon a host hears of another that joined or left by the key-value store."""
@@ -57,16 +60,13 @@ class Tunnel:
     local: IPAddress
 
     @property
+    def ports(self) -> range:
+        """The tunnel's, and that for names."""
+        return range(self.port, self.port + 2)
+
+    @property
     def others(self) -> tuple[IPAddress, ...]:
         return tuple(host for host in self.hosts if host != self.local)
-
-
-def refuse_encryption(network: Network) -> None:
-    """There is no encryption here, and clear text is not what was asked for."""
-    if "encrypted" in network.options or "com.docker.network.driver.overlay.encrypted" in network.options:
-        raise NotImplementedHere(
-            "encrypted overlay networks are not available: they are refused rather than sent in clear"
-        )
 
 
 def tunnel(network: Network, own: set[IPAddress]) -> Tunnel:
@@ -75,7 +75,7 @@ def tunnel(network: Network, own: set[IPAddress]) -> Tunnel:
     names = options.get(LOCAL, "") if KV in options else options.get(PEERS, "")
     try:
         hosts = tuple(ip_address(text.strip()) for text in names.split(",") if text.strip())
-        port = int(options.get(PORT, VXLAN_PORT))
+        port = int(options.get(PORT, ENCRYPTED_PORT if is_encrypted(options) else VXLAN_PORT))
         vni = int(options[VNI]) if VNI in options else _derived_vni(network)
     except ValueError as error:
         raise InvalidArgument(f"invalid overlay option: {error}") from None
@@ -109,6 +109,19 @@ def partition(shown: Sequence[IPAMPool], bits: int, part: int) -> list[IPAMPool]
     return effective
 
 
+def _with_secret(network: Network) -> Network:
+    """The secret is kept, but not shown with the options; a file is read again with every start."""
+    secret_of(network.options)
+    options = {name: text for name, text in network.options.items() if name != PSK}
+    return msgspec.structs.replace(network, options=options, secret=network.options.get(PSK, ""))
+
+
+def _secret(network: Network) -> str:
+    if not is_encrypted(network.options):
+        return ""
+    return network.secret or secret_of(network.options)
+
+
 def _share(subnets: Sequence[str]) -> int:
     """Bits that number the parts where the number of hosts is not known."""
     widths = [ip_network(text).max_prefixlen - ip_network(text).prefixlen for text in subnets]
@@ -124,9 +137,13 @@ class OverlayDriver:
         self._names = names
         self._tunnels: dict[str, Tunnel] = {}
         self._polls: dict[str, asyncio.Task[None]] = {}
+        self._encryption = Encryption()
+        self._secrets: dict[str, str] = {}
+        """Of encrypted networks, by id."""
 
     def close(self) -> None:
         """Stop asking the key-value store."""
+        self._encryption.close()
         for task in self._polls.values():
             task.cancel()
 
@@ -140,7 +157,8 @@ class OverlayDriver:
 
     async def prepared(self, stored: Stored) -> Stored:
         """Before `create`: the network with this host's part of the addresses."""
-        refuse_encryption(stored.network)
+        if is_encrypted(stored.network.options):
+            stored.network = _with_secret(stored.network)
         if KV in stored.network.options:
             return await asyncio.to_thread(self._joined, stored)
         if not stored.network.user_subnets:
@@ -169,7 +187,10 @@ class OverlayDriver:
 
     async def create(self, stored: Stored) -> None:
         """Make bridge and tunnel."""
+        self._refuse_mixture(stored)
         try:
+            self._protect(stored, self.tunnel(stored))
+            self._fit(stored)
             await self._bridges.create(stored)
             self._dig(stored)
         except BaseException:
@@ -178,8 +199,32 @@ class OverlayDriver:
 
     async def restore(self, stored: Stored) -> None:
         """Make again what is missing."""
+        self._protect(stored, self.tunnel(stored))
+        self._fit(stored)
         await self._bridges.restore(stored)
         self._dig(stored)
+
+    def _refuse_mixture(self, stored: Stored) -> None:
+        """A port is encrypted or it is not, and with one secret."""
+        way, secret = self.tunnel(stored), _secret(stored.network)
+        for network_id, other in self._tunnels.items():
+            shared = set(way.ports) & set(other.ports)
+            if network_id != stored.network.id and shared and self._secrets.get(network_id, "") != secret:
+                self._tunnels.pop(stored.network.id)
+                raise InvalidArgument(f"port {min(shared)} is used by an overlay network with other encryption: give "
+                                      "the network another one, with port=…")  # fmt: skip
+        self._secrets[stored.network.id] = secret
+
+    def _protect(self, stored: Stored, way: Tunnel) -> None:
+        secret = self._secrets[stored.network.id] = _secret(stored.network)
+        if secret:
+            self._encryption.protect(stored.network.id, Protected(way.local, way.port, secret, frozenset(way.others)))
+
+    def _fit(self, stored: Stored) -> None:
+        """Containers send no more at once than the tunnel takes: no bridge would tell them that it was too much."""
+        overhead = OVERHEAD[self.tunnel(stored).local.version] + (ESP_OVERHEAD if _secret(stored.network) else 0)
+        mtu = stored.options.mtu or ETHERNET_MTU - overhead
+        stored.options = replace(stored.options, mtu=mtu)
 
     def _name(self, stored: Stored) -> str:
         return f"vx-{stored.network.id[:12]}"
@@ -191,8 +236,7 @@ class OverlayDriver:
             self._route.request(rtnetlink.vxlan(name, way.vni, way.port, way.local, learning=True))
         link = self._route.link(name)
         assert link is not None and bridge is not None
-        mtu = stored.options.mtu or 1500 - OVERHEAD
-        self._route.request(rtnetlink.set_link(link.index, master=bridge.index, mtu=mtu, up=True))
+        self._route.request(rtnetlink.set_link(link.index, master=bridge.index, mtu=stored.options.mtu, up=True))
         self._set_peers(stored, link.index, way)
         if KV in stored.network.options and stored.network.id not in self._polls:
             task = asyncio.get_running_loop().create_task(self._poll(stored, link.index))
@@ -225,7 +269,9 @@ class OverlayDriver:
                 hosts = tuple(ip_address(text) for text in sorted(found.values()))
                 way = self.tunnel(stored)
                 if away or set(hosts) != set(way.hosts):
-                    self._set_peers(stored, index, replace(way, hosts=hosts))
+                    changed = replace(way, hosts=hosts)
+                    self._protect(stored, changed)
+                    self._set_peers(stored, index, changed)
                 away = False
             except (SampanError, OSError, ValueError) as error:
                 if not away:
@@ -247,6 +293,8 @@ class OverlayDriver:
                 log.warning("overlay network %s keeps its part in the key-value store: %s", stored.network.name, error)
         self._tunnels.pop(stored.network.id, None)
         await delete_link(self._name(stored))
+        self._encryption.release(stored.network.id)  # last: the tunnel is never without it
+        self._secrets.pop(stored.network.id, None)
         await self._bridges.remove(stored)
 
     async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:

@@ -68,6 +68,8 @@ class Network(DockerValue, frozen=True):
     labels: dict[str, str] = field(default_factory=dict)
     user_subnets: bool = field(default=False, name="-user-subnets")
     """Ours: subnets were asked for, so that containers may ask for addresses; not shown."""
+    secret: str = field(default="", name="-secret")
+    """Ours: what the keys of an encrypted overlay network come from; not shown."""
 
 
 class NetworkContainer(DockerValue, frozen=True):

@@ -135,7 +135,7 @@ async def test_forwarding_stalls_nobody(lab: Lab) -> None:
 
 
 async def test_two_thousand_questions_a_second(lab: Lab) -> None:
-    """Ten containers at once; nothing is lost. Processor time, asking included: other work on the machine is not ours."""
+    """Ten containers at once; nothing is lost. In processor time, asking included: the machine has other work."""
     async with lab.networks() as networks:
         await networks.create(NetworkSpec(name="front"))
         inside = [lab.namespace() for _ in range(10)]

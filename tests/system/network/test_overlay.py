@@ -12,17 +12,15 @@ from pathlib import Path
 import pytest
 from dnslib import DNSRecord
 
-from sampan.db import Database
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import InvalidArgument
 from sampan.linux import rtnetlink
-from sampan.network.config import NetworkDefaults
 from sampan.network.files import RESOLVER
 from sampan.network.keyvalue import KeyValue
-from sampan.network.networks import Networks
-from sampan.network.sandbox import Sandbox
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
 
 from ...support.netlab import Capture, Lab, Namespace, address, call, exchange, request, server
+from ...support.overlaylab import Machine, bulk
+from ...support.overlaylab import machines as connected
 
 PEERS = "10.98.0.1,10.98.0.2,10.98.0.3"
 SPEC = NetworkSpec(
@@ -34,54 +32,6 @@ SPEC = NetworkSpec(
 )
 
 
-class Machine:
-    """A host with an engine's networks of its own; what is done to them is done inside its namespace."""
-
-    def __init__(self, lab: Lab, number: int) -> None:
-        self.lab = lab
-        self.number = number
-        self.namespace = lab.namespace()
-        self.cable = f"cable{number}"
-        switch = lab.host.route()
-        bridge = switch.link("switch")
-        assert bridge is not None
-        switch.request(rtnetlink.veth(self.cable, "up0", netns_fd=self.namespace.fd, master=bridge.index, mtu=1500))
-        switch.close()
-        route = self.namespace.route()
-        link = route.link("up0")
-        assert link is not None
-        route.request(
-            rtnetlink.set_link(link.index, up=True),
-            rtnetlink.address(link.index, ip_interface(f"10.98.0.{number}/24")),
-        )
-        route.close()
-        self.networks: Networks
-
-    async def open(self, directory: Path) -> None:
-        with self.namespace.inside():
-            resolv_conf = directory / "empty"
-            resolv_conf.touch()
-            self.db = Database(str(directory / f"{self.number}.db"))
-            self.networks = await Networks.open(self.db, NetworkDefaults(resolv_conf=str(resolv_conf)))
-        self.networks._sandboxes.peer_names.enter = self.namespace.inside
-
-    async def close(self) -> None:
-        await self.networks.close()
-        self.db.close()
-
-    async def run(self, name: str) -> tuple[Namespace, Sandbox]:
-        inside = self.lab.namespace()
-        with self.namespace.inside():
-            return inside, await self.networks.attach(request(inside, name, "wide"))
-
-    def plug(self, up: bool) -> None:
-        route = self.lab.host.route()
-        link = route.link(self.cable)
-        assert link is not None
-        route.request(rtnetlink.set_link(link.index, up=up))
-        route.close()
-
-
 async def resolve(namespace: Namespace, name: str) -> list[str]:
     with namespace.socket(kind=socket.SOCK_DGRAM) as asking:
         answer = await exchange(asking, (RESOLVER, 53), bytes(DNSRecord.question(name).pack()))
@@ -89,14 +39,9 @@ async def resolve(namespace: Namespace, name: str) -> list[str]:
 
 
 async def test_three_hosts(lab: Lab) -> None:
-    route = lab.host.route()
-    route.request(rtnetlink.bridge("switch"))
-    route.close()
-    machines = [Machine(lab, number) for number in (1, 2, 3)]
     async with AsyncExitStack() as stack:
+        machines = await connected(lab, stack, 3)
         for machine in machines:
-            await machine.open(lab.directory)
-            stack.push_async_callback(machine.close)
             with machine.namespace.inside():
                 await machine.networks.create(SPEC)
         running = [await machine.run(f"c{machine.number}") for machine in machines]
@@ -107,6 +52,7 @@ async def test_three_hosts(lab: Lab) -> None:
             for inside, sandbox in running[1:]:
                 assert await resolve(inside, "c1") == [addresses[0]]
                 assert await call(inside, addresses[0], 80) == address(sandbox, "wide")
+                assert await bulk(inside, addresses[0]) == 300_000, "whole segments fit into the tunnel"
         assert any(frame[36:38] == b"\x12\xb5" for frame in wire.frames()), "by VXLAN"
         wire.close()
         assert await resolve(running[0][0], "nobody") == []
@@ -202,7 +148,6 @@ async def test_hosts_find_each_other_in_etcd(lab: Lab) -> None:
 async def test_what_cannot_be_is_refused(lab: Lab) -> None:
     lab.neighbour()
     cases = [
-        ({"peers": "10.99.0.1,10.99.0.2", "encrypted": ""}, NotImplementedHere, "refused rather than sent in clear"),
         ({"kv": "http://127.0.0.1:2379"}, InvalidArgument, "need the option local"),
         ({}, InvalidArgument, "need the option peers"),
         ({"peers": "10.99.0.2,10.99.0.3"}, InvalidArgument, "must be an address of this host"),
