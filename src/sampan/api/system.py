@@ -176,6 +176,8 @@ def _security(call: Call, cgroup_version: str) -> list[str]:
     options = [f"name=seccomp,profile={settings.seccomp_profile or 'builtin'}"]
     if cgroup_version == "2":
         options.append("name=cgroupns")
+    if call.engine.config.id_map is not None:
+        options.append("name=userns")
     return [*options, "name=no-new-privileges"] if settings.no_new_privileges else options
 
 

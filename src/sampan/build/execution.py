@@ -17,8 +17,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from ..engine.engine import Engine
 from ..engine.parts import cgroup_parent
 from ..engine.security import seccomp
+from ..engine.userns import making
 from ..errors import Forbidden, SampanError
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig
+from ..model.idmap import IdMap
 from ..network.sandbox import SandboxRequest
 from ..runtime import CreateContainer, Shim, bundle, users
 from .graph import Exec, Vertex
@@ -50,17 +52,24 @@ async def execute(session: Session, vertex: Vertex, inputs: Sequence[Result]) ->
     assert isinstance(operation, Exec)
     _check_entitlements(session, operation)
     async with AsyncExitStack() as stack:
-        tree = await stack.enter_async_context(growing(session.engine, inputs[0]))
+        ids = _ids(session, operation)
+        tree = await stack.enter_async_context(growing(session.engine, inputs[0], mapped=ids is not None))
         scratch = stack.enter_context(_Scratch(session.engine))
-        mounts = StepMounts(session, inputs, stack, scratch.path)
+        mounts = StepMounts(session, inputs, stack, scratch.path, ids)
         await mounts.add_all(operation)
         with Stubs(tree.path, [mount.destination for mount in mounts.mounts]):
-            step = _Step(session, vertex, operation, tree, scratch)
+            step = _Step(session, vertex, operation, tree, scratch, ids)
             status = await step.run(mounts)
         if status:
             raise StepFailed(" ".join(operation.args), status)
         return await tree.finish()
     raise AssertionError("not reached")
+
+
+def _ids(session: Session, operation: Exec) -> IdMap | None:
+    """The user namespace of a step; what was granted the host's network or privileges is in none."""
+    granted = operation.network == "host" or operation.security == "insecure"
+    return None if granted else session.engine.config.id_map
 
 
 def _check_entitlements(session: Session, operation: Exec) -> None:
@@ -87,22 +96,32 @@ class _Scratch:
 
 
 class _Step:
-    def __init__(self, session: Session, vertex: Vertex, operation: Exec, tree: Growing, scratch: _Scratch) -> None:
+    def __init__(
+        self, session: Session, vertex: Vertex, operation: Exec, tree: Growing, scratch: _Scratch, ids: IdMap | None
+    ) -> None:
         self._session = session
         self._engine = session.engine
         self._vertex = vertex
         self._operation = operation
         self._tree = tree
         self._scratch = scratch
+        self._ids = ids
 
     async def run(self, mounts: StepMounts) -> int:
         """The exit status."""
-        host = self._operation.network == "host"
-        shim = await self._engine.zygote.spawn(self._scratch.id, parked=not host)
+        parked = self._operation.network != "host" and self._ids is None
+        shim = await self._engine.zygote.spawn(self._scratch.id, parked=parked)
         try:
-            async with self._network(shim):
-                document = bundle.build(self._inputs(mounts))
-                return await self._process(shim, document)
+            async with AsyncExitStack() as stack:
+                if parked:
+                    await stack.enter_async_context(self._network(shim))
+                else:
+                    self._write_files(None)  # to be bound; the namespace is yet to be made
+                output = stack.enter_context(await self._create(shim, bundle.build(self._inputs(mounts))))
+                if not parked:
+                    await stack.enter_async_context(self._network(shim))
+                return await self._process(shim, output)
+            raise AssertionError("not reached")
         finally:
             await shim.close()
 
@@ -146,15 +165,18 @@ class _Step:
     def _inputs(self, mounts: StepMounts) -> bundle.Inputs:
         operation, rootfs = self._operation, self._tree.path
         user = users.resolve(rootfs, operation.user)
-        ensure_directory(rootfs, operation.cwd)
+        with making(self._ids):
+            ensure_directory(rootfs, operation.cwd)
         env = list(operation.env) + mounts.env
         if not any(pair.startswith("HOME=") for pair in env):
             env.append(f"HOME={user.home}")
         namespaces: dict[str, str | None] = dict.fromkeys(_PRIVILEGE_NAMESPACES)
         if operation.network != "host":
             namespaces["network"] = None
+        if self._ids is not None:
+            namespaces["user"] = None
         etc = [
-            bundle.BundleMount(f"/etc/{name}", "bind", f"{self._scratch.path}/{name}", ("rbind", "ro"))
+            bundle.BundleMount(f"/etc/{name}", "bind", f"{self._scratch.path}/{name}", ("rbind", "ro"), self._ids)
             for name in ("hosts", "resolv.conf")
         ]
         return bundle.Inputs(
@@ -173,6 +195,7 @@ class _Step:
             ulimits=list(self._session.limits.ulimits or []),
             pids_limit=self._engine.config.container.pids_limit,
             init=True,
+            id_mappings=self._ids.as_oci() if self._ids else None,
         )
 
     def _cgroup(self) -> str:
@@ -188,18 +211,25 @@ class _Step:
             privileged=self._operation.security == "insecure",
         )  # fmt: skip
 
-    async def _process(self, shim: Shim, document: dict[str, object]) -> int:
+    async def _create(self, shim: Shim, document: dict[str, object]) -> socket.socket:
+        """The process, which waits for its start → our end of its output."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with ours:
+        try:
             with theirs:
                 await shim.create(
                     CreateContainer(bundle=self._scratch.path, state_dir=self._scratch.path, cgroup=self._cgroup(),
                                     spec=document)
                 )  # fmt: skip
                 await shim.attach(theirs, stdin=False, stdout=True, stderr=True)
-            await shim.start()
-            await self._read_output(ours)
+        except BaseException:
+            ours.close()
+            raise
+        return ours
+
+    async def _process(self, shim: Shim, output: socket.socket) -> int:
+        await shim.start()
+        await self._read_output(output)
         async for ended in shim.exits:
             if ended.exec_id is None:
                 return ended.status

@@ -17,8 +17,9 @@ from .result import Result
 class Growing:
     """A step's writable tree; `path` is where it is mounted."""
 
-    def __init__(self, engine: Engine, base: Result) -> None:
+    def __init__(self, engine: Engine, base: Result, mapped: bool) -> None:
         self._engine = engine
+        self._mapped = mapped
         self._base = base
         self.key = f"build-{secrets.token_hex(12)}"
         self.path = ""
@@ -26,7 +27,7 @@ class Growing:
     def open(self) -> None:
         """Make and mount it."""
         self._engine.snapshots.prepare(self.key, self._base.chain_id or None)
-        self.path = self._engine.snapshots.mount(self.key)
+        self.path = self._engine.snapshots.mount(self.key, self._mapped)
 
     async def finish(self) -> Result:
         """Store what changed as a layer upon the base."""
@@ -51,9 +52,9 @@ class Growing:
 
 
 @asynccontextmanager
-async def growing(engine: Engine, base: Result) -> AsyncIterator[Growing]:
-    """A writable tree on `base`; dropped at the end unless `finish` turned it into a layer."""
-    tree = Growing(engine, base)
+async def growing(engine: Engine, base: Result, mapped: bool = False) -> AsyncIterator[Growing]:
+    """A writable tree on `base`, perhaps with the owners of a user namespace; dropped unless `finish` made a layer."""
+    tree = Growing(engine, base, mapped)
     try:
         tree.open()
         yield tree

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from ..errors import InvalidArgument, NotFound
 from ..linux.mount import MNT_DETACH, mount, umount2
 from ..linux.openat2 import make_directories, open_in_root
+from ..model.idmap import IdMap
 from ..runtime.bundle import BundleMount
 from ..tree.copy import copy_tree
 from .graph import Exec, Mount
@@ -29,11 +30,14 @@ class StepMounts:
     `scratch` is a directory of the step's own on a tmpfs (the exec root), for secrets.
     """
 
-    def __init__(self, session: Session, inputs: Sequence[Result], stack: AsyncExitStack, scratch: str) -> None:
+    def __init__(
+        self, session: Session, inputs: Sequence[Result], stack: AsyncExitStack, scratch: str, ids: IdMap | None = None
+    ) -> None:
         self._session = session
         self._inputs = inputs
         self._stack = stack
         self._scratch = scratch
+        self._ids = ids
         self.mounts: list[BundleMount] = []
         self.env: list[str] = []
 
@@ -55,15 +59,17 @@ class StepMounts:
 
     async def _bind(self, one: Mount) -> None:
         result = self._inputs[one.input]
-        if one.read_only:
+        ids = self._ids
+        if result.directory:
+            path = result.directory if one.read_only else self._overlaid(result.directory)
+            ids = ids if one.read_only else None  # the kernel maps no overlay
+        elif one.read_only and ids is None:
             path = await self._stack.enter_async_context(shown(self._session.engine, result))
-        elif result.directory:
-            path = self._overlaid(result.directory)
         else:
-            tree = await self._stack.enter_async_context(growing(self._session.engine, result))
-            path = tree.path
+            tree = await self._stack.enter_async_context(growing(self._session.engine, result, mapped=ids is not None))
+            path, ids = tree.path, None  # its owners are mapped already
         source = inside(path, one.source)
-        self.mounts.append(BundleMount(one.target, "bind", source, ["rbind", "ro" if one.read_only else "rw"]))
+        self.mounts.append(BundleMount(one.target, "bind", source, ["rbind", "ro" if one.read_only else "rw"], ids))
 
     def _overlaid(self, directory: str) -> str:
         """A writable view of a build context; what is written is dropped."""
@@ -89,7 +95,7 @@ class StepMounts:
         if not os.path.isdir(path):
             await self._fill(one, path)
         self.mounts.append(BundleMount(one.target, "bind", inside(path, one.source if one.input < 0 else ""),
-                                       ["rbind", "ro" if one.read_only else "rw"]))  # fmt: skip
+                                       ["rbind", "ro" if one.read_only else "rw"], self._ids))  # fmt: skip
 
     def _private(self, name: str) -> str:
         number = 0
@@ -125,7 +131,8 @@ class StepMounts:
                 file.write(value)
                 os.fchown(fd, one.uid, one.gid)
                 os.fchmod(fd, one.mode)
-            self.mounts.append(BundleMount(one.target, "bind", path, ["rbind", "ro", "nosuid", "noexec", "nodev"]))
+            options = ["rbind", "ro", "nosuid", "noexec", "nodev"]
+            self.mounts.append(BundleMount(one.target, "bind", path, options, self._ids))
 
     def _ssh(self, one: Mount) -> None:
         agent = self._session.ssh.get(one.id)
@@ -134,7 +141,7 @@ class StepMounts:
                 raise NotFound(f"unset ssh forward key {one.id}")
             return
         target = one.target or f"/run/buildkit/ssh_agent.{len(self.mounts)}"
-        self.mounts.append(BundleMount(target, "bind", agent, ["rbind", "rw"]))
+        self.mounts.append(BundleMount(target, "bind", agent, ["rbind", "rw"], self._ids))
         self.env.append(f"SSH_AUTH_SOCK={target}")
 
 

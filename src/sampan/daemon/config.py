@@ -198,7 +198,6 @@ def _engine(settings: Settings) -> EngineConfig:
         container=_container(settings),
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
-        userns_remap=settings.userns_remap,
         debug=settings.debug,
         experimental=settings.experimental,
         features=settings.features,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .. import __version__, faults
 from ..errors import SampanError
-from . import config, flags, pidfile
+from . import config, flags, pidfile, remap
 from .config import DaemonConfig
 
 Zygote = tuple[int, socket.socket]
@@ -59,6 +59,7 @@ def _run(settings: DaemonConfig, zygote: Zygote | None) -> int:
     os.umask(0o022)
     faults.arm(os.environ.get("SAMPAN_FAULT", ""))  # for tests only
     _log_to_stderr(settings)
+    settings = remap.applied(settings)
     with pidfile.held(settings.pidfile):
         import asyncio
 

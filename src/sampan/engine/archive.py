@@ -11,16 +11,17 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from ..cas.compression import Decompressed
+from ..cas.compression import Decompressed, Readable
 from ..errors import InvalidArgument, NotFound, SampanError
 from ..linux.openat2 import open_in_root
+from ..model.idmap import IdMap
 from ..model.times import rfc3339
 from ..runtime import users
 from ..tree import locate, writer
 from ..tree.directories import Directories
 from ..tree.extract import ExtractOptions, extract
 from ..tree.walk import Node, walk
-from . import containertree
+from . import containertree, userns
 from .bodies import fed
 from .container import Container
 from .engine import Engine
@@ -73,15 +74,16 @@ async def get(engine: Engine, ref: str, path: str) -> AsyncIterator[tuple[PathSt
     async with containertree.opened(engine, container) as tree:
         found = _find(tree.fd, path, ref)
         try:
-            members = writer.gather(_members(found))
+            mapping = userns.ids(engine, container)
+            members = writer.gather(_members(found, mapping.to_container if mapping else None))
             yield _path_stat(tree.fd, path, found), in_threads(members)
         finally:
             os.close(found.parent)
     engine.container_event(container, "archive-path", path=path)
 
 
-def _members(found: locate.Found) -> Iterator[bytes]:
-    members = writer.Members()
+def _members(found: locate.Found, owners: writer.OwnerMap | None) -> Iterator[bytes]:
+    members = writer.Members(owners)
     yield from members.member(Node("", found.parent, found.name, found.stat), found.base)
     if not modes.S_ISDIR(found.stat.st_mode):
         return
@@ -112,15 +114,22 @@ async def put(
             where = locate.resolve(tree.fd, path)
             _refuse_read_only(container, where)
             owner = _owner(engine, container) if copy_uid_gid else None
+            mapping = userns.ids(engine, container)
             options = ExtractOptions(
-                keep_directories=no_overwrite_dir_non_dir, owner=owner, scope=(tree.fd, where.rstrip("/"))
-            )
+                keep_directories=no_overwrite_dir_non_dir, owner=owner, scope=(tree.fd, where.rstrip("/")),
+                map_owner=mapping.to_host if mapping else None,
+            )  # fmt: skip
             async with fed(body) as stream:
                 # Decompressed looks at the first bytes at once, so it too belongs in the thread
-                await asyncio.to_thread(lambda: extract(directory, Decompressed(stream), options))
+                await asyncio.to_thread(_extract, directory, stream, options, mapping)
         finally:
             os.close(directory)
     engine.container_event(container, "extract-to-dir", path=path)
+
+
+def _extract(directory: int, stream: Readable, options: ExtractOptions, mapping: IdMap | None) -> None:
+    with userns.making(mapping):
+        extract(directory, Decompressed(stream), options)
 
 
 def _open_directory(root: int, path: str, ref: str) -> int:
@@ -149,7 +158,7 @@ def _owner(engine: Engine, container: Container) -> tuple[int, int] | None:
     """The container's user, as its own /etc/passwd numbers it; None where it has none (the tar's owners stay)."""
     if not container.config.user:
         return None
-    rootfs = engine.snapshots.mount(container.id)
+    rootfs = userns.mount(engine, container)
     try:
         user = users.resolve(rootfs, container.config.user, [])
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..model.container import Ulimit
+from ..model.idmap import IdMap
 from ..network.config import AddressPool as AddressPool
 from ..network.config import NetworkDefaults as NetworkDefaults
 from ..paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
@@ -79,7 +80,8 @@ class EngineConfig:
     live_restore: bool = True
     """Accepted for Docker's sake: containers always outlive the daemon unless `shutdown` is asked to stop them."""
     shutdown_timeout: int = 15
-    userns_remap: str = ""
+    id_map: IdMap | None = None
+    """The ids of containers (`userns-remap`); None: the host's own."""
     debug: bool = False
     experimental: bool = False
     features: dict[str, bool] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from ..tree.private import Bind, PrivateTree
+from . import userns
 from .container import Container
 from .engine import Engine
 from .etc import FILES
@@ -16,10 +17,10 @@ from .etc import FILES
 @asynccontextmanager
 async def opened(engine: Engine, container: Container) -> AsyncIterator[PrivateTree]:
     """The tree as the container's own root would show it, but for tmpfs and what it mounted itself."""
-    root = engine.snapshots.mount(container.id)
+    root = userns.mount(engine, container)
     try:
         with _volumes(engine, container) as binds:
-            tree = await asyncio.to_thread(PrivateTree, root, binds)
+            tree = await asyncio.to_thread(PrivateTree, root, binds, userns.ids(engine, container))
             try:
                 yield tree
             finally:

@@ -17,7 +17,7 @@ from ..model.times import now
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
 from ..storage import init_layer
-from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, secrets, validate
+from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, secrets, userns, validate
 from .container import Container
 from .engine import Engine
 
@@ -105,6 +105,7 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     drivers.check_logging(host.log_config)
     drivers.check_storage_options(host)
     secrets.check(engine, host)
+    userns.check(engine, host)
     for mode, joining in ((host.pid_mode, ""), (host.ipc_mode, ""), (host.network_mode, _JOINING)):
         if mode.startswith("container:"):
             _check_joined(engine, mode.removeprefix("container:"), joining)

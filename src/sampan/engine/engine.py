@@ -44,7 +44,6 @@ class Engine:
         self.paths = config.paths
         self.warnings: list[str] = []
         """What start-up found and mended, and what this kernel cannot do; shown in the log and by `info`."""
-        parts.refuse_unsupported(config)
         parts.make_roots(self.paths)
         self.kernel = kernel.probe()
         self.db = Database(self.paths.database)
@@ -53,7 +52,7 @@ class Engine:
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
         self.registries = Registries(registry_config(config))
-        self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name))
+        self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name), parts.owner(config))
         self.networks = Networks(self.db, _network_defaults(config))
         self.containers = Containers(self.db)
         self.zygote = Zygote(self.paths.exec_root, parts.cgroup_parent(config), config.parked_sandboxes)

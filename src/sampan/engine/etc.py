@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..network.sandbox import Files
+from . import userns
 from .container import Container
 from .engine import Engine
 
@@ -22,7 +23,7 @@ def write(engine: Engine, container: Container) -> None:
         hostname = container.config.hostname or os.uname().nodename
         contents = {"hosts": _read("/etc/hosts"), "resolv.conf": _read("/etc/resolv.conf"), "hostname": f"{hostname}\n"}
     for name, text in contents.items():
-        _write(f"{directory}/{name}", text)
+        _write(f"{directory}/{name}", text, userns.root(engine, container))
 
 
 def update(engine: Engine, container: Container, before: Files, after: Files) -> None:
@@ -33,7 +34,7 @@ def update(engine: Engine, container: Container, before: Files, after: Files) ->
         ("resolv.conf", before.resolv_conf, after.resolv_conf),
     ):
         if old != new and _read(f"{directory}/{name}") == old:
-            _write(f"{directory}/{name}", new)
+            _write(f"{directory}/{name}", new, userns.root(engine, container))
 
 
 def _read(path: str) -> str:
@@ -44,7 +45,8 @@ def _read(path: str) -> str:
         return ""
 
 
-def _write(path: str, text: str) -> None:
+def _write(path: str, text: str, owner: tuple[int, int]) -> None:
     # In place: a rename would leave the running container with the old inode.
     with open(path, "w") as file:
         file.write(text)
+        os.fchown(file.fileno(), *owner)

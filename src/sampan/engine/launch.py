@@ -10,7 +10,7 @@ from ..errors import Conflict, SampanError
 from ..model.state import ContainerState
 from ..model.times import rfc3339
 from ..runtime import CommandFailed, CreateContainer, Shim, bundle
-from . import etc, exits, health, mounts, networks, spec
+from . import etc, exits, health, mounts, networks, spec, userns
 from .container import Container
 from .engine import Engine
 from .live import Live
@@ -58,7 +58,7 @@ class Launch:
         self._record(pid, started)
 
     def _mount(self) -> str:
-        self.live.rootfs = self.engine.snapshots.mount(self.container.id)
+        self.live.rootfs = userns.mount(self.engine, self.container)
         self.mounted = True
         return self.live.rootfs
 

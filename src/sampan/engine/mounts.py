@@ -23,6 +23,7 @@ from ..linux.openat2 import open_in_root
 from ..model.container import ContainerConfig, DriverConfig, HostConfig
 from ..runtime.bundle import BundleMount
 from ..volume import ANONYMOUS, Volume
+from . import userns
 from .container import Container, MountPoint
 from .mountspec import Spec, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
 
@@ -152,7 +153,7 @@ async def populate(engine: Engine, container: Container) -> None:
     wanting = [point for point in container.mounts if _wants_copy_up(engine, point)]
     if not wanting:
         return
-    root = os.open(engine.snapshots.mount(container.id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    root = os.open(userns.mount(engine, container), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for point in wanting:
             await _copy_up(engine, container, root, point)
@@ -204,7 +205,7 @@ def _source(engine: Engine, container: Container, point: MountPoint, index: int)
             _require_source(container, point)
         return point.source
     if point.type == "image":
-        path = _mount_image(engine, _image_key(container, index), engine.images.by_id(point.source).chain_id)
+        path = _mount_image(engine, container, index, engine.images.by_id(point.source).chain_id)
     else:
         path = _mount_volume(engine, container, point)
     return _pin_subpath(engine, container, path, point.spec_subpath, index) if point.spec_subpath else path
@@ -214,11 +215,12 @@ def _image_key(container: Container, index: int) -> str:
     return f"{container.id}-image-{index}"
 
 
-def _mount_image(engine: Engine, key: str, chain_id: str) -> str:
+def _mount_image(engine: Engine, container: Container, index: int, chain_id: str) -> str:
     """An image's tree under a key of this mount's own: no other container's mount of it is touched at release."""
+    key = _image_key(container, index)
     if not engine.snapshots.exists(key):
         engine.snapshots.prepare(key, chain_id or None)
-    return engine.snapshots.mount(key)
+    return engine.snapshots.mount(key, mapped=userns.ids(engine, container) is not None)
 
 
 def _release_image(engine: Engine, key: str) -> None:

@@ -6,21 +6,15 @@ import asyncio
 import os
 
 from ..db import Database
-from ..errors import NotImplementedHere, SampanError
+from ..errors import SampanError
 from ..linux.cgroup import Cgroup
 from ..paths import Paths
-from ..storage import Layers, open_snapshotter
+from ..storage import Layers, Mapper, open_snapshotter
 from .config import DEFAULT_CGROUP_PARENT, EngineConfig
 
 DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
 SHIMS_LOOKS = 50
-
-
-def refuse_unsupported(config: EngineConfig) -> None:
-    """NotImplementedHere for a setting that would be unsafe to ignore."""
-    if config.userns_remap:
-        raise NotImplementedHere("userns-remap is not supported: containers would run with the host's user ids")
 
 
 def make_roots(paths: Paths) -> None:
@@ -32,7 +26,14 @@ def make_roots(paths: Paths) -> None:
 
 
 def open_snapshots(config: EngineConfig, db: Database) -> Layers:
-    """The configured storage driver, or the one that already has layers, or the best that works here."""
+    """The configured storage driver, or the one that already has layers, or the best; ready for mapped ids."""
+    layers = _open_driver(config, db)
+    if config.id_map is not None:
+        layers.map_ids(Mapper(config.id_map))
+    return layers
+
+
+def _open_driver(config: EngineConfig, db: Database) -> Layers:
     root = config.paths.snapshots
     if config.storage_driver:
         return open_snapshotter(config.storage_driver, root, db)
@@ -45,6 +46,11 @@ def open_snapshots(config: EngineConfig, db: Database) -> Layers:
         except (SampanError, OSError) as error:
             failures.append(f"{name}: {error}")
     raise SampanError(f"no storage driver works: {'; '.join(failures)}")
+
+
+def owner(config: EngineConfig) -> tuple[int, int]:
+    """The host's ids of root in containers: what a new volume belongs to."""
+    return config.id_map.root if config.id_map else (0, 0)
 
 
 def cgroup_parent(config: EngineConfig) -> str:

@@ -9,7 +9,7 @@ import time
 from ..errors import NotFound, SampanError
 from ..model.times import nanoseconds
 from ..runtime import Exit, Shim, ShimGone, Status, read_exit
-from . import cgroups, copies, environment, exec, exits, health, mounts, networks, recreate, removal, restarts
+from . import cgroups, copies, environment, exec, exits, health, mounts, networks, recreate, removal, restarts, userns
 from .container import Container
 from .engine import Engine
 from .launch import launch
@@ -92,7 +92,7 @@ async def _ask(engine: Engine, container: Container) -> tuple[Shim, Status]:
 
 def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> None:
     live = engine.live(container)
-    live.rootfs = engine.snapshots.mount(container.id)
+    live.rootfs = userns.mount(engine, container)
     mounts.activate(engine, container, live.rootfs)
     live.shim = shim
     container.cgroup = status.cgroup or cgroups.path(engine, container)

@@ -19,6 +19,7 @@ from ..linux import mount as mounting
 from ..model.container import HostConfig
 from ..model.times import now
 from ..runtime.bundle import BundleMount
+from . import userns
 from .container import Container
 from .engine import Engine
 from .sealing import Sealer
@@ -144,7 +145,8 @@ def mounts(engine: Engine, container: Container) -> list[BundleMount]:
     if not requests:
         return []
     directory = _tmpfs(engine, container)
-    return [_place(engine, directory, index, request) for index, request in enumerate(requests)]
+    owner = userns.root(engine, container)
+    return [_place(engine, directory, index, request, owner) for index, request in enumerate(requests)]
 
 
 def _tmpfs(engine: Engine, container: Container) -> str:
@@ -156,12 +158,13 @@ def _tmpfs(engine: Engine, container: Container) -> str:
     return directory
 
 
-def _place(engine: Engine, directory: str, index: int, request: Request) -> BundleMount:
+def _place(engine: Engine, directory: str, index: int, request: Request, owner: tuple[int, int]) -> BundleMount:
     row = _row(engine, request.name)
     path = f"{directory}/{index}"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(fd, "wb") as file:
         file.write(_sealer(engine).open(row["sealed"], row["name"].encode()))
+        os.fchown(fd, *owner)
         os.fchmod(fd, request.mode)
     return BundleMount(request.target, "bind", path, ("bind", "ro", "nosuid", "nodev", "noexec", "rprivate"))
 

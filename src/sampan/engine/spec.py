@@ -10,7 +10,7 @@ import msgspec
 from ..errors import Conflict, InvalidArgument, SampanError
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
-from . import cgroups, environment, secrets, security, shm, workdir
+from . import cgroups, environment, secrets, security, shm, userns, workdir
 from .config import SAMPAN_RUNTIME
 from .container import Container
 from .engine import Engine
@@ -44,9 +44,23 @@ def plan(engine: Engine, container: Container) -> Plan:
             namespaces[kind] = f"/proc/{joined(engine, container, mode).state.pid}/ns/{file}"
         elif mode != "host":
             namespaces[kind] = None
+    if userns.ids(engine, container) is not None:
+        namespaces["user"] = _user_namespace(engine, container)
     runtime = _runtime(engine, container)
     fresh = all(namespaces.get(kind, "") is None for kind in PARKED_NAMESPACES)
-    return Plan(namespaces, fresh and not runtime, cgroups.path(engine, container), runtime)
+    parked = fresh and not runtime and "user" not in namespaces
+    return Plan(namespaces, parked, cgroups.path(engine, container), runtime)
+
+
+def _user_namespace(engine: Engine, container: Container) -> str | None:
+    """Who shares a namespace with another container must share its user namespace too; else a new one."""
+    host = container.host_config
+    for mode in (host.network_mode, host.ipc_mode, host.pid_mode):
+        if mode.startswith("container:"):
+            other = joined(engine, container, mode)
+            if userns.ids(engine, other) is not None:
+                return f"/proc/{other.state.pid}/ns/user"
+    return None
 
 
 def joined(engine: Engine, container: Container, mode: str) -> Container:
@@ -92,7 +106,9 @@ def inputs(
     config, host = container.config, container.host_config
     _refuse_device_requests(container)
     user = users.resolve(rootfs, config.user, host.group_add or [])
-    workdir.ensure(rootfs, config.working_dir or "/")
+    mapping = userns.ids(engine, container)
+    with userns.making(mapping):
+        workdir.ensure(rootfs, config.working_dir or "/")
     defaults = engine.config.container
     given = {limit.name for limit in host.ulimits or []}
     return bundle.Inputs(
@@ -117,6 +133,7 @@ def inputs(
         no_new_privileges=defaults.no_new_privileges,
         init=wants_init(engine, container),
         pids_limit=defaults.pids_limit,
+        id_mappings=mapping.as_oci() if mapping else None,
     )
 
 

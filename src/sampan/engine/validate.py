@@ -98,7 +98,7 @@ _MODES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
         "IPC mode",
         lambda mode: mode in ("", "host", "private", "shareable", "none", "container:") or _container_mode(mode),
     ),
-    ("userns_mode", "user namespace mode", lambda mode: True),
+    ("userns_mode", "user namespace mode", lambda mode: mode in ("", "host")),
 )
 
 

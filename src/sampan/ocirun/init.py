@@ -178,7 +178,7 @@ class Init(_Setup):
         wanted = Namespaces(linux)
         if not wanted.needs_intermediate:
             join(wanted.paths)
-        if wanted.new & ns.CLONE_NEWUSER:
+        if wanted.has(ns.CLONE_NEWUSER):
             _become_root()
         if wanted.new & ns.CLONE_NEWCGROUP:
             ns.unshare(ns.CLONE_NEWCGROUP)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..linux.cgroup import Hierarchy
 from ..model.container import ContainerConfig, HostConfig, Ulimit
+from ..model.idmap import IdMap
 from ..ocirun.init import INIT_KEY
 from .devices import Devices
 from .privileges import capabilities, seccomp, security_options
@@ -44,15 +45,20 @@ class BundleMount:
     type: str
     source: str
     options: tuple[str, ...] | list[str] = ()
+    ids: IdMap | None = None
+    """Owners of the source are shown through this map (an id-mapped bind)."""
 
     def as_oci(self) -> dict[str, Any]:
         """Its place in config.json."""
-        return {
+        made: dict[str, Any] = {
             "destination": self.destination,
             "type": self.type,
             "source": self.source,
             "options": list(self.options),
         }
+        if self.ids is not None:
+            made["uidMappings"], made["gidMappings"] = self.ids.as_oci()
+        return made
 
 
 @dataclass(frozen=True)

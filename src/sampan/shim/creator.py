@@ -8,6 +8,7 @@ and ends with the start; container init, its child, then becomes the shim's (PR_
 from __future__ import annotations
 
 import os
+import stat
 
 from sampan import ocirun
 from sampan.linux import fds
@@ -134,6 +135,7 @@ class _Worker:
             self._parked = None
         parked, self._parked = self._parked, None
         stdin, stdout, stderr = passed
+        _give_streams(document, document.get("process") or {}, passed)
         _write_config(bundle, spec)
         self._created = created = ocirun.create(
             document,
@@ -158,10 +160,12 @@ class _Worker:
         self, passed: list[int], init_pid: int, bundle: str, process: str, console: bool, cgroup: str
     ) -> tuple[dict[str, Any], list[int]]:
         stdin, stdout, stderr = passed
+        spec, document = _read_config(bundle), documents.loads(process)
+        _give_streams(spec, document, passed)
         created = ocirun.exec_process(
             init_pid,
-            _read_config(bundle),
-            documents.loads(process),
+            spec,
+            document,
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -178,6 +182,16 @@ _VERBS = {"parked": _Worker.parked, "create": _Worker.create, "start": _Worker.s
 def _described(created: ocirun.Created) -> tuple[dict[str, Any], list[int]]:
     answer = {"pid": created.pid, "warnings": created.warnings}
     return answer, [created.console_fd] if created.console_fd >= 0 else []
+
+
+def _give_streams(spec: dict[str, Any], process: dict[str, Any], streams: list[int]) -> None:
+    """Let a program in a user namespace open /dev/stdout by name: it cannot own a pipe of ours by itself."""
+    uid = (process.get("user") or {}).get("uid", 0)
+    for one in (spec.get("linux") or {}).get("uidMappings") or ():
+        if one["containerID"] <= uid < one["containerID"] + one["size"]:
+            for fd in streams:
+                if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                    os.fchown(fd, one["hostID"] + uid - one["containerID"], -1)
 
 
 def _write_config(bundle: str, spec: str) -> None:

@@ -10,6 +10,7 @@ from sampan.tree.extract import Usage
 from .btrfs import Btrfs
 from .changes import whole_tree
 from .fuse import FuseOverlay
+from .idmapped import Mapper
 from .initlayer import init_layer
 from .layers import Layers
 from .overlay import Overlay
@@ -35,6 +36,6 @@ def open_snapshotter(name: str, root: str, db: Database) -> Layers:
 
 
 __all__ = [
-    "ADDED", "DELETED", "DRIVERS", "MODIFIED", "Change", "Layers", "Limits", "Problem", "SnapshotInfo", "Snapshotter",
-    "Unpacking", "Usage", "init_layer", "open_snapshotter", "sweep", "unpack", "whole_tree",
+    "ADDED", "DELETED", "DRIVERS", "MODIFIED", "Change", "Layers", "Limits", "Mapper", "Problem", "SnapshotInfo",
+    "Snapshotter", "Unpacking", "Usage", "init_layer", "open_snapshotter", "sweep", "unpack", "whole_tree",
 ]  # fmt: skip

@@ -169,9 +169,14 @@ def _compared_members(directories: Directories, members: writer.Members, kinds: 
         yield from members.member(node, path)
 
 
-def whole_tree(root: int, keep: Callable[[Node], bool] = lambda node: True) -> Iterator[bytes]:
-    """The tar of everything below a directory: `docker export`, volume export."""
-    members = writer.Members()
+def whole_tree(
+    root: int, keep: Callable[[Node], bool] = lambda node: True, owner: writer.OwnerMap | None = None
+) -> Iterator[bytes]:
+    """The tar of everything below a directory: `docker export`, volume export.
+
+    `owner` turns the (uid, gid) found into those written.
+    """
+    members = writer.Members(owner)
     with Directories(root) as directories:
         yield from writer.gather(
             piece for node in walk(directories) if keep(node) for piece in members.member(node, node.path)

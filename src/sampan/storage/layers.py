@@ -18,13 +18,14 @@ import msgspec
 
 from sampan import faults
 from sampan.db import Database
-from sampan.errors import Conflict, NotFound
+from sampan.errors import Conflict, InvalidArgument, NotFound
 from sampan.linux.libc import syncfs
 from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 from sampan.tree.extract import Usage
 from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
+from .idmapped import Mapper
 from .snapshotter import Change, Problem, SnapshotInfo
 
 MARKER = ".snapshot"
@@ -60,6 +61,7 @@ class Layers(ABC):
         self._counts: dict[str, int] = {}
         self._janitor = Janitor()
         self._discarded: set[int] = set()
+        self.mapper: Mapper | None = None
         mark_root(self.root)
         for row in db.query("SELECT * FROM snapshot WHERE driver = ? ORDER BY directory", (self.name,)):
             self._index(
@@ -75,7 +77,7 @@ class Layers(ABC):
         """Fill a new snapshot's directory."""
 
     @abstractmethod
-    def _show(self, info: SnapshotInfo) -> str:
+    def _show(self, info: SnapshotInfo, mapped: bool = False) -> str:
         """Mount if need be; the path of the whole tree."""
 
     @abstractmethod
@@ -264,9 +266,13 @@ class Layers(ABC):
 
     # mounts
 
-    def mount(self, key: str) -> str:
+    def map_ids(self, mapper: Mapper) -> None:
+        """Be ready for `mount(mapped=True)`; InvalidArgument where kernel, file system or driver cannot."""
+        raise InvalidArgument(f"user namespaces need id-mapped layers, which the driver {self.name} does not have")
+
+    def mount(self, key: str, mapped: bool = False) -> str:
         info = self.stat(key)
-        path = self._show(info)
+        path = self._show(info, mapped)
         self._counts[key] = self._counts.get(key, 0) + 1
         return path
 
@@ -395,6 +401,8 @@ class Layers(ABC):
     def close(self) -> None:
         self._counts.clear()
         self._janitor.close()
+        if self.mapper is not None:
+            self.mapper.close()
 
 
 def _info(key: str, parent: str | None, directory: int, committed: int, size: int, inodes: int) -> SnapshotInfo:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from sampan.db import Database
 from sampan.errors import InvalidArgument, SampanError
+from sampan.linux.credentials import file_system_ids
 from sampan.linux.libc import AT_FDCWD
 from sampan.linux.mount import (
     MS_PRIVATE,
@@ -35,6 +36,7 @@ from sampan.tree.private import in_thread
 from sampan.tree.walk import usage as measure
 
 from .changes import Comparison, overlay_layer
+from .idmapped import MappedPaths, Mapper
 from .layers import Layers
 from .snapshotter import Change, SnapshotInfo
 
@@ -103,25 +105,57 @@ class Overlay(Layers):
         except FileNotFoundError:
             return False
 
-    def _show(self, info: SnapshotInfo) -> str:
+    def _show(self, info: SnapshotInfo, mapped: bool = False) -> str:
         target = self._tree(info)
         if self._is_mounted(info):
             return target
         lowers = self.lowers(info.key)
         path = self.path(info)
+        upper, work = (None, None) if info.committed else (f"{path}/diff", f"{path}/work")
         if info.committed:
             os.makedirs(target, exist_ok=True)
-            self._mount_stack(info, [f"{path}/diff", *lowers], None, None)
+            lowers = [f"{path}/diff", *lowers]
+        if mapped and self.mapper is not None:
+            self._attach(info, self._mapped_stack(lowers, upper, work))
         else:
-            self._mount_stack(info, lowers, f"{path}/diff", f"{path}/work")
+            self._mount_stack(info, lowers, upper, work)
         return target
 
     def _mount_stack(self, info: SnapshotInfo, lowers: list[str], upper: str | None, work: str | None) -> None:
-        stacked = self._stack(lowers, upper, work)
+        self._attach(info, self._stack(lowers, upper, work))
+
+    def _attach(self, info: SnapshotInfo, stacked: int) -> None:
         try:
             move_mount(stacked, AT_FDCWD, self._tree(info))
         finally:
             os.close(stacked)
+
+    def _mapped_stack(self, lowers: list[str], upper: str | None, work: str | None) -> int:
+        assert self.mapper is not None
+        if len(lowers) < (1 if upper else 2):
+            lowers = [*lowers, self._empty()]
+        paths = MappedPaths(self.mapper)
+        try:
+            # overlayfs works with the credentials of who mounted it: they too must have an id that is mapped.
+            with file_system_ids(*self.mapper.ids.root):
+                return _new_stack(
+                    [paths.path(lower) for lower in lowers], upper and paths.path(upper), work and paths.path(work)
+                )
+        finally:
+            paths.close()
+
+    def map_ids(self, mapper: Mapper) -> None:
+        number = self._new_directory()
+        try:
+            path = f"{self.root}/{number}"
+            for name in ("diff", "work"):
+                os.mkdir(f"{path}/{name}")
+            self.mapper = mapper
+            os.close(self._mapped_stack([], f"{path}/diff", f"{path}/work"))
+        except OSError as error:
+            raise InvalidArgument(f"user namespaces need id-mapped layers, which do not work here: {error}") from error
+        finally:
+            self._dispose(f"{self.root}/{number}")
 
     def _view(self, lowers: list[str]) -> int:
         """An fd of the merged layers, mounted nowhere."""

@@ -76,11 +76,12 @@ class Snapshotter(Protocol):
         Durable when it returns, cheap for all drivers but vfs. Nothing is mounted.
         """
 
-    def mount(self, key: str) -> str:
+    def mount(self, key: str, mapped: bool = False) -> str:
         """The directory where the whole tree can be seen; writable for active snapshots, else read-only by promise.
 
         Counted: every mount needs one unmount. Counts live in memory, mounts outlive the daemon: after a restart the
         owner of a live container mounts it again, which finds the old mount, then `release_unused` drops the rest.
+        With `mapped` owners look as inside a user namespace (`map_ids`); a key is always mounted one way.
         """
 
     def unmount(self, key: str) -> None:

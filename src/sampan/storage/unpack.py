@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
 
 from sampan import faults
 from sampan.errors import Conflict
@@ -39,15 +38,13 @@ class Unpacking:
         self._lowers = snapshotter.lowers(self._key)
         self._tree = self._upper or snapshotter.mount(self._key)
 
-    def apply(
-        self, stream: Readable, limits: Limits | None = None, map_id: Callable[[int], int] | None = None
-    ) -> Usage:
+    def apply(self, stream: Readable, limits: Limits | None = None) -> Usage:
         """Read the whole uncompressed stream. Raises tree.entry.ArchiveError for what is hostile or too big."""
         whiteouts = Whiteouts.OVERLAY if self._upper else Whiteouts.DELETE
         root = os.open(self._tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with LowerLayers(self._lowers) as lower:
-                options = ExtractOptions(whiteouts, map_id=map_id, lower=lower.find)
+                options = ExtractOptions(whiteouts, lower=lower.find)
                 faults.point("storage.unpack.begin")
                 done = extract(root, stream, options, limits)
                 faults.point("storage.unpack.applied")

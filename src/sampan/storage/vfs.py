@@ -49,7 +49,7 @@ class Vfs(Layers):
     def _tree(self, info: SnapshotInfo) -> str:
         return f"{self.path(info)}/tree"
 
-    def _show(self, info: SnapshotInfo) -> str:
+    def _show(self, info: SnapshotInfo, mapped: bool = False) -> str:
         return self._tree(info)
 
     def _detach(self, info: SnapshotInfo) -> None:

@@ -58,14 +58,14 @@ class Extracted:
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """`owner` replaces every owner (docker cp -a into a container with a user); `map_id` shifts ids (userns)."""
+    """`owner` replaces every owner (docker cp -a into a container with a user); `map_owner` shifts ids (userns)."""
 
     whiteouts: Whiteouts = Whiteouts.NONE
     keep_directories: bool = False  # noOverwriteDirNonDir: a directory and a non-directory never replace each other
     owner: tuple[int, int] | None = None
     scope: tuple[int, str] | None = None
     """The container's whole tree and the path of the root in it, for links that are already there (docker cp)."""
-    map_id: Callable[[int], int] | None = None
+    map_owner: Callable[[int, int], tuple[int, int]] | None = None
     own_root: bool = False
     """An entry for the root itself sets its owner and mode; layers always do."""
     lower: Callable[[str], int | None] = lambda path: None
@@ -136,8 +136,8 @@ class _Extraction:
     def _own(self, entry: Entry) -> None:
         if self._options.owner is not None:
             entry.uid, entry.gid = self._options.owner
-        if self._options.map_id is not None:
-            entry.uid, entry.gid = self._options.map_id(entry.uid), self._options.map_id(entry.gid)
+        if self._options.map_owner is not None:
+            entry.uid, entry.gid = self._options.map_owner(entry.uid, entry.gid)
         if entry.uid >= 0xFFFFFFFF or entry.gid >= 0xFFFFFFFF or entry.uid < 0 or entry.gid < 0:
             raise ArchiveError(f"archive entry {entry.name!r} has an owner out of range: {entry.uid}:{entry.gid}")
 

@@ -13,12 +13,15 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 
+from sampan.linux.credentials import file_system_ids
 from sampan.linux.mount import MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount
 from sampan.linux.namespaces import CLONE_NEWNS, unshare
 from sampan.linux.openat2 import make_directories, make_file, open_in_root
+from sampan.model.idmap import IdMap
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,18 @@ class Bind:
 class PrivateTree:
     """An open tree; `fd` is its root. Close it, from any thread."""
 
-    def __init__(self, root: str, binds: Sequence[Bind]) -> None:
+    def __init__(self, root: str, binds: Sequence[Bind], ids: IdMap | None = None) -> None:
+        """`ids`: the map that the owners in `root` have been through."""
         self._namespace = -1
-        self.fd = in_thread(lambda: self._open(root, binds))
+        self.fd = in_thread(lambda: self._open(root, binds, ids))
 
-    def _open(self, root: str, binds: Sequence[Bind]) -> int:
+    def _open(self, root: str, binds: Sequence[Bind], ids: IdMap | None) -> int:
         unshare(CLONE_NEWNS)
         mount(None, "/", None, MS_REC | MS_PRIVATE)
         fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for bind in binds:
-                _attach(fd, bind)
+                _attach(fd, bind, ids)
             self._namespace = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         except BaseException:
             os.close(fd)
@@ -66,12 +70,13 @@ class PrivateTree:
         self.close()
 
 
-def _attach(root: int, bind: Bind) -> None:
+def _attach(root: int, bind: Bind, ids: IdMap | None) -> None:
     try:
         is_directory = stat.S_ISDIR(os.stat(bind.source).st_mode)
     except FileNotFoundError:
         return  # a bind whose source is gone; the container could not start either
-    target = _target(root, bind.destination, is_directory)
+    with file_system_ids(*ids.root) if ids else nullcontext():
+        target = _target(root, bind.destination, is_directory)
     try:
         path = f"/proc/self/fd/{target}"
         mount(bind.source, path, None, MS_BIND)

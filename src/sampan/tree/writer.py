@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from . import header
@@ -26,10 +26,15 @@ _TYPES = {
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+OwnerMap = Callable[[int, int], tuple[int, int]]
+
+
 @dataclass
 class Members:
     """Turns nodes into members; remembers inodes so that a second name becomes a hard link."""
 
+    owner: OwnerMap | None = None
+    """From the (uid, gid) of a file to the one that is written; None: as it is."""
     _names: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def member(self, node: Node, name: str) -> Iterator[bytes]:
@@ -48,7 +53,8 @@ class Members:
     def _entry(self, node: Node, name: str, kind: bytes) -> Entry:
         found = node.stat
         mtime = found.st_mtime_ns // _SECOND * _SECOND
-        entry = Entry(name, kind, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid, mtime=mtime)
+        owner = self.owner(found.st_uid, found.st_gid) if self.owner else (found.st_uid, found.st_gid)
+        entry = Entry(name, kind, stat.S_IMODE(found.st_mode), *owner, mtime=mtime)
         if kind == DIRECTORY:
             entry.name = name if name.endswith("/") else f"{name}/"
         elif found.st_nlink > 1:

@@ -39,8 +39,9 @@ class Local:
 
     scope = "local"
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, owner: tuple[int, int] = (0, 0)) -> None:
         self.root = root
+        self._owner = owner
         self._users: dict[str, set[str]] = {}
         self.janitor = Janitor()
         mark_root(root)
@@ -51,6 +52,8 @@ class Local:
         os.makedirs(f"{self.root}/{name}", mode=0o701, exist_ok=True)
         os.makedirs(self.path(name), mode=0o755, exist_ok=True)
         os.chmod(self.path(name), 0o755)
+        if not os.listdir(self.path(name)):
+            os.chown(self.path(name), *self._owner)
         if "size" in options and "device" not in options:
             self._make_image(name, size(options["size"]))
 

@@ -42,18 +42,19 @@ class Pruned:
 
 
 class Volumes:
-    """`users(name)` gives the ids of the containers that have a volume in their configuration."""
+    """`users(name)` gives the ids of the containers that have a volume; `owner` (uid, gid) gets new ones."""
 
     def __init__(
         self,
         db: Database,
         root: str,
         users: Callable[[str], list[str]] = lambda name: [],
+        owner: tuple[int, int] = (0, 0),
         plugins: Plugins | None = None,
     ) -> None:
         self._db = db
         self.users = users
-        self.local = Local(root)
+        self.local = Local(root, owner)
         self._mounts: set[tuple[str, str]] = set()
         self.plugins = plugins or Plugins()
         self._sweep()

@@ -20,9 +20,8 @@ from sampan.engine import (
 )
 from sampan.engine.config import EngineConfig
 from sampan.engine.detach import DetachKeys
-from sampan.engine.engine import Engine
 from sampan.engine.resources import Kernel
-from sampan.errors import InvalidArgument, NotImplementedHere
+from sampan.errors import InvalidArgument
 from sampan.model.container import ContainerConfig, HealthConfig, HostConfig, LogConfig, PortBinding, RestartPolicy
 from sampan.model.state import NEVER, ContainerState
 from sampan.model.times import nanoseconds, rfc3339
@@ -284,11 +283,6 @@ def test_unset_ports_stay_unset() -> None:
     config = ContainerConfig(cmd=["x"])
     merge.merge(config, ExecutionConfig())
     assert config.exposed_ports is UNSET
-
-
-def test_a_remapping_that_is_not_done_is_not_claimed() -> None:
-    with pytest.raises(NotImplementedHere, match="userns-remap is not supported"):
-        Engine(EngineConfig(userns_remap="default"))
 
 
 def test_log_drivers() -> None:
