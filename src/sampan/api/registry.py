@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.platform import Platform
+from ..oci.reference import DEFAULT_DOMAIN
+from ..oci.shortnames import is_short
 from ..registry.config import ANONYMOUS, AuthConfig
 from ..wire.system import AuthConfig as AuthBody
 from . import progress
@@ -36,6 +39,16 @@ def credentials(call: Call) -> AuthConfig:
         return ANONYMOUS
 
 
+def _credentials_for(auth: AuthConfig, name: str) -> Callable[[str], AuthConfig]:
+    """Which registry gets what the client sent. Of a short name the client thinks Docker Hub's, and sends those."""
+    if not is_short(name, reference.parse(name)):
+        return lambda _: auth
+    meant = auth.serveraddress.partition("://")[2] or auth.serveraddress
+    host = meant.partition("/")[0] or DEFAULT_DOMAIN
+    meant = DEFAULT_DOMAIN if host == f"index.{DEFAULT_DOMAIN}" else host
+    return lambda domain: auth if domain == meant else ANONYMOUS
+
+
 async def create(call: Call) -> None:
     """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
     if call.query.text("fromImage"):
@@ -50,10 +63,12 @@ async def pull(call: Call) -> None:
     query = call.query
     image, tag = query.text("fromImage"), query.text("tag")
     text = query.text("platform") if call.version >= (1, 32) else ""
+    first, *others = call.engine.images.short_names.candidates(image, tag)
     request = PullRequest(
-        ref=pulling.reference_of(image, tag),
+        ref=first,
+        others=tuple(others),
         platform=platforms.parse(text) if text else None,
-        auth=credentials(call),
+        auth_for=_credentials_for(credentials(call), image),
         all_tags=not tag,
     )
 
@@ -65,9 +80,8 @@ async def pull(call: Call) -> None:
 
 async def push(call: Call) -> None:
     name, tag = call.path["name"], call.query.text("tag")
-    target = reference.parse(name)
     request = PushRequest(
-        ref=target.tagged(tag) if tag else target, auth=credentials(call), platform=_push_platform(call)
+        ref=pushing.reference_of(call.engine.images, name, tag), auth=credentials(call), platform=_push_platform(call)
     )
 
     async def work(report: Report) -> None:

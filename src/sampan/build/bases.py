@@ -9,7 +9,6 @@ from ..errors import InvalidArgument, NotFound
 from ..image.record import Image
 from ..oci import digest as digests
 from ..oci import platform as platforms
-from ..oci import reference
 from ..oci.platform import Platform
 from ..registry.config import ANONYMOUS, AuthConfig
 from .frontend.request import ResolvedImage
@@ -56,8 +55,8 @@ class Bases:
 
         if _is_id(ref):
             raise NotFound(f"No such image: {ref}")
-        parsed = reference.parse(ref)
-        request = PullRequest(parsed, platform, self._auth(parsed.domain))
+        first, *others = self._engine.images.short_names.candidates(ref)
+        request = PullRequest(first, platform, others=tuple(others), auth_for=self._auth)
         (image,) = await pull(self._engine, request, ignore)
         if platforms.rank(platform, image.config.platform) is None:
             raise InvalidArgument(f"{ref}: no match for platform {platform}")

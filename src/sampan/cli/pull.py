@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
 
 from . import reference
@@ -11,6 +12,9 @@ from .flags import Options, boolean, string
 from .progress import display
 
 if TYPE_CHECKING:
+    from sampan.client.types import Progress
+
+    from .progress import Progress
     from .session import Session
 
 TRUST = boolean("disable-content-trust", "Skip image verification", default=True)
@@ -26,17 +30,28 @@ def platform_object(text: str) -> dict[str, str] | None:
     return {key: value for key, value in found.items() if value}
 
 
-def pull_image(session: Session, image: str, platform: str, out: TextIO, quiet: bool) -> None:
+def pull_image(session: Session, image: str, platform: str, out: TextIO, quiet: bool) -> str:
+    """Pull and show it; returns the name that the image got, which may be in another registry than Docker Hub."""
     from .credentials import registry_auth
 
     repository, tag, digest = reference.split(image)
     messages = session.client.image_pull(
-        reference.canonical(repository),
+        repository,
         digest or tag or reference.DEFAULT_TAG,
         platform or None,
         registry_auth(session, repository),
     )
-    display(messages, None if quiet else out)
+    name = reference.with_default_tag(image)
+
+    def noted() -> Iterator[Progress]:
+        nonlocal name
+        for message in messages:
+            if str(message.get("status", "")).startswith("Status: "):
+                name = message["status"].rpartition(" ")[2]
+            yield message
+
+    display(noted(), None if quiet else out)
+    return reference.canonical(name)
 
 
 @command(
@@ -55,12 +70,12 @@ def pull(session: Session, options: Options, arguments: list[str]) -> int:
     repository, tag, digest = reference.split(name)
     if options["all-tags"]:
         auth = registry_auth(session, repository)
-        messages = session.client.image_pull(reference.canonical(repository), None, options["platform"] or None, auth)
+        messages = session.client.image_pull(repository, None, options["platform"] or None, auth)
         display(messages, None if options["quiet"] else sys.stdout)
     else:
         if not (tag or digest) and not options["quiet"]:
             session.say(f"Using default tag: {reference.DEFAULT_TAG}")
-        pull_image(session, name, options["platform"], sys.stdout, options["quiet"])
+        name = pull_image(session, name, options["platform"], sys.stdout, options["quiet"])
     session.say(reference.canonical(reference.with_default_tag(name)))
     return 0
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument
+from ..oci import reference
 from .settings import Settings
 from .values import parse_size
 
@@ -39,6 +40,8 @@ def _general(settings: Settings) -> Iterator[str]:
             yield f"bad attribute format: {label}"
     for mirror in settings.registry_mirrors:
         yield from _mirror(mirror)
+    for registry in (settings.default_registry, *settings.search_registries):
+        yield from _registry(registry)
     if settings.default_runtime not in ("", SAMPAN_RUNTIME, "runc", *settings.runtimes):
         yield f"specified default runtime '{settings.default_runtime}' does not exist"
     for name, runtime in settings.runtimes.items():
@@ -46,6 +49,17 @@ def _general(settings: Settings) -> Iterator[str]:
             yield f"runtime {name}: runtimeType is not supported: give the runtime's path"
         elif not runtime.path:
             yield f"runtime {name}: either a runtimeType or a path must be configured"
+
+
+def _registry(registry: str) -> Iterator[str]:
+    if not registry:
+        return
+    try:
+        domain = reference.parse(f"{registry}/name").domain
+    except InvalidArgument:
+        domain = ""
+    if domain != registry:
+        yield f'invalid registry: "{registry}": give HOST or HOST:PORT'
 
 
 def _mirror(mirror: str) -> Iterator[str]:

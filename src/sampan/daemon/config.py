@@ -191,6 +191,8 @@ def _engine(settings: Settings) -> EngineConfig:
         registry=RegistryDefaults(
             mirrors=tuple(settings.registry_mirrors),
             insecure=tuple(settings.insecure_registries),
+            default=settings.default_registry,
+            search=tuple(settings.search_registries),
             max_concurrent_downloads=settings.max_concurrent_downloads,
             max_concurrent_uploads=settings.max_concurrent_uploads,
             max_download_attempts=settings.max_download_attempts,
@@ -259,10 +261,11 @@ def _exec_option(settings: Settings, name: str) -> str:
 
 
 RELOADED: Final = (
-    "debug", "default-runtime", "features", "insecure-registries", "labels", "live-restore", "max-concurrent-downloads",
-    "max-concurrent-uploads", "max-download-attempts", "registry-mirrors", "runtimes", "shutdown-timeout",
+    "debug", "default-registry", "default-runtime", "features", "insecure-registries", "labels", "live-restore",
+    "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts", "registry-mirrors", "runtimes",
+    "search-registries", "shutdown-timeout",
 )  # fmt: skip
-"""What Docker takes over from daemon.json on SIGHUP; the rest needs a restart."""
+"""What is taken over from daemon.json on SIGHUP, as Docker does; the rest needs a restart."""
 
 
 def reloaded(settings: Settings) -> dict[str, str]:

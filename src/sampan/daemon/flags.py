@@ -187,6 +187,7 @@ default-gateway||ip|Default gateway IPv4 address for the default bridge network
 default-gateway-v6||ip|Default gateway IPv6 address for the default bridge network
 default-ipc-mode||string|Default mode for containers ipc ("shareable" | "private")
 default-network-opt|default-network-opts|mapmap|Default network options
+default-registry||string|Registry of image names that have none
 default-runtime||string|Default OCI runtime for containers
 default-shm-size||bytes|Default shm size for containers
 default-ulimit|default-ulimits|ulimit|Default ulimits for containers
@@ -236,6 +237,7 @@ pidfile,p||string|Path to use for daemon PID file
 raw-logs||bool|Full timestamps without ANSI coloring
 registry-mirror|registry-mirrors|mirror|Preferred registry mirror
 rootless||bool|Enable rootless mode
+search-registry|search-registries|list|Further registry to ask for image names that have none
 seccomp-profile||string|Path to seccomp profile. Set to "unconfined" to disable the default seccomp profile
 selinux-enabled||bool|Enable selinux support
 shutdown-timeout||int|Set the default shutdown timeout

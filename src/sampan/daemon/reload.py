@@ -9,6 +9,7 @@ from ..engine.config import EngineConfig
 from ..engine.engine import Engine
 from ..engine.registries import Registries, registry_config
 from ..errors import InvalidArgument
+from ..oci.shortnames import ShortNames
 from . import config as configuration
 from .config import DaemonConfig
 
@@ -28,6 +29,7 @@ def reload(config: DaemonConfig, engine: Engine) -> None:
         return
     engine.config = merged(engine.config, fresh.engine)
     # Pulls in progress go on with the settings that they began with.
+    engine.images.short_names = ShortNames.of(engine.config.registry.default, engine.config.registry.search)
     engine.registries = Registries(registry_config(engine.config))
     debug = logging.DEBUG if fresh.settings.debug else logging.INFO
     logging.getLogger().setLevel(debug)

@@ -52,6 +52,7 @@ class Settings(Struct, rename="kebab", kw_only=True):
     default_gateway_v6: str = ""
     default_ipc_mode: str = "private"
     default_network_opts: dict[str, dict[str, str]] = {}
+    default_registry: str = ""
     default_runtime: str = ""
     default_shm_size: int | str = 64 << 20
     default_ulimits: dict[str, Ulimit] = {}
@@ -101,6 +102,7 @@ class Settings(Struct, rename="kebab", kw_only=True):
     registry_mirrors: list[str] = []
     rootless: bool = False
     runtimes: dict[str, RuntimeSetting] = {}
+    search_registries: list[str] = []
     seccomp_profile: str = ""
     selinux_enabled: bool = False
     shutdown_timeout: int = 15

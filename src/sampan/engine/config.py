@@ -31,6 +31,10 @@ class RegistryDefaults:
     max_concurrent_downloads: int = 3
     max_concurrent_uploads: int = 5
     max_download_attempts: int = 5
+    default: str = ""
+    """The registry of names that have none; empty: Docker Hub."""
+    search: tuple[str, ...] = ()
+    """Further registries that are asked for names that have none."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..image.images import Images
 from ..image.record import ImageUser
 from ..network.config import NetworkDefaults
 from ..network.networks import Networks
+from ..oci.shortnames import ShortNames
 from ..runtime import Zygote
 from ..storage import Layers
 from ..volume import Volumes
@@ -51,6 +52,7 @@ class Engine:
         self.store = Store(self.paths.content, self.paths.tmp)
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
+        self.images.short_names = ShortNames.of(config.registry.default, config.registry.search)
         self.registries = Registries(registry_config(config))
         self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name), parts.owner(config))
         self.networks = Networks(self.db, _network_defaults(config))

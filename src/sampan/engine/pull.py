@@ -7,14 +7,14 @@ manifest ─► configuration ─► layers: all downloads at once (within the l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import faults
 from ..cas.threads import run_in_thread
-from ..errors import InvalidArgument, NotFound, SampanError
+from ..errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized
 from ..image.archive import check_platform, choose
 from ..image.layers import Layer, chain_on
 from ..image.record import Image
@@ -23,7 +23,6 @@ from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import platform as platforms
-from ..oci import reference
 from ..oci.config import ImageConfig
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
@@ -47,24 +46,48 @@ _CONFIG_TYPES = frozenset({manifests.OCI_CONFIG, manifests.DOCKER_CONFIG, "appli
 
 @dataclass(frozen=True)
 class PullRequest:
-    """`ref` without a tag means `latest`, or every tag with `all_tags`."""
+    """`ref` without a tag means `latest`, or every tag with `all_tags`.
+
+    `others`: what a short name may mean as well, asked in turn when the registry before does not have it.
+    `auth_for` gives the credentials by registry; without it `auth` goes to the registry of `ref` alone.
+    """
 
     ref: Reference
     platform: Platform | None = None
     auth: AuthConfig = ANONYMOUS
     all_tags: bool = False
+    others: tuple[Reference, ...] = ()
+    auth_for: Callable[[str], AuthConfig] | None = None
 
-
-def reference_of(image: str, tag: str) -> Reference:
-    """The reference of `fromImage` and `tag` of a request; the tag may be a digest."""
-    parsed = reference.parse(image)
-    if not tag:
-        return parsed
-    return parsed.with_digest(tag) if digests.is_digest(tag) else parsed.tagged(tag)
+    def choices(self) -> list[PullRequest]:
+        """One request for each registry that is to be asked."""
+        auth_for = self.auth_for or (lambda domain: self.auth if domain == self.ref.domain else ANONYMOUS)
+        return [replace(self, ref=ref, others=(), auth=auth_for(ref.domain)) for ref in (self.ref, *self.others)]
 
 
 async def pull(host: ImageHost, request: PullRequest, report: Report) -> list[Image]:
-    """Pull one reference, or all tags; raises NotFound, Unauthorized and others in Docker's words."""
+    """Pull one reference, or all tags; raises NotFound, Unauthorized and others in Docker's words.
+
+    Of several registries the next is asked only where the one before says that it has no such image: one that is out
+    of reach must not hand its names to another.
+    """
+    choices = request.choices()
+    if len(choices) == 1:
+        return await _pull_all(host, choices[0], report)
+    refusals = []
+    for choice in choices:
+        report(Progress(status=f"Trying to pull {choice.ref.with_default_tag()}..."))
+        try:
+            return await _pull_all(host, choice, report)
+        except (NotFound, Unauthorized, Forbidden) as error:
+            refusals.append(f"{choice.ref.domain}: {error}")
+            report(Progress(status=refusals[-1]))
+        except SampanError as error:
+            raise type(error)(f"{choice.ref.domain}: {error}") from error
+    raise NotFound(f"{request.ref.path} is in none of the registries: " + "; ".join(refusals))
+
+
+async def _pull_all(host: ImageHost, request: PullRequest, report: Report) -> list[Image]:
     if request.all_tags and not (request.ref.tag or request.ref.digest):
         refs = [request.ref.tagged(tag) for tag in await _tags(host, request)]
     else:

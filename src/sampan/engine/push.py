@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotFound
 from ..image.archive import check_platform
+from ..image.images import Images
 from ..image.layers import Layer
 from ..image.record import Image
 from ..model.progress import Progress, ProgressDetail, Report, layer_status
@@ -37,6 +38,15 @@ class PushRequest:
     ref: Reference
     auth: AuthConfig = ANONYMOUS
     platform: Platform | None = None
+
+
+def reference_of(images: Images, name: str, tag: str) -> Reference:
+    """What a push of NAME[:TAG] means: of a short name's candidates the first that is here. No tag means all."""
+    if tag:
+        return images.reference(name, tag)
+    candidates = images.short_names.candidates(name)
+    known = {held.name for image in images.all() for held in image.tags} if len(candidates) > 1 else set()
+    return next((candidate for candidate in candidates if candidate.name in known), candidates[0])
 
 
 async def push(host: ImageHost, request: PushRequest, report: Report) -> None:

@@ -51,14 +51,18 @@ async def search(
         raise InvalidArgument(f"limit {limit} is outside the range of [1, 100]")
     domain, slash, rest = term.partition("/")
     elsewhere = slash and ("." in domain or ":" in domain or domain == "localhost")
+    places = [(domain, rest)] if elsewhere else [(name, term) for name in host.images.short_names.registries]
     try:
-        if elsewhere:
-            found = await host.registries.connect(domain, auth, lambda transport: _elsewhere(transport, rest, limit))
-        else:
-            found = await _hub(host, term, limit, auth)
+        found = [result for name, wanted in places for result in await _in(host, name, wanted, limit, auth)]
     except RegistryFailure as error:
         raise translate(error) from error
     return [result for result in found if _passes(result, checked)][: limit or 25]
+
+
+async def _in(host: ImageHost, domain: str, term: str, limit: int, auth: AuthConfig) -> list[SearchResult]:
+    if domain == DEFAULT_DOMAIN:
+        return await _hub(host, term, limit, auth)
+    return await host.registries.connect(domain, auth, lambda transport: _elsewhere(transport, term, limit))
 
 
 async def _hub(host: ImageHost, term: str, limit: int, auth: AuthConfig) -> list[SearchResult]:

@@ -22,6 +22,7 @@ from ..oci import reference
 from ..oci.config import ImageConfig
 from ..oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
 from ..oci.reference import Reference
+from ..oci.shortnames import ShortNames
 from .layers import Layer, Layers, Snapshots
 from .record import HistoryLine, Image, timestamp
 
@@ -33,6 +34,7 @@ class Images:
         self.db = db
         self.store = store
         self.layers = Layers(store, snapshots, limits)
+        self.short_names = ShortNames()
         self._configs: dict[str, ImageConfig] = {}
         self._held: Counter[str] = Counter()
 
@@ -45,14 +47,18 @@ class Images:
         """The image ID that a name, digest or prefix stands for."""
         if digests.is_digest(ref) or (reference.is_identifier(ref) and len(ref) == 64):
             return self._by_prefix(ref, ref)
-        name = reference.parse(ref)
-        found = self._named(name)
+        found = self._named(self.reference(ref))
         if found is not None:
             return found
-        shown = name.with_default_tag().familiar
+        shown = reference.parse(ref).with_default_tag().familiar
         if reference.is_identifier(ref):
             return self._by_prefix(ref, shown)
         raise NotFound(f"No such image: {shown}")
+
+    def reference(self, text: str, tag: str = "") -> Reference:
+        """The name here that a name stands for: of a short name's candidates the first that is there, or the first."""
+        candidates = [name.with_default_tag() for name in self.short_names.candidates(text, tag)]
+        return next((name for name in candidates if self._named(name) is not None), candidates[0])
 
     def _named(self, name: Reference) -> str | None:
         if name.digest:

@@ -10,7 +10,7 @@ from ..oci import digest as digests
 from ..oci.reference import Reference
 from .images import Images
 from .listing import Filters, label_matches
-from .record import Deleted, Image, ImageUser, Removal, parse_reference
+from .record import Deleted, Image, ImageUser, Removal
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Remover:
                 f"conflict: unable to remove repository reference {quoted(ref)} (must force) - container "
                 f"{user.container_id[:12]} is using its referenced image {digests.short(image.id)}"
             )
-        target = parse_reference(ref)
+        target = self.images.reference(ref)
         target = target.with_digest(target.digest) if target.digest else target
         removed = [target] if self.images.untag(target) else []
         if not target.digest and not any(tag.name == target.name for tag in self.images.by_id(image.id).tags):

@@ -6,7 +6,7 @@ Layers keep their own bytes, so the archive loads elsewhere with the same digest
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -54,7 +54,8 @@ def _find(images: Images, ref: str) -> Image:
 
 def _names(images: Images, ref: str, image: Image) -> list[tuple[str, list[Reference]]]:
     try:
-        name = reference.parse(ref)
+        named = images.reference(ref)
+        name = named if reference.parse(ref).tag or named.digest else replace(named, tag="")
     except InvalidArgument:
         return [(image.id, [])]
     if name.tag and not name.digest and name in image.tags:

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from sampan.engine import images as use
-from sampan.engine.pull import PullRequest, pull, reference_of
-from sampan.engine.push import PushRequest, push
+from sampan.engine.pull import PullRequest, pull
+from sampan.engine.push import PushRequest, push, reference_of
 from sampan.errors import NotFound, SampanError, Unavailable
 from sampan.image.importing import ImportOptions
 from sampan.image.record import Image
 from sampan.model.progress import Progress
 from sampan.oci import reference
 from sampan.oci.platform import parse as platform
+from sampan.oci.shortnames import ShortNames
+from sampan.registry.config import ANONYMOUS, AuthConfig
 
 from ...support.imagehost import FAST, Host, body, layer_tar
 from ...support.registries import Cut, FaultyProxy, docker_registry, faulty_proxy, needs_docker_registry
@@ -167,7 +169,7 @@ async def test_stalls_errors_and_registries_without_ranges_are_survived(
     proxy.cuts = [Cut(f"GET .*{layer}", after=1 << 20, resume=resume)]
     proxy.answers = [("GET .*manifests", 503, {}), ("GET .*manifests", 429, {"Retry-After": "0"}),
                      (f"GET .*{layer}", 500, {}), ("GET /v2/$", 502, {})]  # fmt: skip
-    other = Host(tmp_path / "other", replace(FAST, stall_timeout=0.2))
+    other = Host(tmp_path / "other", replace(FAST, stall_timeout=1))
     got, _ = await pulled(other, f"{address}/a:1")
     resume.set()
     assert got.id == image.id
@@ -220,7 +222,61 @@ async def test_all_tags(host: Host, registry: tuple[FaultyProxy, str], tmp_path:
     ]
 
 
-def test_the_api_names_references_in_two_parts() -> None:
+async def test_short_names_are_asked_for_in_every_registry_in_turn(
+    host: Host, registry: tuple[FaultyProxy, str], tmp_path: Path
+) -> None:
+    _, address = registry
+    image = await make(host, f"{address}/team/thing:1")
+    await pushed(host, f"{address}/team/thing:1")
+    async with docker_registry(tmp_path / "first") as first:
+        other = Host(tmp_path / "other")
+        lines: list[Progress] = []
+        other.images.short_names = ShortNames.of(first, [address])
+        refs = other.images.short_names.candidates("team/thing", "1")
+        auths: list[str] = []
+
+        def auth_for(domain: str) -> AuthConfig:
+            auths.append(domain)
+            return ANONYMOUS
+
+        request = PullRequest(refs[0], others=refs[1:], auth_for=auth_for)
+        (got,) = await pull(other, request, lines.append)
+        said = [line.status for line in lines if not line.id]
+        assert said[0] == f"Trying to pull {first}/team/thing:1..."
+        assert said[1].startswith(f"{first}: ")
+        assert "not found" in said[1]
+        assert said[2] == f"Trying to pull {address}/team/thing:1..."
+        assert auths == [first, address]
+        assert got.repo_tags == [f"{address}/team/thing:1"]
+        assert other.images.get("team/thing:1").id == image.id
+        assert reference_of(other.images, "team/thing", "1").domain == address
+        assert reference_of(other.images, "team/thing", "").domain == address
+        with pytest.raises(NotFound, match=f"nosuch is in none of the registries: {first}: .*; {address}: "):
+            missing = other.images.short_names.candidates("nosuch")
+            await pull(other, PullRequest(missing[0], others=missing[1:]), lines.append)
+        assert use.remove(other, "team/thing:1").records[0].ref == f"{address}/team/thing:1"
+
+
+async def test_a_registry_out_of_reach_does_not_hand_its_names_to_the_next(
+    host: Host, registry: tuple[FaultyProxy, str]
+) -> None:
+    _, address = registry
+    await make(host, f"{address}/thing:1")
+    await pushed(host, f"{address}/thing:1")
+    names = ShortNames.of("127.0.0.1:1", [address]).candidates("thing", "1")
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:1: .*connection refused"):
+        await pull(host, PullRequest(names[0], others=names[1:]), lambda _: None)
+
+
+def test_which_names_are_short() -> None:
     digest = "sha256:" + "a" * 64
-    assert reference_of("busybox", "1").familiar == "busybox:1"
-    assert reference_of("busybox", digest).familiar == f"busybox@{digest}"
+    names = ShortNames.of("reg.example:5000", ["docker.io"])
+    assert [str(name) for name in names.candidates("busybox", "1")] == [
+        "reg.example:5000/busybox:1",
+        "docker.io/library/busybox:1",
+    ]
+    assert names.candidates("docker.io/library/busybox", "1") == names.candidates("busybox", "1")
+    assert [str(name) for name in names.candidates("docker.io/busybox")] == ["docker.io/library/busybox"]
+    assert [str(name) for name in names.candidates("index.docker.io/a/b")] == ["docker.io/a/b"]
+    assert [str(name) for name in names.candidates("localhost/a", digest)] == [f"localhost/a@{digest}"]
+    assert [name.familiar for name in ShortNames().candidates("busybox", digest)] == [f"busybox@{digest}"]
