@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import posixpath
 from base64 import b64decode, urlsafe_b64decode
 from contextlib import AsyncExitStack
 from typing import Any
@@ -10,13 +11,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ..build import pruning
+from ..build import exporting, pruning
 from ..build.builder import BuildRequest, builder_of
-from ..build.context import read_dockerfile, received
+from ..build.context import drop_ignored, read_dockerfile, received
+from ..build.execution import StepFailed
+from ..build.frontend.files import is_git
+from ..build.handover import Handover
+from ..build.remote import fetched
 from ..build.session import ENTITLEMENTS
 from ..errors import InvalidArgument
 from ..model.container import HostConfig, Ulimit
-from ..model.progress import Progress, Report
+from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci import reference
@@ -29,33 +34,92 @@ from .router import Route
 
 
 class Extras(Struct, frozen=True, rename="pascal"):
-    """`X-Sampan-Build`: what Docker's `/build` has no parameter for. Secrets are base64."""
+    """`X-Sampan-Build`: what Docker's `/build` has no parameter for. `session` is a handover's id."""
 
-    secrets: dict[str, str] = {}
-    ssh: dict[str, str] = {}
+    session: str = ""
     contexts: dict[str, str] = {}
     no_cache_stages: list[str] = []
     allow: list[str] = []
     explain: bool = False
     events: bool = False
+    check: bool = False
+
+
+class SessionRequest(Struct, frozen=True, rename="pascal"):
+    """The body of `POST /sampan/builds`; secrets are base64 by id."""
+
+    secrets: dict[str, str] = {}
+
+
+async def begin_session(call: Call) -> None:
+    """A handover for a build to come."""
+    request = await call.body(SessionRequest)
+    made = builder_of(call.engine).handovers.begin(call.engine)
+    try:
+        made.secrets = {name: b64decode(value, validate=True) for name, value in request.secrets.items()}
+    except binascii.Error as error:
+        raise InvalidArgument(f"invalid secret: {error}") from None
+    await call.json({"Id": made.id}, 201)
+
+
+async def send_context(call: Call) -> None:
+    """A named context as a tar archive."""
+    await builder_of(call.engine).handovers.get(call.path["id"]).receive(call.path["name"], call.chunks())
+    await call.empty()
 
 
 async def build(call: Call) -> None:
     extras = _extras(call)
     async with AsyncExitStack() as stack:
-        if call.query.text("remote"):
-            raise InvalidArgument("building from a URL needs a context that the client fetches")
-        context = await stack.enter_async_context(received(call.engine, call.chunks()))
-        name = call.query.text("dockerfile") or "Dockerfile"
-        request = _request(call, extras, context, read_dockerfile(context, name))
-        tags = request.tags
+        handover = _take(call, extras, stack)
+        name = posixpath.normpath(call.query.text("dockerfile") or "Dockerfile").lstrip("/")
+        context, dockerfile = await _context(call, handover, stack, name)
+        request = _request(call, extras, handover, context, dockerfile, name)
 
         async def work(report: Report) -> None:
-            log = ClassicLog(report, quiet=call.query.flag("q"), events=extras.events)
-            image = await builder_of(call.engine).build(request, log)
-            _finish(report, image.id, tags, quiet=call.query.flag("q"))
+            await _build(call, request, extras, report)
 
         await progress.stream(call, work)
+
+
+async def _build(call: Call, request: BuildRequest, extras: Extras, report: Report) -> None:
+    quiet = call.query.flag("q")
+    log = ClassicLog(report, quiet=quiet, events=extras.events)
+    builder = builder_of(call.engine)
+    if extras.check:
+        builder.check(request, log)
+        return
+    try:
+        image = await builder.build(request, log)
+    except StepFailed as error:
+        # the classic builder's words for its clients; the status becomes that of `docker build`
+        text = f"The command '{error.command}' returned a non-zero code: {error.status}"
+        text = str(error) if extras.events else text
+        report(Progress(error_detail=ErrorDetail(text, error.status), error=text))
+        return
+    _finish(report, image.id, request.tags, quiet=quiet)
+
+
+def _take(call: Call, extras: Extras, stack: AsyncExitStack) -> Handover:
+    handovers = builder_of(call.engine).handovers
+    handover = handovers.take(extras.session) if extras.session else Handover(call.engine)
+    stack.push_async_callback(handover.stack.aclose)
+    return handover
+
+
+async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> tuple[str, str]:
+    """The directory and the Dockerfile's text."""
+    where = call.query.text("remote")
+    if where and where != "client-session":
+        remote = await stack.enter_async_context(
+            fetched(call.engine, where, handover.secrets, handover.agents)
+        )  # fmt: skip
+        context, dockerfile = remote.directory, remote.dockerfile
+    else:
+        context, dockerfile = await stack.enter_async_context(received(call.engine, call.chunks())), ""
+    dockerfile = dockerfile or read_dockerfile(context, name)
+    drop_ignored(context, name)
+    return context, dockerfile
 
 
 def _finish(report: Report, image_id: str, tags: Any, *, quiet: bool) -> None:
@@ -76,12 +140,13 @@ def _extras(call: Call) -> Extras:
         raise InvalidArgument(f"invalid X-Sampan-Build: {error}") from None
 
 
-def _request(call: Call, extras: Extras, context: str, dockerfile: str) -> BuildRequest:
+def _request(call: Call, extras: Extras, handover: Handover, context: str, dockerfile: str, name: str) -> BuildRequest:
     query = call.query
     platform = query.text("platform")
     arguments = _json(query, "buildargs", dict[str, str | None])
     return BuildRequest(
         dockerfile=dockerfile,
+        dockerfile_name=name,
         context=context,
         tags=query.all("t"),
         arguments={name: value for name, value in arguments.items() if value is not None},
@@ -92,14 +157,22 @@ def _request(call: Call, extras: Extras, context: str, dockerfile: str) -> Build
         no_cache_stages=frozenset(extras.no_cache_stages),
         pull=query.flag("pull"),
         network=query.text("networkmode") or "default",
-        contexts=extras.contexts,
-        secrets={name: b64decode(value) for name, value in extras.secrets.items()},
-        ssh=extras.ssh,
+        contexts={**_named(extras), **handover.contexts},
+        secrets=handover.secrets,
+        ssh=handover.agents,
         limits=_limits(query),
         entitlements=ENTITLEMENTS | frozenset(extras.allow),
         explain=extras.explain,
         auth=_credentials(call),
     )
+
+
+def _named(extras: Extras) -> dict[str, str]:
+    """Only what is fetched: a directory of this machine is nothing that a client may name."""
+    for where in extras.contexts.values():
+        if not where.startswith("docker-image://") and not is_git(where):
+            raise InvalidArgument(f"invalid build context {where}: an image or a git repository is wanted")
+    return dict(extras.contexts)
 
 
 def _limits(query: Query) -> HostConfig:
@@ -136,10 +209,20 @@ def _host(address: str) -> str:
     return "docker.io" if host == "index.docker.io" else host
 
 
+async def image_tree(call: Call) -> None:
+    await call.stream_bytes(exporting.tree(call.engine, call.path["name"]), "application/x-tar")
+
+
 async def prune(call: Call) -> None:
     keep = call.query.number("keep-storage") or call.query.number("reserved-space")
     pruned = pruning.prune(builder_of(call.engine), call.query.filters(), everything=call.query.flag("all"), keep=keep)
     await call.json({"CachesDeleted": pruned.keys or None, "SpaceReclaimed": pruned.freed})
 
 
-ROUTES: list[Route] = [("POST", "/build", build), ("POST", "/build/prune", prune)]
+ROUTES: list[Route] = [
+    ("POST", "/build", build),
+    ("POST", "/build/prune", prune),
+    ("POST", "/sampan/builds", begin_session),
+    ("GET", "/sampan/images/{name:*}/tree", image_tree),
+    ("PUT", "/sampan/builds/{id}/contexts/{name}", send_context),
+]

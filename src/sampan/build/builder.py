@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile import lint
+from ..dockerfile.errors import DockerfileError, excerpt
 from ..engine.engine import Engine
 from ..engine.imagehost import image_event
 from ..engine.images import set_tag
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, SampanError
 from ..image.layers import Layer
 from ..image.record import Image
 from ..model.container import HostConfig
@@ -22,11 +23,14 @@ from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache
 from .copying import copy_files, merge
 from .execution import execute
+from .fetching import fetch_file, fetch_repository
 from .frontend.dockerfile import Parsed, convert, read, unused_arguments
+from .frontend.files import git_source, is_git
 from .frontend.request import Request, Target
-from .graph import Exec, Files, ImageSource, LocalSource, Merge, Vertex, walk
+from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
+from .handover import Handovers
 from .image import configuration
-from .progress import Listener, Warned
+from .progress import Failed, Listener, Warned
 from .result import Result
 from .session import ENTITLEMENTS, Session
 from .solver import Solver
@@ -40,6 +44,7 @@ class BuildRequest:
     """
 
     dockerfile: str
+    dockerfile_name: str = "Dockerfile"
     context: str = ""
     tags: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +56,7 @@ class BuildRequest:
     pull: bool = False
     network: str = "default"
     contexts: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
     entitlements: frozenset[str] = ENTITLEMENTS
@@ -65,9 +70,18 @@ class Builder:
     def __init__(self, engine: Engine) -> None:
         self._engine = ref(engine)  # the table below must not keep it alive
         self.cache = BuildCache(engine.db, self._is_whole)
+        self.handovers = Handovers()
         self._solver = Solver(
             self.cache,
-            {Exec: execute, Files: copy_files, Merge: merge, ImageSource: _image_source, LocalSource: _local_source},
+            {
+                Exec: execute,
+                Files: copy_files,
+                Merge: merge,
+                ImageSource: _image_source,
+                LocalSource: _local_source,
+                GitSource: fetch_repository,
+                HttpSource: fetch_file,
+            },
         )
 
     @property
@@ -84,12 +98,28 @@ class Builder:
         """Build, store and tag an image; raises DockerfileError, StepFailed and others."""
         tags = [reference.parse(tag).with_default_tag() for tag in request.tags]
         session = _session(self.engine, request, listener)
-        target = await self.target(request, session)
-        result = await self.solve(session, target)
-        image = self._store(target, result, session)
+        try:
+            target = await self.target(request, session)
+            result = await self.solve(session, target)
+            image = self._store(target, result, session)
+        except SampanError as error:
+            _point(session, request, error)
+            raise
+        finally:
+            await session.close()
         for tag in tags:
             set_tag(self.engine, image, tag)
         return image
+
+    def check(self, request: BuildRequest, listener: Listener) -> None:
+        """`build --check`: tell all findings, build nothing."""
+        session = _session(self.engine, request, listener)
+        asked = _front_end_request(request)
+        try:
+            _warn(read(request.dockerfile, asked), asked, session)
+        except SampanError as error:
+            _point(session, request, error)
+            raise
 
     async def target(self, request: BuildRequest, session: Session) -> Target:
         """The front end's part: what is to be built."""
@@ -119,6 +149,14 @@ class Builder:
             self.cache.drop(key)
             freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
         return freed
+
+
+def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
+    """Tell where in the Dockerfile the build failed."""
+    line = error.line if isinstance(error, DockerfileError) else session.failed.line if session.failed else 0
+    if line:
+        text = excerpt(request.dockerfile, request.dockerfile_name, line, caret=isinstance(error, DockerfileError))
+        session.tell(Failed(excerpt=text))
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:
@@ -158,6 +196,8 @@ def _front_end_request(request: BuildRequest) -> Request:
 def _context_vertex(name: str, where: str, platform: Platform) -> Vertex:
     if where.startswith("docker-image://"):
         return Vertex(op=ImageSource(where.removeprefix("docker-image://"), platform), name=f"load {name}")
+    if is_git(where):
+        return Vertex(op=git_source(where), name=f"load {name}")
     return Vertex(op=LocalSource(name), name=f"load build context {name}")
 
 

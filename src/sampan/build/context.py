@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import posixpath
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..cas.compression import DEFAULT_LIMITS, Decompressed
 from ..cas.threads import run_in_thread
+from ..dockerfile.ignore import IgnoreRules, read_patterns
 from ..engine.bodies import fed
 from ..engine.commit import Chunks
 from ..errors import InvalidArgument
@@ -45,7 +47,7 @@ async def received(engine: Engine, body: AsyncIterator[bytes]) -> AsyncIterator[
         yield path
     finally:
         _detach(path)
-        _remove(path)
+        remove_tree(path)
 
 
 async def _read_head(body: AsyncIterator[bytes]) -> tuple[list[bytes], bool]:
@@ -96,11 +98,51 @@ def _unpack(path: str, feed: Readable) -> None:
         os.close(root)
 
 
-def _remove(path: str) -> None:
+def remove_tree(path: str) -> None:
+    """Remove a directory of the engine's own by fd."""
     parent, _, name = path.rpartition("/")
     directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         remove(directory, name)
+    finally:
+        os.close(directory)
+
+
+def drop_ignored(context: str, dockerfile: str) -> None:
+    """Remove the Dockerfile and the ignore file where the rules leave them out: clients send them all the same."""
+    root = os.open(context, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+            text = _text(root, name)
+            if text is not None:
+                rules = IgnoreRules(read_patterns(text))
+                for path in (dockerfile, name):
+                    if rules.matches(posixpath.normpath(path).lstrip("/")):
+                        _unlink(root, path)
+                return
+    finally:
+        os.close(root)
+
+
+def _text(root: int, name: str) -> str | None:
+    try:
+        fd = open_in_root(root, name, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read(MAX_DOCKERFILE).decode("utf-8", "surrogateescape")
+
+
+def _unlink(root: int, path: str) -> None:
+    parent, _, name = path.rpartition("/")
+    try:
+        directory = open_in_root(root, parent or ".", os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass  # the client left it out
     finally:
         os.close(directory)
 
@@ -119,5 +161,5 @@ def read_dockerfile(context: str, name: str) -> str:
     if len(data) > MAX_DOCKERFILE:
         raise InvalidArgument(f"the Dockerfile {name} is larger than {MAX_DOCKERFILE} bytes")
     if not data.strip():
-        raise InvalidArgument(f"the Dockerfile ({name}) cannot be empty")
+        raise InvalidArgument("the Dockerfile cannot be empty")
     return data.decode("utf-8", "surrogateescape")

@@ -18,11 +18,11 @@ from ..engine.engine import Engine
 from ..engine.parts import cgroup_parent
 from ..engine.security import seccomp
 from ..engine.userns import making
-from ..errors import Forbidden, SampanError
+from ..errors import Forbidden, InvalidArgument, SampanError
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig
 from ..model.idmap import IdMap
 from ..network.sandbox import SandboxRequest
-from ..runtime import CreateContainer, Shim, bundle, users
+from ..runtime import CommandFailed, CreateContainer, Shim, bundle, users
 from .graph import Exec, Vertex
 from .layering import Growing, growing
 from .mounting import StepMounts, ensure_directory
@@ -43,6 +43,7 @@ class StepFailed(SampanError):
 
     def __init__(self, command: str, status: int) -> None:
         super().__init__(f'process "{command}" did not complete successfully: exit code: {status}')
+        self.command = command
         self.status = status
 
 
@@ -59,7 +60,11 @@ async def execute(session: Session, vertex: Vertex, inputs: Sequence[Result]) ->
         await mounts.add_all(operation)
         with Stubs(tree.path, [mount.destination for mount in mounts.mounts]):
             step = _Step(session, vertex, operation, tree, scratch, ids)
-            status = await step.run(mounts)
+            try:
+                status = await step.run(mounts)
+            except CommandFailed as error:
+                session.tell(StepLog(step=vertex.definition, stream=2, text=f"{error}\n"))
+                status = error.exit_code
         if status:
             raise StepFailed(" ".join(operation.args), status)
         return await tree.finish()
@@ -164,7 +169,7 @@ class _Step:
 
     def _inputs(self, mounts: StepMounts) -> bundle.Inputs:
         operation, rootfs = self._operation, self._tree.path
-        user = users.resolve(rootfs, operation.user)
+        user = self._user()
         with making(self._ids):
             ensure_directory(rootfs, operation.cwd)
         env = list(operation.env) + mounts.env
@@ -194,9 +199,15 @@ class _Step:
             seccomp=seccomp(self._engine),
             ulimits=list(self._session.limits.ulimits or []),
             pids_limit=self._engine.config.container.pids_limit,
-            init=True,
             id_mappings=self._ids.as_oci() if self._ids else None,
         )
+
+    def _user(self) -> users.User:
+        try:
+            return users.resolve(self._tree.path, self._operation.user)
+        except InvalidArgument as error:
+            command = " ".join(self._operation.args)
+            raise InvalidArgument(f'process "{command}" did not complete successfully: {error}') from error
 
     def _cgroup(self) -> str:
         parent = self._session.limits.cgroup_parent or cgroup_parent(self._engine.config)

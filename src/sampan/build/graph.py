@@ -86,8 +86,6 @@ class Exec(Struct, frozen=True, tag=True, kw_only=True):
     mounts: tuple[Mount, ...] = ()
     network: str = "default"
     security: str = "sandbox"
-    stdin_files: tuple[tuple[str, str], ...] = ()
-    """Here-document files the command reads: path below /dev/pipes, content."""
 
 
 class Copy(Struct, frozen=True, tag=True, kw_only=True):

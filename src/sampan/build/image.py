@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
-
 from ..image.images import now
 from ..model.times import rfc3339
-from ..oci.config import ExecutionConfig, History, ImageConfig, RootFS
+from ..oci.config import History, ImageConfig, RootFS
 from .frontend.request import Target
 from .result import Result
 
@@ -29,20 +27,12 @@ def configuration(target: Target, result: Result, epoch: int | None) -> ImageCon
         os=platform.os,
         variant=platform.variant,
         os_version=base.os_version if base is not None else "",
-        config=_trimmed(target.config),
+        config=target.config,
         created=times[-1] if times else base.created if base is not None else now(),
         author=target.author,
         history=history,
         rootfs=RootFS(diff_ids=[layer.diff_id for layer in result.layers]),
     )
-
-
-def _trimmed(config: ExecutionConfig) -> ExecutionConfig:
-    """ONBUILD's triggers stay, what only the builder used goes."""
-    copy: ExecutionConfig = msgspec.structs.replace(config)
-    if not copy.working_dir:
-        copy.working_dir = "/"
-    return copy
 
 
 def _times(target: Target, result: Result, epoch: int | None) -> list[str]:

@@ -62,6 +62,8 @@ def _file_parts(files: dict[str, str], prefix: str) -> Parts:
 async def _selected(
     session: Session, result: Result, sources: Sequence[str], exclude: Sequence[str]
 ) -> tuple[str, dict[str, str]]:
+    if result.identity:
+        return f"{result.identity} {sources} {exclude}", {}
     async with shown(session.engine, result) as path:
         return await asyncio.to_thread(_digest_tree, path, tuple(sources), tuple(exclude))
 

@@ -45,6 +45,12 @@ class Explained(Event, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class Failed(Event, frozen=True, kw_only=True):
+    """Where in the Dockerfile the build failed: the lines around, the line itself marked. The error follows."""
+
+    excerpt: str
+
+
 class Warned(Event, frozen=True, kw_only=True):
     """A finding of the lint, or something that a build flag could not do."""
 
@@ -53,6 +59,6 @@ class Warned(Event, frozen=True, kw_only=True):
     line: int = 0
 
 
-BuildEvent = StepStarted | StepLog | StepDone | Explained | Warned
+BuildEvent = StepStarted | StepLog | StepDone | Explained | Failed | Warned
 Listener = Callable[[BuildEvent], None]
 """Receives events on the event loop's thread; must not block."""

@@ -17,6 +17,8 @@ class Result:
     layers: tuple[Layer, ...] = ()
     directory: str = ""
     made: tuple[float, ...] = ()
+    identity: str = ""
+    """What a directory is by its origin (a commit), where that says more than its files do."""
 
     @property
     def chain_id(self) -> str:

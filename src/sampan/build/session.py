@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from ..model.container import HostConfig
 from .progress import BuildEvent, Listener
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from .graph import Vertex
 
 ENTITLEMENTS = frozenset({"network.host"})
 """Granted unless the daemon's configuration says otherwise; `security.insecure` is not among them."""
@@ -29,12 +32,33 @@ class Session:
     engine: Engine
     listener: Listener
     contexts: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
     entitlements: frozenset[str] = ENTITLEMENTS
     epoch: int | None = None
     explain: bool = False
+    failed: Vertex | None = None
+    """The step that ended the build."""
+    begun: set[asyncio.Task[object]] = field(default_factory=set)
+    """Runs of steps that use this build's directories, perhaps for another build that waits for the same step."""
+    _directories: list[str] = field(default_factory=list)
+
+    def directory(self) -> str:
+        """A new directory for something fetched; it goes when the build ends."""
+        path = f"{self.engine.paths.tmp}/build-{token_hex(8)}"
+        os.mkdir(path, 0o755)
+        self._directories.append(path)
+        return path
+
+    async def close(self) -> None:
+        """Wait for what still reads this build's directories, and remove those that it made."""
+        from .context import remove_tree
+
+        if self.begun:
+            await asyncio.wait(self.begun)
+        for path in self._directories:
+            await asyncio.to_thread(remove_tree, path)
 
     def tell(self, event: BuildEvent) -> None:
         """Pass an event on."""
@@ -42,20 +66,16 @@ class Session:
 
 
 class Locks:
-    """Locks by name, forgotten when nobody waits."""
+    """Locks by name, forgotten when nobody holds or waits for them."""
 
     def __init__(self) -> None:
-        self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def get(self, name: str) -> asyncio.Lock:
-        """The lock of that name."""
-        lock, _ = self._locks.setdefault(name, (asyncio.Lock(), 0))
-        return lock
+        """The lock of that name; keep it while you use it."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 def processors() -> int:
     """How many steps run at once."""
     return max(2, os.cpu_count() or 2)
-
-
-Factory = Callable[[], Session]

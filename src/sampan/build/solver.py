@@ -16,15 +16,15 @@ from dataclasses import replace
 from ..errors import SampanError
 from .cache import BuildCache
 from .explain import differences
-from .graph import Exec, Files, ImageSource, LocalSource, Merge, Scratch, Vertex
+from .graph import Exec, Files, Merge, Scratch, Vertex
 from .keys import Parts, parts_of
-from .progress import Explained, StepDone, StepStarted
+from .progress import BuildEvent, Explained, StepDone, StepStarted
 from .result import EMPTY, Result
 from .session import Session, processors
 
 Executor = Callable[[Session, Vertex, Sequence[Result]], Coroutine[object, object, Result]]
-_UNCACHED = (Scratch, ImageSource, LocalSource)
-"""Their results are looked up, not made."""
+_CACHED = (Exec, Files, Merge)
+"""What others give is looked up or fetched, and counts by its content."""
 
 
 class Solver:
@@ -40,13 +40,16 @@ class Solver:
         """The result of a vertex. `numbers` gives a step's (number, total) by definition, for progress."""
         return await _Run(self, session, numbers).solve(top)
 
-    async def shared(self, key: str, work: Callable[[], Coroutine[object, object, Result]]) -> Result:
+    async def shared(self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
         """Join the run of a key that is under way, or begin it. It is cancelled when its last user is."""
         run = self._running.get(key)
         if run is None:
-            run = self._running[key] = _Shared(asyncio.ensure_future(work()))
+            run = self._running[key] = _Shared()
+            run.begin(self.execute(replace(session, listener=run.tell), vertex, inputs))
+            session.begun.add(run.task)
             run.task.add_done_callback(lambda _: self._running.pop(key, None))
-        return await run.join()
+            run.task.add_done_callback(session.begun.discard)
+        return await run.join(session)
 
     async def execute(self, session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
         """Do the work of a step."""
@@ -55,20 +58,28 @@ class Solver:
 
 
 class _Shared:
-    """One run of a step and how many builds wait for it."""
+    """One run of a step and the builds that wait for it; each sees its output from when it joined."""
 
-    def __init__(self, task: asyncio.Task[Result]) -> None:
-        self.task = task
-        self._users = 0
+    task: asyncio.Task[Result]
 
-    async def join(self) -> Result:
+    def __init__(self) -> None:
+        self._users: list[Session] = []
+
+    def begin(self, work: Coroutine[object, object, Result]) -> None:
+        self.task = asyncio.ensure_future(work)
+
+    def tell(self, event: BuildEvent) -> None:
+        for session in self._users:
+            session.tell(event)
+
+    async def join(self, session: Session) -> Result:
         """Its result; the last user that gives up cancels it and waits until it has undone its work."""
-        self._users += 1
+        self._users.append(session)
         try:
             return await asyncio.shield(self.task)
         finally:
-            self._users -= 1
-            if self._users == 0 and not self.task.done():
+            self._users.remove(session)
+            if not self._users and not self.task.done():
                 self.task.cancel()
                 await asyncio.wait({self.task})
 
@@ -116,14 +127,17 @@ class _Run:
         try:
             result, cached = await self._result(vertex, inputs)
         except (SampanError, OSError) as error:
+            self._session.failed = self._session.failed or vertex
             self._session.tell(StepDone(step=vertex.definition, error=str(error), time=time.time_ns()))
+            if isinstance(error, OSError):
+                raise SampanError(f"{vertex.name}: {error}") from error
             raise
         self._hold(result)
         self._session.tell(StepDone(step=vertex.definition, cached=cached, time=time.time_ns()))
         return result
 
     async def _result(self, vertex: Vertex, inputs: list[Result]) -> tuple[Result, bool]:
-        if isinstance(vertex.op, _UNCACHED) or not isinstance(vertex.op, Exec | Files | Merge):
+        if not isinstance(vertex.op, _CACHED):
             return await self._solver.execute(self._session, vertex, inputs), False
         parts = await parts_of(self._session, vertex, inputs)
         key = _digest(parts)
@@ -134,7 +148,7 @@ class _Run:
                 self._explain(vertex, place, parts, hit=True)
                 return _dated(found, inputs, found.made[0]), True
         self._explain(vertex, place, parts, hit=False)
-        result = await self._solver.shared(key, lambda: self._solver.execute(self._session, vertex, inputs))
+        result = await self._solver.shared(key, self._session, vertex, inputs)
         made = self._solver.cache.put(key, place, vertex.name, parts, result)
         return _dated(result, inputs, made), False
 

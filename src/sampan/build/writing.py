@@ -31,6 +31,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SYMBOLIC = re.compile(r"^([ugoa]*)([-+=])([rwxXst]*)$")
 _MAGIC = ((b"\x1f\x8b\x08", 0), (b"BZh", 0), (b"\xfd7zXZ\x00", 0), (b"\x28\xb5\x2f\xfd", 0), (b"ustar", 257))
 _SEVERAL = "When using COPY with more than one source file, the destination must be a directory and end with a /"
+_BAD_MODE = "invalid chmod parameter: '{}'. it should be octal string and between 0 and 07777"
 
 Owner = tuple[int, int]
 
@@ -77,7 +78,7 @@ class Writer:
         owner = self.owner(action.owner)
         directory = make_parents(self._target.root, parent, owner)
         try:
-            _clear(directory, name)
+            _clear(directory, name, parent)
             fd = os.open(name, _CREATE, 0o600, dir_fd=directory)
             with os.fdopen(fd, "wb") as file:
                 file.write(action.data.encode("utf-8", "surrogateescape"))
@@ -135,8 +136,6 @@ class _Copying:
 
     def _file(self, sources: Directories, one: Selected) -> None:
         parent, _, name = one.path.rpartition("/")
-        if self._excluded(posixpath.basename(one.written)):
-            return
         fd = sources.open(parent)
         node = Node(one.path, fd, name, os.stat(name, dir_fd=fd, follow_symlinks=False))
         if self._action.unpack and stat.S_ISREG(node.stat.st_mode) and _is_archive(node):
@@ -163,7 +162,10 @@ class _Copying:
     def _directory(self, sources: Directories, one: Selected) -> None:
         base = self._place(one)
         existed = _is_directory(self._target.root, base)
-        root = make_parents(self._target.root, base, self._owner)
+        try:
+            root = make_parents(self._target.root, base, self._owner)
+        except NotADirectoryError:
+            raise InvalidArgument(f"cannot copy to non-directory: {base}") from None
         times: list[tuple[str, int]] = []
         try:
             with Directories(root, self._target.root, base.strip("/")) as targets:
@@ -206,9 +208,9 @@ class _Copying:
         if self._link_again(node, directory, name, above):
             return
         if node.is_directory:
-            _ensure_directory(directory, name)
+            _ensure_directory(directory, name, above)
         else:
-            _clear(directory, name)
+            _clear(directory, name, above)
         if stat.S_ISREG(found.st_mode):
             self._regular(node, directory, name)
             return
@@ -244,7 +246,7 @@ class _Copying:
         first = self._linked.setdefault((found.st_dev, found.st_ino), (above, name))
         if first == (above, name):
             return False
-        _clear(directory, name)
+        _clear(directory, name, above)
         origin = open_in_root(self._target.root, first[0] or ".", os.O_PATH | os.O_DIRECTORY)
         try:
             os.link(first[1], name, src_dir_fd=origin, dst_dir_fd=directory, follow_symlinks=False)
@@ -298,22 +300,22 @@ def _is_directory(root: int, path: str) -> bool:
     return True
 
 
-def _ensure_directory(directory: int, name: str) -> None:
+def _ensure_directory(directory: int, name: str, above: str) -> None:
     try:
         os.mkdir(name, 0o755, dir_fd=directory)
     except FileExistsError:
-        if not stat.S_ISDIR(os.stat(name, dir_fd=directory).st_mode):
-            raise InvalidArgument(f"cannot copy to non-directory: {name}") from None
+        if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise InvalidArgument(f"cannot copy to non-directory: {posixpath.join('/', above, name)}") from None
 
 
-def _clear(directory: int, name: str) -> None:
+def _clear(directory: int, name: str, above: str) -> None:
     """Make room for a file; a directory in its place is an error."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:
         return
     if stat.S_ISDIR(found.st_mode):
-        raise InvalidArgument(f"cannot replace to directory {name} with file")
+        raise InvalidArgument(f"cannot replace to directory {posixpath.join('/', above, name)} with file")
     os.unlink(name, dir_fd=directory)
 
 
@@ -345,11 +347,11 @@ def change_mode(mode: int, change: str, *, is_directory: bool) -> int:
         try:
             return int(change, 8)
         except ValueError:
-            raise InvalidArgument(f"invalid chmod parameter: '{change}'") from None
+            raise InvalidArgument(_BAD_MODE.format(change)) from None
     for clause in change.split(","):
         match = _SYMBOLIC.match(clause)
         if match is None:
-            raise InvalidArgument(f"invalid chmod parameter: '{change}'")
+            raise InvalidArgument(_BAD_MODE.format(change))
         mode = _clause(mode, *match.groups(), is_directory=is_directory)
     return mode
 

@@ -6,16 +6,19 @@ import io
 import json
 import os
 import sys
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import credentials
 from .archives import chunks
 from .build_context import Context, ignore_rules
+from .build_output import Output, parse_output, push_tags, write_output
+from .build_progress import choose, follow
+from .build_secrets import read_secret
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
 from .key_values import pairs
-from .progress import display
 from .run_config import ulimit
 
 if TYPE_CHECKING:
@@ -38,21 +41,30 @@ EXTERNAL = ".dockerfile.from-outside"
     integer("cpu-shares", "CPU shares (relative weight)", short="c", hidden=True),
     string("cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)", hidden=True),
     string("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)", hidden=True),
+    string_array("allow", 'Allow extra privileged entitlement (e.g., "network.host", "security.insecure")'),
+    string_array("build-context", "Additional build contexts (e.g., name=path)"),
+    boolean("check", "Check the Dockerfile by its rules, build nothing"),
     boolean("disable-content-trust", "Skip image verification", default=True, hidden=True),
+    boolean("explain", "Say for each step why it was or was not taken from the cache"),
     string("file", 'Name of the Dockerfile (default: "PATH/Dockerfile")', short="f"),
     boolean("force-rm", "Always remove intermediate containers", hidden=True),
     string("iidfile", "Write the image ID to a file"),
     string_array("label", "Set metadata for an image"),
     boolean("load", 'Shorthand for "--output=type=docker"'),
+    string("metadata-file", "Write build result metadata to a file"),
     size("memory", "Memory limit", short="m", hidden=True),
     size("memory-swap", "Swap limit equal to memory plus swap", hidden=True),
     string("network", 'Set the networking mode for the "RUN" instructions during build', default="default"),
     boolean("no-cache", "Do not use cache when building the image"),
+    string_array("no-cache-filter", "Do not cache specified stages"),
+    string_array("output", 'Output destination (format: "type=local,dest=path")', short="o"),
     string("platform", "Set target platform for build"),
-    string("progress", 'Set type of progress output ("auto", "plain", "quiet")', default="auto"),
+    string("progress", 'Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet")', default="auto"),
     boolean("pull", "Always attempt to pull all referenced images"),
     boolean("quiet", "Suppress the build output and print image ID on success", short="q"),
     boolean("rm", "Remove intermediate containers after a successful build", default=True, hidden=True),
+    boolean("push", "Push the image once it is built"),
+    string_array("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'),
     many("security-opt", "Security options", hidden=True),
     size("shm-size", "Shared memory size for build containers"),
     string_array("tag", 'Name and optionally a tag (format: "name:tag")', short="t"),
@@ -61,27 +73,85 @@ EXTERNAL = ".dockerfile.from-outside"
     arity=exactly(1),
 )
 def build(session: Session, options: Options, arguments: list[str]) -> int:
+    quiet = options["quiet"] or options["progress"] == "quiet"
+    view = choose("quiet" if quiet else options["progress"])
+    outputs = [parse_output(text) for text in options["output"]]
+    secrets = dict(read_secret(text) for text in options["secret"])
+    extras = build_extras(options)
+    _hand_over(session, secrets, options["build-context"], extras)
     context, query = _context(options, arguments[0])
     query.update(build_query(options))
     auths = credentials.all_auths(session.config)
     registry_config = credentials.encode_auth(auths) if auths else None
-    quiet = options["quiet"] or options["progress"] == "quiet"
-    image_ids: list[str] = []
-    messages = session.client.build(context, query, registry_config)
-
-    def keep_id(aux: dict[str, Any]) -> None:
-        if "ID" in aux:
-            image_ids.append(aux["ID"])
-
-    text = io.StringIO()
-    display(messages, text if quiet else sys.stdout, keep_id)
-    if options["iidfile"] and image_ids:
-        with open(options["iidfile"], "w", encoding="ascii") as file:
-            file.write(image_ids[-1])
-    if quiet:
-        # A daemon that was asked to be quiet sends the ID as text.
-        session.say(image_ids[-1] if image_ids else text.getvalue().strip())
+    image, warnings = follow(session.client.build(context, query, registry_config, extras), view)
+    if options["check"]:
+        return _checked(session, warnings)
+    _deliver(session, options, image, outputs)
+    if quiet and image:
+        session.say(image)
     return 0
+
+
+def build_extras(options: Options) -> dict[str, Any]:
+    """What only our daemon understands."""
+    return {
+        "Events": True, "Explain": options["explain"], "Check": options["check"], "Allow": options["allow"],
+        "NoCacheStages": [name for text in options["no-cache-filter"] for name in text.split(",")],
+    }  # fmt: skip
+
+
+def _hand_over(session: Session, secrets: dict[str, bytes], contexts: list[str], extras: dict[str, Any]) -> None:
+    """Send secrets and directories ahead of the build."""
+    named = dict(_named_context(text) for text in contexts)
+    directories = {name: where for name, where in named.items() if os.path.isdir(where)}
+    extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
+    if not secrets and not directories:
+        return
+    encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
+    extras["Session"] = identity = session.client.build_session(encoded)["Id"]
+    for name, where in directories.items():
+        session.client.build_context(identity, name, Context(where, ignore_rules(where, ""), {}).chunks())
+
+
+def _named_context(text: str) -> tuple[str, str]:
+    name, equals, where = text.partition("=")
+    if not equals or not name or not where:
+        raise CommandFailed(f"invalid context value: {text}, expected key=value")
+    if "://" not in where and not where.startswith("git@") and not os.path.isdir(where):
+        raise CommandFailed(f"failed to get build context path: {where}: no such directory")
+    return name.lower(), os.path.realpath(where) if os.path.isdir(where) else where
+
+
+def _checked(session: Session, found: int) -> int:
+    if not found:
+        session.say("Check complete, no warnings found.")
+        return 0
+    session.say(f"Check complete, {found} warning{'s have' if found > 1 else ' has'} been found!")
+    return 1
+
+
+def _deliver(session: Session, options: Options, image: str, outputs: list[Output]) -> None:
+    if options["iidfile"] and image:
+        with open(options["iidfile"], "w", encoding="ascii") as file:
+            file.write(image)
+    if options["metadata-file"]:
+        with open(options["metadata-file"], "w", encoding="utf-8") as file:
+            json.dump(_metadata(session, image, options["tag"]), file, indent=2)
+            file.write("\n")
+    for output in outputs:
+        write_output(session, image, output, options["tag"])
+    if options["push"] or any(output.push for output in outputs):
+        push_tags(session, options["tag"])
+
+
+def _metadata(session: Session, image: str, tags: list[str]) -> dict[str, Any]:
+    shown = session.client.image_inspect(image)
+    found: dict[str, Any] = {"containerimage.config.digest": image, "containerimage.digest": image}
+    if shown.get("RepoDigests"):
+        found["containerimage.digest"] = shown["RepoDigests"][0].partition("@")[2]
+    if tags:
+        found["image.name"] = ",".join(tags)
+    return found
 
 
 def build_query(options: Options) -> dict[str, Any]:
@@ -89,7 +159,7 @@ def build_query(options: Options) -> dict[str, Any]:
         "t": options["tag"],
         "remote": None,
         "nocache": options["no-cache"],
-        "q": options["quiet"],
+        "q": None,
         "pull": "1" if options["pull"] else None,
         "rm": options["rm"],
         "forcerm": options["force-rm"],

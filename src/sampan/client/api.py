@@ -51,6 +51,9 @@ class Api:
     image_bootstrap = images.image_bootstrap
     system_check = images.system_check
     build = images.build
+    build_session = images.build_session
+    build_context = images.build_context
+    image_tree = images.image_tree
     build_prune = images.build_prune
     distribution_inspect = images.distribution_inspect
 

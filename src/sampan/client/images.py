@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from .call import Call, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
@@ -137,10 +139,33 @@ def image_bootstrap(name: str) -> Stream[Progress]:
 
 
 @streaming
-def build(context: Payload, query: dict[str, Any], registry_config: str | None = None) -> Stream[Progress]:
-    """Classic build; `query` as in POST /build."""
+def build(
+    context: Payload, query: dict[str, Any], registry_config: str | None = None, extras: dict[str, Any] | None = None
+) -> Stream[Progress]:
+    """`query` as in POST /build; `extras` are what only Sampan's daemon understands (docs/build.md)."""
     headers = {**TAR, **({"X-Registry-Config": registry_config} if registry_config else {})}
+    if extras:
+        headers["X-Sampan-Build"] = b64encode(json.dumps(extras).encode()).decode()
     return Stream("POST", "/build", query, body=context, headers=headers, decode=decode_json)
+
+
+@endpoint
+def build_session(secrets: dict[str, str]) -> Call[Json]:
+    """Hand secrets (base64 by id) over to a build to come (Sampan only)."""
+    return Call("POST", "/sampan/builds", json_body={"Secrets": secrets}, decode=decode_json)
+
+
+@endpoint
+def build_context(session: str, name: str, tar: Payload) -> Call[None]:
+    """Send a named context for that build (Sampan only)."""
+    path = f"/sampan/builds/{session}/contexts/{name}"
+    return Call("PUT", path, body=tar, headers=TAR, decode=decode_nothing)
+
+
+@streaming
+def image_tree(ref: str) -> Stream[bytes]:
+    """An image's file tree as one tar archive (Sampan only)."""
+    return Stream("GET", f"/sampan/images/{ref}/tree", decode=decode_bytes)
 
 
 @endpoint

@@ -6,25 +6,27 @@ from ..errors import InvalidArgument
 
 
 class DockerfileError(InvalidArgument):
-    """A mistake at `line` (from 1, 0 where no line is to blame); `hint` says what was probably meant."""
+    """A mistake at `line` (from 1, 0 where no line is to blame); `hint` says what was probably meant.
 
-    def __init__(self, message: str, line: int = 0, hint: str = "") -> None:
-        place = f"dockerfile parse error on line {line}: " if line else ""
+    `plain`: the text does not name the line, as BuildKit's does not where the mistake is not one of grammar.
+    """
+
+    def __init__(self, message: str, line: int = 0, hint: str = "", *, plain: bool = False) -> None:
+        place = f"dockerfile parse error on line {line}: " if line and not plain else ""
         super().__init__(f"{place}{message}" + (f" ({hint})" if hint else ""))
         self.message = message
         self.line = line
         self.hint = hint
 
-    def pointed(self, source: str, name: str = "Dockerfile") -> str:
-        """The message with the lines around the mistake, `>>>` at the line and a caret under its first word."""
-        lines = source.splitlines()
-        if not 0 < self.line <= len(lines):
-            return str(self)
-        shown = [f"{name}:{self.line}", "-" * 20]
-        for number in range(max(1, self.line - 2), min(len(lines), self.line + 2) + 1):
-            mark = ">>>" if number == self.line else "   "
-            text = lines[number - 1]
-            shown.append(f"{number:4} | {mark} {text}")
-            if number == self.line:
-                shown.append(" " * (11 + len(text) - len(text.lstrip())) + "^")
-        return "\n".join([*shown, "-" * 20, str(self)])
+
+def excerpt(source: str, name: str, line: int, *, caret: bool) -> str:
+    """The lines around one, `>>>` at it; with `caret` a mark under its first word."""
+    lines = source.splitlines()
+    shown = [f"{name}:{line}", "-" * 20]
+    for number in range(max(1, line - 2), min(len(lines), line + 2) + 1):
+        mark = ">>>" if number == line else "   "
+        text = lines[number - 1]
+        shown.append(f"{number:4} | {mark} {text}".rstrip())
+        if number == line and caret:
+            shown.append(" " * (11 + len(text) - len(text.lstrip())) + "^")
+    return "\n".join([*shown, "-" * 20])

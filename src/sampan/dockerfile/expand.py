@@ -161,7 +161,7 @@ class _Scanner:
         for operator in (":-", ":+", ":?", "##", "%%", "//", "-", "+", "?", "#", "%", "/"):
             if rest.startswith(operator):
                 return self._apply(operator, name, value, rest[len(operator) :])
-        raise InvalidArgument(f"unsupported modifier ({rest[:1]}) in substitution: {whole}")
+        raise InvalidArgument(f"unsupported modifier ({rest[:2] if rest[0] == ':' else rest[0]}) in substitution")
 
     def _apply(self, operator: str, name: str, value: str | None, word: str) -> str:
         given = value if operator.startswith(":") else (None if value is None else value or " ")

@@ -95,11 +95,11 @@ def _boolean(key: str, value: str) -> bool:
 
 def _check(kind: str, fields: dict[str, str | int | bool]) -> None:
     if kind not in TYPES:
-        raise InvalidArgument(f"unsupported mount type {kind!r}")
+        raise InvalidArgument(f'unsupported mount type "{kind}"')
     for field, takers in _OPTIONS.values():
         if field in fields and kind not in takers:
             raise InvalidArgument(f"option {field.rstrip('_')} is not allowed for mount type {kind!r}")
     if fields.get("sharing", "shared") not in SHARING:
         raise InvalidArgument(f"unsupported sharing value {fields['sharing']!r}")
     if kind in ("cache", "tmpfs", "bind") and not fields.get("target"):
-        raise InvalidArgument(f"target is required for mount type {kind!r}")
+        raise InvalidArgument('invalid mount target "/"')

@@ -53,6 +53,10 @@ class Instruction:
     def error(self, message: str, hint: str = "") -> DockerfileError:
         return DockerfileError(message, self.line.first, hint)
 
+    def refusal(self, message: str) -> DockerfileError:
+        """For what is grammatical and still wrong: the text does not name the line, its `line` does."""
+        return DockerfileError(message, self.line.first, plain=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
@@ -68,7 +72,7 @@ def parse(text: str) -> Dockerfile:
     reader = Reader(text)
     instructions = tuple(parse_line(line, reader.escape) for line in reader.logical_lines())
     if not instructions:
-        raise DockerfileError("file with no instructions")
+        raise DockerfileError("file with no instructions" if text.strip() else "the Dockerfile cannot be empty")
     return Dockerfile(instructions, reader.directives, reader.escape)
 
 
@@ -154,15 +158,16 @@ def _parse_pairs(name: str, rest: str, line: LogicalLine, escape: str) -> tuple[
     if "=" not in words[0]:  # the old form: `ENV name the rest of the line`
         key, value = words[0], rest[len(words[0]) :].strip()
         if not value:
-            raise DockerfileError(f"{name} must have two arguments", line.first)
+            raise DockerfileError(f"{name} must have two arguments", line.first, plain=True)
         return (key, value)
     pairs: list[str] = []
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise DockerfileError(
-                f"Syntax error - can't find = in {json.dumps(word)}. Must be of the form: name=value", line.first
-            )
+                f"Syntax error - can't find = in {json.dumps(word)}. Must be of the form: name=value", line.first,
+                plain=True,
+            )  # fmt: skip
         if not key:
             raise DockerfileError(f"{name} names can not be blank", line.first)
         pairs += [key, value]

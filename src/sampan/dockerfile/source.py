@@ -55,7 +55,7 @@ def read_directives(lines: list[str]) -> dict[str, str]:
             raise DockerfileError(f"only one {key} parser directive can be used", number)
         found[key] = match.group(2)
         if key == "escape" and found[key] not in ("\\", "`"):
-            raise DockerfileError(f"invalid ESCAPE '{found[key]}'. Must be ` or \\", number)
+            raise DockerfileError(f"invalid escape token '{found[key]}' does not match ` or \\", number, plain=True)
     return found
 
 
@@ -120,7 +120,7 @@ class Reader:
                 body = "".join(f"{one}\n" for one in content)
                 return Heredoc(start.name, body, start.expand, start.chomp, start.descriptor)
             content.append(line)
-        raise DockerfileError("unterminated heredoc", first)
+        raise DockerfileError("unterminated heredoc", first, plain=True)
 
 
 def instruction_name(text: str) -> str:

@@ -54,7 +54,7 @@ class Plan:
                 return stage
         if target.isdigit() and int(target) < len(self.stages):
             return self.stages[int(target)]
-        raise InvalidArgument(f"target stage {target!r} could not be found")
+        raise InvalidArgument(f'target stage "{target}" could not be found')
 
 
 def check_flags(instruction: Instruction) -> None:
@@ -65,9 +65,9 @@ def check_flags(instruction: Instruction) -> None:
         if flag.name not in known:
             raise instruction.error(f"unknown flag: --{flag.name}", _close_flag(flag.name, known))
         if flag.name in seen and flag.name not in REPEATABLE:
-            raise instruction.error(f"duplicate flag specified: {flag.name}")
+            raise instruction.error(f"duplicate flag specified: --{flag.name}")
         if flag.value is None and flag.name not in _BOOLEAN:
-            raise instruction.error(f"missing a value on flag: {flag.name}")
+            raise instruction.error(f"missing a value on flag: --{flag.name}")
         if flag.name in _BOOLEAN and (flag.value or "true").lower() not in ("true", "false"):
             raise instruction.error(f"expecting boolean value for flag {flag.name}, not: {flag.value}")
         seen.add(flag.name)
@@ -106,11 +106,9 @@ def plan(dockerfile: Dockerfile, arguments: Mapping[str, str]) -> Plan:
                 given = arguments.get(name)
                 global_args[name] = given if given is not None else expand(default or "", scope, dockerfile.escape)
         else:
-            raise instruction.error(
-                f"no build stage in current context: {instruction.name} stands before the first FROM"
-            )
+            raise instruction.refusal("no build stage in current context")
     if not stages:
-        raise InvalidArgument("no build stage in current context: the Dockerfile has no FROM")
+        raise InvalidArgument("no build stage in current context")
     return Plan(stages, global_args)
 
 
@@ -132,11 +130,11 @@ def _open_stage(instruction: Instruction, stages: list[Stage], scope: Mapping[st
     name = words[2].lower() if len(words) == 3 else ""
     if name and not _STAGE_NAME.match(name):
         raise instruction.error(
-            f"invalid name for build stage: {words[2]!r}, name can't start with a number or contain symbols"
+            f'invalid name for build stage: "{words[2]}", name can\'t start with a number or contain symbols'
         )
     base = expand(words[0], scope, escape)
     if not base:
-        raise instruction.error(f"base name ({words[0]}) should not be blank")
+        raise instruction.refusal(f"base name ({words[0]}) should not be blank")
     platform = expand(flag_value(instruction, "platform"), scope, escape)
     parent = next((stage for stage in reversed(stages) if stage.name and stage.name == base.lower()), None)
     return Stage(len(stages), name, base, platform, instruction, parent)

@@ -11,10 +11,9 @@ from ...dockerfile.lint import PLATFORM_ARGS
 from ...dockerfile.parser import Dockerfile, Instruction, parse, parse_line
 from ...dockerfile.source import LogicalLine
 from ...dockerfile.stages import Plan, Stage, check_flags, flag_value, flag_values, plan
-from ...errors import InvalidArgument
 from ...oci import platform as platforms
 from ...oci.platform import Platform
-from ..graph import SCRATCH, Vertex
+from ..graph import SCRATCH, ImageSource, Vertex
 from . import files, metadata
 from . import run as runs
 from .request import Request, ResolvedImage, Resolver, Target
@@ -97,19 +96,27 @@ class _Conversion:
     async def _resolve_all(self, stages: list[Stage]) -> None:
         wanted: dict[tuple[str, Platform], None] = {}
         for stage in stages:
-            if stage.parent is None and stage.base != "scratch" and stage.base not in self._request.contexts:
-                wanted[stage.base, self._platform(stage)] = None
+            base = self._reference(stage.base)
+            if stage.parent is None and base:
+                wanted[base, self._platform(stage)] = None
             for name in _mentioned(stage):
                 if self._is_image(name, stage):
                     wanted[name, self._request.platform] = None
         found = await asyncio.gather(*(self._resolve(*key) for key in wanted))
         self._images.update(zip(wanted, found, strict=True))
 
+    def _reference(self, name: str) -> str:
+        """The image that a name after FROM means, or that a build context of that name is; empty for neither."""
+        context = self._request.contexts.get(name)
+        if context is None:
+            return name if name != "scratch" else ""
+        return context.op.reference if isinstance(context.op, ImageSource) else ""
+
     def _is_image(self, name: str, stage: Stage) -> bool:
         if name in self._request.contexts or "$" in name or name == "scratch":
             return False
         if name.lower() == stage.name:
-            raise InvalidArgument(f"circular dependency detected on stage: {name}")
+            raise stage.origin.refusal(f"circular dependency detected on stage: {name}")
         return self._earlier(name, stage) is None
 
     def _platform(self, stage: Stage) -> Platform:
@@ -122,15 +129,15 @@ class _Conversion:
             parent = self._states[stage.parent.index]
             state.continue_from(parent)
             triggers, state.config.on_build = list(parent.config.on_build or []), None
-        elif stage.base in self._request.contexts:
-            state.vertex = self._request.contexts[stage.base]
-        elif stage.base != "scratch":
-            image = self._images[stage.base, self._platform(stage)]
+        elif base := self._reference(stage.base):
+            image = self._images[base, self._platform(stage)]
             state.vertex = image.vertex
             triggers = list(image.config.config.on_build or []) if image.config.config else []
             state.inherit(image.config, image.config.platform)
+        elif stage.base in self._request.contexts:
+            state.vertex = self._request.contexts[stage.base]
         if stage.base == "scratch":
-            state.config.env = [f"PATH={_DEFAULT_PATH}"]
+            state.config.env, state.config.working_dir = [f"PATH={_DEFAULT_PATH}"], "/"
         for text in triggers:
             self._apply(state, _trigger(text, stage.origin, state.escape))
         for instruction in stage.instructions:

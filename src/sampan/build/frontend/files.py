@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from ...dockerfile.expand import expand
 from ...dockerfile.parser import Instruction
@@ -50,16 +51,23 @@ def add(state: StageState, instruction: Instruction) -> None:
         actions.append(_copy(state, instruction, words, 1, tuple(local), unpack=unpack))
     for source in words.sources:
         if is_remote(source):
-            inputs.append(_remote(state, instruction, source))
+            operation = _remote(state, instruction, source)
+            inputs.append(Vertex(op=operation, name=f"fetch {source}", stage=state.position))
             unpack = is_set(instruction, "unpack")
-            actions.append(_copy(state, instruction, words, len(inputs), ("/",), unpack=unpack))
+            found = f"/{operation.filename}" if isinstance(operation, HttpSource) else "/"
+            actions.append(_copy(state, instruction, words, len(inputs), (found,), unpack=unpack))
     actions += _written(state, instruction, words)
     _finish(state, instruction, words, actions, inputs)
 
 
 def is_remote(source: str) -> bool:
     """A URL or a git repository."""
-    return source.startswith(("http://", "https://")) or _GIT.match(source) is not None
+    return source.startswith(("http://", "https://")) or is_git(source)
+
+
+def is_git(source: str) -> bool:
+    """Whether a URL is a git repository's by its form."""
+    return _GIT.match(source) is not None
 
 
 def git_source(text: str, *, keep_git_dir: bool = False) -> GitSource:
@@ -69,18 +77,25 @@ def git_source(text: str, *, keep_git_dir: bool = False) -> GitSource:
     return GitSource(remote, ref, posixpath.normpath(subdir).lstrip("/") if subdir else "", keep_git_dir)
 
 
-def _remote(state: StageState, instruction: Instruction, source: str) -> Vertex:
-    if _GIT.match(source):
-        operation: GitSource | HttpSource = git_source(source, keep_git_dir=is_set(instruction, "keep-git-dir"))
-    else:
-        name = posixpath.basename(source.partition("?")[0].partition("#")[0]) or "index"
-        operation = HttpSource(source, name, state.expand(flag_value(instruction, "checksum"), instruction))
-    return Vertex(op=operation, name=f"fetch {source}", stage=state.position, line=instruction.line.first)
+def _remote(state: StageState, instruction: Instruction, source: str) -> GitSource | HttpSource:
+    if is_git(source):
+        return git_source(source, keep_git_dir=is_set(instruction, "keep-git-dir"))
+    checksum = state.expand(flag_value(instruction, "checksum"), instruction)
+    return HttpSource(source, file_name(source), checksum)
+
+
+def file_name(url: str) -> str:
+    """What a file from a URL is called."""
+    name = posixpath.basename(urlsplit(url).path)
+    return name if name not in ("", ".", "..") else "download"
 
 
 def _words(state: StageState, instruction: Instruction) -> _Words:
     if len(instruction.arguments) < 2:
-        raise instruction.error(f"{instruction.name} requires at least two arguments, but only one was provided")
+        raise instruction.error(
+            f"{instruction.name} requires at least two arguments, but only one was provided. "
+            "Destination could not be determined"
+        )
     *sources, target = (state.expand(word, instruction) if not _HEREDOC_WORD.match(word) else word
                         for word in instruction.arguments)  # fmt: skip
     plain = [source for source in sources if not _HEREDOC_WORD.match(source)]
@@ -152,9 +167,11 @@ def _finish(
 
 
 def _shown_words(state: StageState, instruction: Instruction) -> str:
-    flags = [f"--{flag.name}" + (f"={flag.value}" if flag.value is not None else "") for flag in instruction.flags
-             if flag.name in ("chown", "chmod", "link")]  # fmt: skip
-    words = [word if _HEREDOC_WORD.match(word) else state.expand(word, instruction) for word in instruction.arguments]
+    given = (("chown", _owner(state, instruction)), ("chmod", _mode(state, instruction)))
+    flags = [f"--{name}={value}" for name, value in given if value]
+    names = iter(instruction.heredocs)
+    words = [f"<<{next(names).name}" if _HEREDOC_WORD.match(word) else state.expand(word, instruction)
+             for word in instruction.arguments]  # fmt: skip
     return " ".join([*flags, *words])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from ...dockerfile.expand import expand_words
 from ...dockerfile.parser import Instruction
 from ...dockerfile.stages import arg_pairs, flag_value
+from ...engine import signals
 from ...errors import InvalidArgument
 from ...oci.config import Healthcheck
 from ..graph import Files, MakeDirectory, Vertex
@@ -36,14 +37,19 @@ def _cmd(state: StageState, instruction: Instruction) -> None:
     state.config.cmd = _command(state, instruction)
     state.config.args_escaped = True
     state.command_set = True
-    state.note(f"CMD {json.dumps(state.config.cmd, ensure_ascii=False)}")
+    state.note(f"CMD {_quoted_list(state.config.cmd)}")
 
 
 def _entrypoint(state: StageState, instruction: Instruction) -> None:
     state.config.entrypoint = _command(state, instruction)
     if not state.command_set:
         state.config.cmd = None
-    state.note(f"ENTRYPOINT {json.dumps(state.config.entrypoint, ensure_ascii=False)}")
+    state.note(f"ENTRYPOINT {_quoted_list(state.config.entrypoint)}")
+
+
+def _quoted_list(words: list[str] | None) -> str:
+    """As Go prints a list with %q."""
+    return "[" + " ".join(json.dumps(word, ensure_ascii=False) for word in words or ()) + "]"
 
 
 def _pairs(state: StageState, instruction: Instruction) -> list[tuple[str, str]]:
@@ -71,11 +77,12 @@ def _maintainer(state: StageState, instruction: Instruction) -> None:
 
 def _expose(state: StageState, instruction: Instruction) -> None:
     ports: list[str] = []
-    for word in expand_words(" ".join(instruction.arguments), state.variables(), state.escape):
-        ports += _port_range(word, instruction)
+    for written in sorted(instruction.arguments):  # BuildKit sorts before it expands
+        for word in expand_words(written, state.variables(), state.escape):
+            ports += _port_range(word, instruction)
     known = state.config.exposed_ports if isinstance(state.config.exposed_ports, dict) else {}
     state.config.exposed_ports = {**known, **{port: {} for port in ports}}
-    state.note(f"EXPOSE {_go_list(sorted(ports))}")
+    state.note(f"EXPOSE {_go_list(ports)}")
 
 
 def _go_list(ports: list[str]) -> str:
@@ -85,10 +92,12 @@ def _go_list(ports: list[str]) -> str:
 def _port_range(word: str, instruction: Instruction) -> list[str]:
     match = _PORT.match(word)
     if match is None:
-        raise instruction.error(f"invalid containerPort: {word}")
+        raise instruction.refusal(f"invalid containerPort: {word}")
     first, last, protocol = int(match[1]), int(match[2] or match[1]), (match[3] or "tcp").lower()
     if protocol not in ("tcp", "udp", "sctp") or not first <= last <= 65535:
-        raise instruction.error(f"invalid proto or port range: {word}")
+        raise instruction.refusal(
+            f"invalid proto: {word}" if first <= last else f"invalid range specified for port: {word}"
+        )
     return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 
@@ -101,7 +110,7 @@ def _workdir(state: StageState, instruction: Instruction) -> None:
     written = state.expand(instruction.arguments[0], instruction)
     path = posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", written))
     state.config.working_dir = path.replace("//", "/", 1)
-    make = MakeDirectory(path=state.config.working_dir)
+    make = MakeDirectory(path=state.config.working_dir, owner=state.config.user)
     vertex = Vertex(
         op=Files((make,)), inputs=(state.vertex,), name=f"WORKDIR {written}", stage=state.position,
         line=instruction.line.first, ignore_cache=state.ignore_cache,
@@ -122,6 +131,10 @@ def _volume(state: StageState, instruction: Instruction) -> None:
 
 def _stopsignal(state: StageState, instruction: Instruction) -> None:
     value = state.expand(instruction.arguments[0], instruction)
+    try:
+        signals.number(value)
+    except InvalidArgument as error:
+        raise instruction.refusal(str(error)) from error
     state.config.stop_signal = value
     state.note(f"STOPSIGNAL {value}")
 
@@ -136,7 +149,6 @@ def _shell(state: StageState, instruction: Instruction) -> None:
 def _onbuild(state: StageState, instruction: Instruction) -> None:
     text = instruction.arguments[0]
     state.config.on_build = [*(state.config.on_build or []), text]
-    state.note(f"ONBUILD {text}")
 
 
 def _healthcheck(state: StageState, instruction: Instruction) -> None:
@@ -151,7 +163,32 @@ def _healthcheck(state: StageState, instruction: Instruction) -> None:
         start_interval=_duration(instruction, "start-interval"),
         retries=_retries(instruction),
     )
-    state.note(instruction.original)
+    state.note(f"HEALTHCHECK {_shown_check(state.config.healthcheck)}")
+
+
+def _shown_check(check: Healthcheck) -> str:
+    """As Go prints a pointer to the structure with %q, which is what BuildKit does."""
+    times = (check.interval, check.timeout, check.start_period, check.start_interval)
+    shown = " ".join(f'"{_go_duration(time)}"' for time in times)
+    retries = (
+        repr(chr(check.retries))
+        if check.retries > 0x1F or check.retries in (9, 10, 13)
+        else f"'\\x{check.retries:02x}'"
+    )
+    return f"&{{{_quoted_list(check.test)} {shown} {retries}}}"
+
+
+def _go_duration(time: int) -> str:
+    """`1h2m3s`, `1m30s`, `500ms`, `0s`."""
+    if time < 10**9:
+        unit = next(
+            ((name, size) for name, size in (("ms", 10**6), ("µs", 10**3), ("ns", 1)) if time >= size), ("s", 1)
+        )
+        return f"{time / unit[1]:.12g}{unit[0]}"
+    minutes, seconds = divmod(time, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{seconds / 10**9:.12g}s"
+    return f"{hours}h{minutes}m{text}" if hours else f"{minutes}m{text}" if minutes else text
 
 
 def _retries(instruction: Instruction) -> int:
@@ -166,7 +203,13 @@ def _duration(instruction: Instruction, flag: str) -> int:
     if text in ("", "0"):
         return 0
     if not re.fullmatch(rf"(?:{_DURATION.pattern})+", text):
-        raise instruction.error(f'time: invalid duration "{text}" for --{flag}')
+        unit = re.sub(r"[\d.]", "", text)
+        why = (
+            f'unknown unit "{unit}" in duration "{text}"'
+            if unit and text[0].isdigit()
+            else f'invalid duration "{text}"'
+        )
+        raise instruction.error(f"time: {why}")
     total = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
     if 0 < total < 10**6:
         raise instruction.error(f'Interval "{flag}" cannot be less than 1ms')

@@ -8,7 +8,7 @@ from ...dockerfile.mounts import RunMount, parse_mount
 from ...dockerfile.parser import Instruction
 from ...dockerfile.stages import flag_value, flag_values
 from ...errors import InvalidArgument
-from ..graph import SCRATCH, Exec, Mount, Vertex
+from ..graph import SCRATCH, Exec, Files, MakeFile, Mount, Vertex
 from .files import SourceTree
 from .metadata import shell
 from .request import PROXIES
@@ -16,18 +16,23 @@ from .stage import StageState
 
 NETWORKS = ("default", "none", "host")
 SECURITIES = ("sandbox", "insecure")
+_PIPES = "/dev/pipes"
 
 
 def run(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
     """One RUN: its command, what it mounts, its network and security."""
     inputs: list[Vertex] = [state.vertex]
-    mounts = tuple(_mount(state, instruction, text, inputs, tree) for text in flag_values(instruction, "mount"))
+    mounts = [_mount(state, instruction, text, inputs, tree) for text in flag_values(instruction, "mount")]
+    script = _script(instruction)
+    if script is not None:
+        inputs.append(script)
+        mounts.append(Mount(kind="bind", target=_PIPES, input=len(inputs) - 1, read_only=True))
     operation = Exec(
-        args=tuple(_command(state, instruction)),
+        args=tuple(_command(state, instruction, script is not None)),
         env=tuple(state.run_environment()),
         cwd=state.config.working_dir or "/",
         user=state.config.user,
-        mounts=mounts,
+        mounts=tuple(mounts),
         network=_choice(instruction, "network", NETWORKS, state.request.network),
         security=_choice(instruction, "security", SECURITIES, "sandbox"),
     )
@@ -39,45 +44,40 @@ def run(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
     state.advance(vertex, f"RUN {_history(state, operation)} # buildkit")
 
 
-def _command(state: StageState, instruction: Instruction) -> list[str]:
+def _command(state: StageState, instruction: Instruction, has_script: bool) -> list[str]:
     if instruction.exec_form:
         return list(instruction.arguments)
     text = instruction.arguments[0]
     if not instruction.heredocs:
         return [*shell(state), text]
-    first = instruction.heredocs[0]
-    if text.strip() in (f"<<{first.name}", f"<<-{first.name}") or _only_marker(text):
-        return _script(state, instruction)
+    if has_script:
+        return [*shell(state), f"{_PIPES}/{instruction.heredocs[0].name}"]
+    if _is_lone(instruction):
+        return [*shell(state), instruction.heredocs[0].content]  # the shell expands it, not the builder
+    # its shell reads the documents again
     documents = "".join(f"\n{one.content}{one.name}" for one in instruction.heredocs)
     return [*shell(state), text + documents]
 
 
-def _only_marker(text: str) -> bool:
-    return text.startswith("<<") and len(text.split()) == 1
+def _is_lone(instruction: Instruction) -> bool:
+    """Whether the command is nothing but a here-document."""
+    text = instruction.arguments[0]
+    return bool(instruction.heredocs) and text.startswith("<<") and len(text.split()) == 1
 
 
-def _script(state: StageState, instruction: Instruction) -> list[str]:
-    """A lone here-document is the script itself; a `#!` line chooses its interpreter."""
+def _script(instruction: Instruction) -> Vertex | None:
+    """The file of a lone here-document whose `#!` line names its interpreter."""
+    if instruction.exec_form or not _is_lone(instruction) or not instruction.heredocs[0].content.startswith("#!"):
+        return None
     document = instruction.heredocs[0]
-    content = document.content  # the shell expands it, not the builder
-    if content.startswith("#!"):
-        return ["/bin/sh", "-c", _run_as_file(content)]
-    return [*shell(state), content]
-
-
-def _run_as_file(content: str) -> str:
-    marker = "SAMPAN_SCRIPT"
-    while marker in content:
-        marker += "_"
-    return (
-        f'f=$(mktemp) && cat > "$f" <<\'{marker}\'\n{content}{marker}\nchmod +x "$f" && "$f"; s=$?; rm -f "$f"; exit $s'
-    )
+    make = MakeFile(target=f"/{document.name}", name=document.name, data=document.content, mode="755")
+    return Vertex(op=Files((make,)), inputs=(SCRATCH,), name=f"script {document.name}")
 
 
 def _choice(instruction: Instruction, flag: str, allowed: tuple[str, ...], default: str) -> str:
     value = flag_value(instruction, flag, default).lower()
     if value not in allowed and flag_values(instruction, flag):
-        raise instruction.error(f"unsupported {flag} mode {value!r}")
+        raise instruction.error(f'invalid {flag} mode "{value}"')
     return value
 
 
@@ -85,7 +85,7 @@ def _mount(state: StageState, instruction: Instruction, text: str, inputs: list[
     try:
         asked = parse_mount(state.expand(text, instruction))
     except InvalidArgument as error:
-        raise instruction.error(str(error)) from error
+        raise instruction.refusal(str(error)) from error
     number = -1
     if asked.type == "bind" or (asked.type == "cache" and asked.from_):
         inputs.append(_source(state, instruction, asked, tree))

@@ -34,6 +34,8 @@ class StageState:
         self.config = ExecutionConfig()
         self.author = ""
         self.steps: list[Step] = []
+        self.declared: dict[str, None] = {}
+        """Names of ARG, in order, whether they have a value or not."""
         self.arguments: dict[str, str] = {}
         """Build arguments in scope: declared by ARG in this stage."""
         self.shell_set = False
@@ -60,6 +62,7 @@ class StageState:
         self.config = msgspec.json.decode(msgspec.json.encode(parent.config), type=ExecutionConfig)
         self.steps = list(parent.steps)
         self.arguments = dict(parent.arguments)
+        self.declared = dict(parent.declared)
 
     def environment(self) -> dict[str, str]:
         """ENV of the image so far."""
@@ -75,7 +78,7 @@ class StageState:
         try:
             return expand(word, self.variables(), self.escape)
         except InvalidArgument as error:
-            raise instruction.error(str(error)) from error
+            raise instruction.refusal(f'failed to process "{word}": {error}') from error
 
     def run_environment(self) -> list[str]:
         """What a RUN sees: ENV, build arguments in scope, proxies."""
@@ -86,13 +89,13 @@ class StageState:
 
     def shown_arguments(self) -> list[str]:
         """The `|2 A=1 B=2` of a RUN's history line."""
-        names = sorted(name for name in self.arguments if name not in PROXIES)
-        return [f"{name}={self.arguments[name]}" for name in names]
+        return [f"{name}={self.arguments.get(name, '')}" for name in self.declared if name not in PROXIES]
 
     def declare(self, name: str, default: str | None, global_args: Mapping[str, str]) -> None:
         """ARG: the user's value, the default, or what the global scope has."""
         given = self.request.arguments.get(name)
         value = given if given is not None else default if default is not None else global_args.get(name)
+        self.declared[name] = None
         if value is not None:
             self.arguments[name] = value
 

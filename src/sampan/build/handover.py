@@ -1,0 +1,88 @@
+"""What our own client hands over before a build: secrets, agents, named contexts. Held in memory and in tmp only.
+
+A handover ends with its build, or by itself when no build takes it up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from ..errors import Conflict, NotFound
+from .context import received
+
+if TYPE_CHECKING:
+    from ..engine.engine import Engine
+
+PATIENCE = 300.0
+"""Seconds that a handover waits for its next request."""
+
+
+class Handover:
+    """`contexts` maps names to directories that were sent; `secrets` ids to values."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.id = token_hex(16)
+        self.contexts: dict[str, str] = {}
+        self.secrets: dict[str, bytes] = {}
+        self.agents: dict[str, str] = {}
+        self.stack = AsyncExitStack()
+        self._engine = engine
+
+    async def receive(self, name: str, body: AsyncIterator[bytes]) -> None:
+        """Unpack a named context."""
+        if name in self.contexts:
+            raise Conflict(f"build context {name} was sent already")
+        self.contexts[name] = await self.stack.enter_async_context(received(self._engine, body))
+
+
+class Handovers:
+    """Those of one engine."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Handover] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def begin(self, engine: Engine) -> Handover:
+        """A new one."""
+        made = Handover(engine)
+        self._held[made.id] = made
+        self._restart(made.id)
+        return made
+
+    def get(self, identity: str) -> Handover:
+        """One by its id, which only its client knows."""
+        found = self._held.get(identity)
+        if found is None:
+            raise NotFound(f"no such build session: {identity}")
+        self._restart(identity)
+        return found
+
+    def take(self, identity: str) -> Handover:
+        """Take it up: from now on its end is the caller's business (`stack.aclose`)."""
+        found = self.get(identity)
+        del self._held[identity]
+        self._timers.pop(identity).cancel()
+        return found
+
+    async def close(self) -> None:
+        """Drop all that nobody took up."""
+        for identity in list(self._held):
+            await self.take(identity).stack.aclose()
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _restart(self, identity: str) -> None:
+        timer = self._timers.pop(identity, None)
+        if timer is not None:
+            timer.cancel()
+        self._timers[identity] = asyncio.get_running_loop().call_later(PATIENCE, self._expire, identity)
+
+    def _expire(self, identity: str) -> None:
+        task = asyncio.ensure_future(self.take(identity).stack.aclose())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
