@@ -14,7 +14,6 @@ from .progress import display
 if TYPE_CHECKING:
     from sampan.client.types import Progress
 
-    from .progress import Progress
     from .session import Session
 
 TRUST = boolean("disable-content-trust", "Skip image verification", default=True)
