@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from ..linux import capabilities, fds, libc, prctl, pty, rlimits
+from ..linux import capabilities, fds, libc, prctl, pty, rlimits, sealed
 from ..linux.libc import PROC_SUPER_MAGIC, filesystem_type
 from ..linux.seccomp import Loadable
 from .failure import ExecFailed, RuntimeFailed
@@ -241,9 +241,10 @@ class Program:
         self.filter_flags = filter_flags
 
     def _refuse_own_interpreter(self) -> None:
-        # Rule S01. The interpreter runs from a read-only mount besides (linux.sealed); this gives a clear error.
-        mine, found = _OWN_EXE, os.stat(self.path)
-        if (found.st_dev, found.st_ino) == mine:
+        # Rule S01, where the interpreter could not be sealed (linux.sealed): a program of the container's that is this
+        # very file could write to it. Sealed, it cannot, and a container may well run the host's own /usr.
+        found = os.stat(self.path)
+        if not _SEALED and (found.st_dev, found.st_ino) == _OWN_EXE:
             raise ExecFailed(errno.EACCES, f'exec: "{self.path}": is the runtime itself: permission denied')
 
     def confine(self) -> None:
@@ -265,6 +266,7 @@ def _own_exe() -> tuple[int, int]:
 
 
 _OWN_EXE = _own_exe()
+_SEALED = sealed.is_sealed()
 
 
 def close_others(preserved: int) -> None:
