@@ -73,7 +73,7 @@ async def recreate(engine: Engine, ref: str, changes: Changes) -> Container:
 
 async def _swap(engine: Engine, old: Container, new: Container) -> None:
     assert new.replaces is not None
-    live = engine.live(old)
+    live, addresses = engine.live(old), _addresses(old)
     live.keep = True  # --rm must not take away what may have to come back
     if old.running or old.restarting:
         await stop.stop(engine, old.id)
@@ -82,7 +82,7 @@ async def _swap(engine: Engine, old: Container, new: Container) -> None:
         engine.containers.rename(old, f"{name[:40]}.{old.id[:12]}")
         engine.containers.rename(new, name)
     if new.replaces.running:
-        await start.start(engine, new.id)
+        await _start_at(engine, new, addresses)
         await _healthy(engine, new)
 
 
@@ -144,7 +144,7 @@ def _request(engine: Engine, old: Container, changes: Changes) -> CreateRequest:
         **fields,
         host_config=_host(old, config, changes),
         networking_config=NetworkingConfig(
-            endpoints_config={name: _endpoint(engine, name, settings) for name, settings in old.networks.items()}
+            endpoints_config={name: _endpoint(settings) for name, settings in old.networks.items()}
         ),
     )
 
@@ -186,18 +186,34 @@ def _host(old: Container, config: ContainerConfig, changes: Changes) -> HostConf
     return host
 
 
-def _endpoint(engine: Engine, name: str, given: EndpointSettings) -> EndpointSettings:
-    """The same network with the same address where the network lets one choose."""
-    asked = msgspec.structs.replace(
+def _endpoint(given: EndpointSettings) -> EndpointSettings:
+    """What was asked of a network, without what it gave."""
+    return msgspec.structs.replace(
         given, network_id="", endpoint_id="", gateway="", ip_address="", ip_prefix_len=0, ipv6_gateway="",
         global_ipv6_address="", global_ipv6_prefix_len=0, dns_names=None,
         aliases=[alias for alias in given.aliases or [] if alias] or None,
     )  # fmt: skip
-    network = engine.networks.get(name)
-    subnets = [pool for pool in network.ipam.config or () if pool.subnet]
-    if given.ip_address and asked.ipam_config is None and subnets and name not in ("bridge", "host", "none"):
-        asked.ipam_config = EndpointIPAMConfig(ipv4_address=given.ip_address)
-    return asked
+
+
+def _addresses(container: Container) -> dict[str, EndpointIPAMConfig]:
+    """The addresses that networks gave without being asked for one."""
+    return {
+        name: EndpointIPAMConfig(ipv4_address=given.ip_address, ipv6_address=given.global_ipv6_address)
+        for name, given in container.networks.items()
+        if given.ip_address and given.ipam_config is None
+    }
+
+
+async def _start_at(engine: Engine, container: Container, addresses: dict[str, EndpointIPAMConfig]) -> None:
+    """Start with these addresses; later starts take what is free, as before the change."""
+    for name, settings in container.networks.items():
+        settings.ipam_config = settings.ipam_config or addresses.get(name)
+    try:
+        await start.start(engine, container.id)
+    finally:
+        for name in addresses.keys() & container.networks.keys():
+            container.networks[name].ipam_config = None
+        engine.containers.save(container)
 
 
 def _adopt_volumes(engine: Engine, old: Container, new: Container) -> None:
