@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from . import http1
-from .http1 import Chunks, Head, ProtocolError, TooLarge
+import h11
+
+from .http1 import MAX_HEAD, REASONS, Head, ProtocolError, TooLarge
 
 log = logging.getLogger("sampan.api")
 
@@ -30,7 +31,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, handler: Handler, connections: set[Connection]) -> None:
         self.handler = handler
         self._connections = connections
+        self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self.buffer = bytearray()
+        """What h11 has not got yet: it is fed as it asks, so that a body waits in the client's socket."""
         self.eof = False
         self.transport: asyncio.Transport
         self.task: asyncio.Task[None] | None = None
@@ -88,7 +91,16 @@ class Connection(asyncio.Protocol):
 
     # used by Exchange
 
-    async def more(self) -> bool:
+    async def event(self) -> h11.Event | None:
+        """The next event of the request; None when the client sends nothing more."""
+        while (event := self.http.next_event()) is h11.NEED_DATA:
+            if not self.buffer and not await self._more():
+                return None
+            self.http.receive_data(bytes(self.buffer))
+            self.buffer.clear()
+        return event if isinstance(event, h11.Event) else None
+
+    async def _more(self) -> bool:
         """Wait for more octets in `buffer`; False at the end of what the client sends."""
         if not self._reading:
             self._reading = True
@@ -97,7 +109,7 @@ class Connection(asyncio.Protocol):
             return False
         self._readable = asyncio.get_running_loop().create_future()
         await self._readable
-        return True
+        return bool(self.buffer)
 
     async def write(self, data: bytes) -> None:
         """Send; waits while the client does not read."""
@@ -113,6 +125,7 @@ class Connection(asyncio.Protocol):
         Octets that came already are in `buffer`, and `eof` says whether there will be no more.
         """
         self._ending = True
+        self.buffer[:0] = self.http.trailing_data[0]
         self._connections.discard(self)
         self.transport.pause_reading()
         self.transport.set_protocol(protocol)
@@ -154,15 +167,18 @@ class Connection(asyncio.Protocol):
 
     async def _next_request(self) -> Exchange | None:
         try:
-            while (head := http1.take_head(self.buffer)) is None:
-                if not await self.more():
-                    return None
-            return Exchange(self, head)
-        except ProtocolError as error:
-            body = str(error).encode()
-            headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close"}
-            await self.write(http1.response_head(400, headers) + b"400 Bad Request: " + body)
+            event = await self.event()
+            return Exchange(self, Head.of(event)) if isinstance(event, h11.Request) else None
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error)
             return None
+
+    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """What is no HTTP is answered as Go's server does."""
+        status = f"{error.error_status_hint} {REASONS.get(error.error_status_hint, 'Bad Request')}"
+        text = f"{status}: {error}".encode()
+        fields = f"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: {len(text)}\r\n\r\n"
+        await self.write(f"HTTP/1.1 {status}\r\n{fields}".encode() + text)
 
 
 class Exchange:
@@ -175,42 +191,35 @@ class Exchange:
         """The handler only watches: it is cancelled when the client leaves. Others finish what they began."""
         self.hijacked = False
         self.status = 0
-        self._chunks = Chunks() if head.chunked else None
-        self._left = 0 if self._chunks else head.content_length
-        self._continue = head.headers.get("expect", "").lower() == "100-continue"
-        self._chunked_answer = False
-        self._closing = not head.keep_alive
+        self._http = connection.http
+        self._received = False
+        self._closing = False
 
     # the request's body
 
     @property
     def has_body(self) -> bool:
-        return self._chunks is not None or self.head.content_length > 0
-
-    @property
-    def _body_done(self) -> bool:
-        return self._chunks.done if self._chunks else not self._left
+        return self.head.content_length != 0
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body as it arrives; a client that leaves within it is an error."""
-        if self._continue and not self._body_done:
-            self._continue = False
-            await self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not self._body_done:
-            data = self._take()
-            if data:
-                yield data
-            elif not self._body_done and not await self.connection.more():
+        if self._http.they_are_waiting_for_100_continue:
+            await self._send(h11.InformationalResponse(status_code=100, headers=[], reason="Continue"))
+        while not self._received:
+            event = await self._event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                self._received = True
+            else:
                 raise ClientGone("client closed the connection within a request")
 
-    def _take(self) -> bytes:
-        buffer = self.connection.buffer
-        if self._chunks:
-            return self._chunks.take(buffer)
-        data = bytes(buffer[: self._left])
-        del buffer[: len(data)]
-        self._left -= len(data)
-        return data
+    async def _event(self) -> h11.Event | None:
+        try:
+            return await self.connection.event()
+        except h11.RemoteProtocolError as error:
+            self._closing = True
+            raise ProtocolError(str(error)) from None
 
     async def read(self, limit: int = MAX_JSON) -> bytes:
         """The whole body; more than `limit` octets is an error."""
@@ -236,42 +245,49 @@ class Exchange:
         """A complete answer; a HEAD request gets its head only."""
         if status not in (204, 304):
             headers = {**headers, "Content-Length": str(len(body))}
-        self._closing |= not self._body_done and not self._drainable()
-        await self._start(status, headers, b"" if self.head.method == "HEAD" else body)
+        self._closing |= not self._received and not self._drainable()
+        data = [h11.Data(body)] if body and self.head.method != "HEAD" else []
+        await self._send(self._response(status, headers), *data, h11.EndOfMessage())
 
     async def stream(self, status: int, headers: dict[str, str]) -> None:
         """Begin an answer of unknown length; its head goes out at once. `write` goes on, `finish` ends it."""
-        self._chunked_answer = self.head.version >= (1, 1)
-        self._closing |= not self._chunked_answer
-        coding = {"Transfer-Encoding": "chunked"} if self._chunked_answer else {}
-        await self._start(status, {**headers, **coding}, b"")
+        await self._send(self._response(status, headers))
 
-    async def _start(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _response(self, status: int, headers: dict[str, str]) -> h11.Response:
         self.status = status
         end = {"Connection": "close"} if self._closing else {}
         date = {"Date": time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())}  # RFC 9110 section 5.6.7
-        await self.connection.write(http1.response_head(status, {**headers, **date, **end}) + body)
+        given = {**headers, **date, **end}.items()
+        fields = [(name.encode(), value.encode("latin-1", "replace")) for name, value in given]
+        return h11.Response(status_code=status, headers=fields, reason=REASONS.get(status, "Status"))
 
     async def write(self, data: bytes) -> None:
         """A part of a streamed answer, sent at once."""
         if data:
-            await self.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked_answer else data)
+            await self._send(h11.Data(data))
+
+    async def _send(self, *events: h11.Event) -> None:
+        await self.connection.write(b"".join(self._http.send(event) or b"" for event in events))
 
     async def finish(self) -> None:
         """End the answer and make the connection ready for the next request."""
-        if self._chunked_answer:
-            self._chunked_answer = False
-            await self.connection.write(b"0\r\n\r\n")
-        if not self._closing and not self._body_done:
-            async for _ in self.body():
-                pass
+        if self._closing:
+            return
+        if self._http.our_state is h11.SEND_BODY:
+            await self._send(h11.EndOfMessage())
+        async for _ in self.body():
+            pass
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        else:
+            self._closing = True
 
     def _drainable(self) -> bool:
-        return self._chunks is None and self._left <= HIGH_WATER and not self._continue
+        length = self.head.content_length
+        return length is not None and length <= HIGH_WATER and not self._http.they_are_waiting_for_100_continue
 
     def abort(self) -> None:
         """Break a streamed answer off, so that the client sees that it is incomplete."""
-        self._chunked_answer = False
         self._closing = True
 
     async def hijack(self, head: bytes, protocol: asyncio.BaseProtocol) -> asyncio.Transport:

@@ -46,10 +46,11 @@ async def test_requests_follow_each_other_on_one_connection() -> None:
 
     async with served(echo) as (reader, writer):
         writer.write(
-            b"POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\nonePOST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /a HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\n\r\none"
+            b"POST /b HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         assert await answer(reader) == (200, b"one")
-        writer.write(b"2\r\ntw\r\n1\r\no\r\n0\r\n\r\nGET /c HTTP/1.1\r\nConnection: close\r\n\r\n")
+        writer.write(b"2\r\ntw\r\n1\r\no\r\n0\r\n\r\nGET /c HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
         assert await answer(reader) == (200, b"two")
         assert await answer(reader) == (200, b"")
         assert await reader.read() == b""
@@ -60,9 +61,9 @@ async def test_unread_bodies_do_not_become_requests() -> None:
         await exchange.respond(204, {})
 
     async with served(ignore) as (reader, writer):
-        writer.write(b"POST /a HTTP/1.1\r\nContent-Length: 18\r\n\r\nGET / HTTP/1.1\r\n\r\n")
+        writer.write(b"POST /a HTTP/1.1\r\nHost: d\r\nContent-Length: 27\r\n\r\nGET / HTTP/1.1\r\nHost: d\r\n\r\n")
         assert (await answer(reader))[0] == 204
-        writer.write(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n")
         assert (await answer(reader))[0] == 204
         assert await reader.read() == b""
 
@@ -74,7 +75,7 @@ async def test_bodies_are_bounded() -> None:
         await exchange.respond(413, {})
 
     async with served(small) as (reader, writer):
-        writer.write(b"POST /a HTTP/1.1\r\nContent-Length: 1000000000000\r\n\r\n" + b"x" * 100)
+        writer.write(b"POST /a HTTP/1.1\r\nHost: d\r\nContent-Length: 1000000000000\r\n\r\n" + b"x" * 100)
         assert (await answer(reader))[0] == 413
         assert await reader.read() == b""
 
@@ -101,7 +102,7 @@ async def test_a_stream_reaches_the_client_at_once_and_ends_when_it_leaves() -> 
             ended.set()
 
     async with served(forever) as (reader, writer):
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
         assert await reader.readexactly(10) == b"5\r\nfirst\r\n"
         writer.close()
@@ -118,7 +119,7 @@ async def test_work_goes_on_when_the_client_leaves() -> None:
         await exchange.respond(204, {})
 
     async with served(work) as (_, writer):
-        writer.write(b"POST / HTTP/1.1\r\n\r\n")
+        writer.write(b"POST / HTTP/1.1\r\nHost: d\r\n\r\n")
         await asyncio.wait_for(begun.wait(), 10)
         writer.close()
         finish.set()
@@ -139,7 +140,7 @@ async def test_a_client_that_does_not_read_stops_the_writer() -> None:
             written += 65536
 
     async with served(flood) as (_, writer):
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
         await asyncio.wait_for(stuck.wait(), 10)
         assert written < 16 << 20
 
@@ -149,7 +150,7 @@ async def test_expect_continue() -> None:
         await exchange.respond(200, {}, await exchange.read())
 
     async with served(echo) as (reader, writer):
-        writer.write(b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        writer.write(b"PUT / HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"hi")
         assert await answer(reader) == (200, b"hi")

@@ -15,7 +15,7 @@ from sampan.api.connection import Connection, Exchange
 from sampan.api.hijack import Detach, Takeover
 
 HEAD = b"HTTP/1.1 101 UPGRADED\r\n\r\n"
-REQUEST = b"POST /x HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+REQUEST = b"POST /x HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 
 
 @dataclass
