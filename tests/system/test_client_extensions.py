@@ -59,3 +59,38 @@ def test_secrets_without_a_swarm(daemon: Daemon, name: str) -> None:
     assert "hidden" not in daemon.sampan("secret", "inspect", name).out
     assert daemon.sampan("secret", "rm", name).out == f"{name}\n"
     assert daemon.sampan("secret", "rm", name).status == 1
+
+
+def test_volumes_are_copied_and_kept(daemon: Daemon, name: str) -> None:
+    def run(*words: str, stdin: bytes | None = None) -> str:
+        done = daemon.sampan(*words, stdin=stdin)
+        assert done.status == 0, done
+        return done.out
+
+    def inside(volume: str, script: str) -> str:
+        return run("run", "--rm", "-v", f"{volume}:/d", "busybox", "sh", "-c", script)
+
+    first, second, third = f"{name}-a", f"{name}-b", f"{name}-c"
+    assert run("volume", "create", "--label", "k=v", first) == f"{first}\n"
+    inside(first, "echo one >/d/file; chown 7:8 /d/file")
+    assert run("volume", "snapshot", first, "before") == "before\n"
+    assert run("volume", "snapshot", first) == "before\n"
+    inside(first, "echo two >/d/file")
+    assert run("volume", "copy", first, second) == f"{second}\n"
+    assert daemon.sampan("volume", "copy", first, second).status == 1
+    assert run("volume", "restore", first, "before") == f"{first}\n"
+    assert inside(first, "cat /d/file; stat -c %u:%g /d/file") == "one\n7:8\n"
+    assert inside(second, "cat /d/file") == "two\n"
+    assert run("volume", "inspect", "-f", "{{.Labels.k}}", second) == "v\n"
+    assert run("volume", "snapshot", "--rm", first, "before") == "before\n"
+    assert "no such snapshot" in daemon.sampan("volume", "restore", first, "before").err
+    archive = daemon.directory / f"{name}.tar"
+    run("volume", "export", "-o", str(archive), first)
+    assert run("volume", "import", third, str(archive)) == f"{third}\n"
+    assert inside(third, "cat /d/file; stat -c %u:%g /d/file") == "one\n7:8\n"
+    assert run("volume", "rename", third, f"{third}2") == f"{third}2\n"
+    user = run("create", "-v", f"{first}:/d", "busybox").strip()
+    refused = daemon.sampan("volume", "rename", first, f"{first}2")
+    assert (refused.status, "in use" in refused.err) == (1, True), refused
+    daemon.ok("rm", user)
+    daemon.ok("volume", "rm", first, second, f"{third}2")

@@ -71,11 +71,17 @@ NETWORK: dict[str, Entry] = {
     "rm": ("networks:rm", "Remove one or more networks"),
 }
 VOLUME: dict[str, Entry] = {
+    "copy": ("volume_copies:copy", "Make a new volume with the options, labels and data of another"),
     "create": ("volumes:create", "Create a volume"),
+    "export": ("volume_copies:export", "Write a volume's data as a tar archive (to STDOUT by default)"),
+    "import": ("volume_copies:import_volume", "Unpack a tar archive into a volume"),
     "inspect": ("inspect:volume", "Display detailed information on one or more volumes"),
     "ls": ("volumes:ls", "List volumes"),
     "prune": ("prune:volumes", "Remove unused local volumes"),
+    "rename": ("volume_copies:rename", "Rename a volume that no container has"),
+    "restore": ("volume_copies:restore", "Put a volume back to a snapshot's state"),
     "rm": ("volumes:rm", "Remove one or more volumes"),
+    "snapshot": ("volume_copies:snapshot", "Keep a volume's present state under a name, or list what is kept"),
 }
 SYSTEM: dict[str, Entry] = {
     "check": ("system_check:check", "Look for stray, missing and damaged blobs and layers"),

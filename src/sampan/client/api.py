@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import containers, images, networks, system
+from . import containers, images, networks, system, volumes
 
 
 class Api:
@@ -71,6 +71,14 @@ class Api:
     volume_create = networks.volume_create
     volume_remove = networks.volume_remove
     volume_prune = networks.volume_prune
+    volume_rename = volumes.volume_rename
+    volume_copy = volumes.volume_copy
+    volume_snapshots = volumes.volume_snapshots
+    volume_snapshot = volumes.volume_snapshot
+    volume_snapshot_remove = volumes.volume_snapshot_remove
+    volume_restore = volumes.volume_restore
+    volume_export = volumes.volume_export
+    volume_import = volumes.volume_import
 
     version = system.version
     info = system.info

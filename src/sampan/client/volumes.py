@@ -1,0 +1,58 @@
+"""What Sampan does with volumes beyond Docker's endpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .call import Call, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+
+if TYPE_CHECKING:
+    from .types import Volume
+
+
+@endpoint
+def volume_rename(name: str, new: str) -> Call[Volume]:
+    """Another name for a volume that no container has."""
+    return Call("POST", f"/sampan/volumes/{name}/rename", {"to": new}, decode=decode_json)
+
+
+@endpoint
+def volume_copy(name: str, new: str) -> Call[Volume]:
+    """A new volume with the same options, labels and data."""
+    return Call("POST", f"/sampan/volumes/{name}/copy", {"to": new}, decode=decode_json)
+
+
+@endpoint
+def volume_snapshots(name: str) -> Call[list[str]]:
+    """The names of a volume's snapshots."""
+    return Call("GET", f"/sampan/volumes/{name}/snapshots", decode=decode_json)
+
+
+@endpoint
+def volume_snapshot(name: str, snapshot: str) -> Call[None]:
+    """Keep the volume's present state under a name."""
+    return Call("POST", f"/sampan/volumes/{name}/snapshots", {"name": snapshot}, decode=decode_nothing)
+
+
+@endpoint
+def volume_snapshot_remove(name: str, snapshot: str) -> Call[None]:
+    return Call("DELETE", f"/sampan/volumes/{name}/snapshots/{snapshot}", decode=decode_nothing)
+
+
+@endpoint
+def volume_restore(name: str, snapshot: str) -> Call[None]:
+    """Back to a snapshot's state; Conflict while a running container has the volume."""
+    return Call("POST", f"/sampan/volumes/{name}/restore", {"snapshot": snapshot}, decode=decode_nothing)
+
+
+@streaming
+def volume_export(name: str) -> Stream[bytes]:
+    """The volume's data as a tar."""
+    return Stream("GET", f"/sampan/volumes/{name}/data", decode=decode_bytes)
+
+
+@endpoint
+def volume_import(name: str, body: Payload) -> Call[None]:
+    """A tar, compressed or not, into a volume; it is made when it does not exist."""
+    headers = {"Content-Type": "application/x-tar"}
+    return Call("PUT", f"/sampan/volumes/{name}/data", body=body, headers=headers, decode=decode_nothing)
