@@ -234,7 +234,6 @@ def _network(settings: Settings) -> NetworkDefaults:
 
 def _container(settings: Settings) -> ContainerDefaults:
     size = settings.default_shm_size
-    proxies = {name: value for name, value in msgspec.to_builtins(settings.proxies).items() if value}
     return ContainerDefaults(
         runtime=settings.default_runtime or SAMPAN_RUNTIME,
         log_driver=settings.log_driver,
@@ -251,8 +250,18 @@ def _container(settings: Settings) -> ContainerDefaults:
         no_new_privileges=settings.no_new_privileges,
         seccomp_profile="" if settings.seccomp_profile == "builtin" else settings.seccomp_profile,
         selinux_enabled=settings.selinux_enabled,
-        proxies=proxies,
+        proxies=_proxies(settings),
     )
+
+
+def _proxies(settings: Settings) -> dict[str, str]:
+    """What the settings say, else the daemon's environment, upper case first, as Go's net/http reads it."""
+    said: dict[str, str] = msgspec.to_builtins(settings.proxies)
+    found = {}
+    for name, value in said.items():
+        variable = name.replace("-", "_")
+        found[name] = value or os.environ.get(variable.upper()) or os.environ.get(variable, "")
+    return {name: value for name, value in found.items() if value}
 
 
 def _exec_option(settings: Settings, name: str) -> str:

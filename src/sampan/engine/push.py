@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .. import faults
 from ..errors import NotFound
 from ..image.archive import check_platform
 from ..image.images import Images
@@ -108,8 +109,10 @@ class _Push:
             await run_all(self._layer(layer) for layer in layers)
             config = Upload(self._host.images.store, document.config)
             await config.run(self._repository, self._sources(self._image.id))
+        faults.point("push.uploaded")
         media_type = manifests.media_type_of(document)
         digest = await self._repository.put_manifest(self._target.tag, data, media_type)
+        faults.point("push.accepted")
         self._finish(digest, len(data), layers)
 
     async def _layer(self, layer: Layer) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from .. import faults
 from ..cas import Store
-from ..cas.compression import CHUNK
 from ..cas.threads import run_in_thread
 from ..oci.manifest import Descriptor
 from .failures import RegistryFailure, Unreachable
@@ -15,6 +16,8 @@ from .repository import UploadSession
 if TYPE_CHECKING:
     from .repository import Repository
 
+_PIECE = 128 << 10
+"""What a slow line must take within the stall timeout."""
 EXISTS, MOUNTED, PUSHED = "exists", "mounted", "pushed"
 
 
@@ -47,21 +50,36 @@ class Upload:
 
         async def attempt() -> None:
             current = await progress.current()
+            faults.point("upload.begun")
             if current.offset < self.descriptor.size:
-                size = self.descriptor.size - current.offset
-                current = await repository.send_chunk(current, lambda: self._body(current.offset), size)
-                progress.session = current
+                current = progress.session = await self._rest(repository, current)
+            faults.point("upload.sent")
             await repository.finish_upload(current, self.descriptor.digest)
+            faults.point("upload.finished")
 
         await repository.transport.retrying(attempt)
 
-    async def _body(self, offset: int) -> AsyncIterator[bytes]:
+    async def _rest(self, repository: Repository, session: UploadSession) -> UploadSession:
+        """Send what is missing. aiohttp's timeouts watch the answer only: a registry that stops reading is ours."""
+        stall, now = repository.transport.config.stall_timeout, asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(stall) as limit:
+
+                def body() -> AsyncIterator[bytes]:
+                    return self._body(session.offset, lambda: limit.reschedule(now() + stall))
+
+                return await repository.send_chunk(session, body, self.descriptor.size - session.offset)
+        except TimeoutError:
+            raise Unreachable(f"upload of {self.descriptor.digest} moved no byte for {stall:g} s") from None
+
+    async def _body(self, offset: int, moved: Callable[[], None]) -> AsyncIterator[bytes]:
         with self._store.open(self.descriptor.digest) as blob:
             blob.seek(offset)
             self.current = offset
-            while chunk := await run_in_thread(lambda: blob.read(CHUNK)):
+            while chunk := await run_in_thread(lambda: blob.read(_PIECE)):
                 yield chunk
                 self.current += len(chunk)
+                moved()
 
 
 class _Resumption:
