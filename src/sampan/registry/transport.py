@@ -177,7 +177,8 @@ class Transport:
     def _is_own(self, url: str) -> bool:
         """Whether credentials may go there: scheme, host and port of the endpoint."""
         mine, theirs = URL(self.endpoint.url), URL(url, encoded=True)
-        return mine.origin() == theirs.origin()
+        # `https://host:443` and `https://host` are one: registries leave a default port out of an upload's location.
+        return (mine.scheme, mine.host, mine.port) == (theirs.scheme, theirs.host, theirs.port)
 
     async def _follow(
         self, method: str, url: str, headers: dict[str, str], authorization: str | None, body: Body | None
