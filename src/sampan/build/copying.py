@@ -26,7 +26,7 @@ async def copy_files(session: Session, vertex: Vertex, inputs: Sequence[Result])
             if isinstance(action, Copy) and action.input not in paths:
                 paths[action.input] = await stack.enter_async_context(shown(session.engine, inputs[action.input]))
         await asyncio.to_thread(_apply, operation, tree.path, paths, inputs)
-        return await tree.finish()
+        return await tree.finish(session.epoch)
     raise AssertionError("not reached")
 
 

@@ -67,7 +67,7 @@ async def execute(session: Session, vertex: Vertex, inputs: Sequence[Result]) ->
                 status = error.exit_code
         if status:
             raise StepFailed(" ".join(operation.args), status)
-        return await tree.finish()
+        return await tree.finish(session.epoch)
     raise AssertionError("not reached")
 
 
@@ -90,7 +90,7 @@ class _Scratch:
 
     def __init__(self, engine: Engine) -> None:
         self.id = secrets.token_hex(32)
-        self.path = f"{engine.paths.exec_root}/builds/{self.id[:24]}"
+        self.path = f"{engine.paths.exec_root}/builds/{self.id}"
 
     def __enter__(self) -> _Scratch:
         os.makedirs(self.path, mode=0o700)
@@ -114,6 +114,8 @@ class _Step:
 
     async def run(self, mounts: StepMounts) -> int:
         """The exit status."""
+        with open(f"{self._scratch.path}/cgroup", "w") as file:
+            file.write(self._cgroup())  # for a daemon that finds the step orphaned
         parked = self._operation.network != "host" and self._ids is None
         shim = await self._engine.zygote.spawn(self._scratch.id, parked=parked)
         try:

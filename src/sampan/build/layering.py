@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from ..engine.commit import Chunks
 from ..engine.engine import Engine
 from ..image.layers import Layer, chain_on
 from ..oci.manifest import Descriptor
+from ..tree.directories import Directories
+from ..tree.walk import walk
 from .result import Result
 
 
@@ -29,9 +32,12 @@ class Growing:
         self._engine.snapshots.prepare(self.key, self._base.chain_id or None)
         self.path = self._engine.snapshots.mount(self.key, self._mapped)
 
-    async def finish(self) -> Result:
-        """Store what changed as a layer upon the base."""
+    async def finish(self, epoch: int | None = None) -> Result:
+        """Store what changed as a layer upon the base; with `epoch` nothing in it is younger than that second."""
         snapshots = self._engine.snapshots
+        upper = snapshots.upper(self.key)
+        if epoch is not None and upper is not None:
+            await asyncio.to_thread(clamp, upper, epoch)
         descriptor, diff_id = await asyncio.to_thread(self._store)
         snapshots.unmount(self.key)
         chain = chain_on(self._base.chain_id or None, diff_id)
@@ -49,6 +55,21 @@ class Growing:
         """Leave nothing behind, whatever state it is in."""
         self._engine.snapshots.unmount(self.key)
         self._engine.snapshots.remove(self.key)
+
+
+def clamp(path: str, epoch: int) -> None:
+    """Set back the time of all that is younger, the directory itself included (SOURCE_DATE_EPOCH)."""
+    limit = epoch * 1_000_000_000
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with Directories(root) as directories:
+            for node in walk(directories):
+                if node.stat.st_mtime_ns > limit:
+                    os.utime(node.name, ns=(limit, limit), dir_fd=node.directory, follow_symlinks=False)
+        if os.fstat(root).st_mtime_ns > limit:
+            os.utime(root, ns=(limit, limit))
+    finally:
+        os.close(root)
 
 
 @asynccontextmanager

@@ -107,7 +107,7 @@ class StepMounts:
         return private
 
     async def _fill(self, one: Mount, path: str) -> None:
-        new = f"{self._session.engine.paths.tmp}/{os.path.basename(path)}"
+        new = f"{self._session.engine.paths.tmp}/build-{os.path.basename(path)}"
         os.makedirs(new, exist_ok=True)
         if one.input >= 0:
             async with shown(self._session.engine, self._inputs[one.input]) as origin:

@@ -40,12 +40,21 @@ class Solver:
         """The result of a vertex. `numbers` gives a step's (number, total) by definition, for progress."""
         return await _Run(self, session, numbers).solve(top)
 
-    async def shared(self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
+    async def _kept(
+        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
+    ) -> Result:
+        place, parts = record
+        result = await self.execute(session, vertex, inputs)
+        return replace(result, made=(self.cache.put(key, place, vertex.name, parts, result),))
+
+    async def shared(
+        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
+    ) -> Result:
         """Join the run of a key that is under way, or begin it. It is cancelled when its last user is."""
         run = self._running.get(key)
         if run is None:
             run = self._running[key] = _Shared()
-            run.begin(self.execute(replace(session, listener=run.tell), vertex, inputs))
+            run.begin(self._kept(key, replace(session, listener=run.tell), vertex, inputs, record))
             session.begun.add(run.task)
             run.task.add_done_callback(lambda _: self._running.pop(key, None))
             run.task.add_done_callback(session.begun.discard)
@@ -148,9 +157,8 @@ class _Run:
                 self._explain(vertex, place, parts, hit=True)
                 return _dated(found, inputs, found.made[0]), True
         self._explain(vertex, place, parts, hit=False)
-        result = await self._solver.shared(key, self._session, vertex, inputs)
-        made = self._solver.cache.put(key, place, vertex.name, parts, result)
-        return _dated(result, inputs, made), False
+        result = await self._solver.shared(key, self._session, vertex, inputs, (place, parts))
+        return _dated(result, inputs, result.made[0]), False
 
     def _explain(self, vertex: Vertex, place: str, parts: Parts, *, hit: bool) -> None:
         if self._session.explain:

@@ -187,13 +187,13 @@ def build_query(options: Options) -> dict[str, Any]:
 
 def _build_arguments(texts: list[str]) -> str:
     """A name alone takes its value from our environment, or is null."""
-    if not texts:
-        return ""
     values: dict[str, str | None] = {}
+    if "SOURCE_DATE_EPOCH" in os.environ:
+        values["SOURCE_DATE_EPOCH"] = os.environ["SOURCE_DATE_EPOCH"]
     for text in texts:
         name, equals, value = text.partition("=")
         values[name] = value if equals else os.environ.get(name)
-    return json.dumps(values)
+    return json.dumps(values) if values else ""
 
 
 def _context(options: Options, where: str) -> tuple[Iterable[bytes] | None, dict[str, Any]]:

@@ -11,6 +11,7 @@ import socket
 import sys
 
 from ..api.app import App
+from ..build.recovery import recover as recover_builds
 from ..engine.engine import Engine
 from . import listeners
 from .config import DaemonConfig
@@ -28,6 +29,7 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
     faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True)
     stop = asyncio.Event()
     async with Engine.open(config.engine, zygote) as engine:
+        await recover_builds(engine)
         app = App(engine)
         servers = await listeners.listen(config, app.connection)
         servers += await listeners.listen_for_metrics(config.settings.metrics_addr, app.metrics_connection)

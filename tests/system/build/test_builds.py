@@ -1,0 +1,193 @@
+"""What a build does beside the image it makes: caching, explaining, outputs, contexts, cancelling, surviving."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ...support.daemon import BIN, Daemon
+
+
+def _context(directory: Path, dockerfile: str, **files: str) -> str:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "Dockerfile").write_text(dockerfile)
+    for name, content in files.items():
+        (directory / name).write_text(content)
+    return str(directory)
+
+
+def _events(daemon: Daemon, *words: str) -> list[dict[str, object]]:
+    done = daemon.sampan("build", "--progress", "rawjson", *words)
+    assert done.status == 0, done
+    return [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
+
+
+def test_explains_hits_and_misses(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    where = _context(tmp_path, f"FROM busybox\nARG A=1\nRUN echo {name} $A\nCOPY f g /c/\n", f="1", g="2")
+    assert daemon.sampan("build", where).status == 0
+    (tmp_path / "f").touch()
+    hits = [event for event in _events(daemon, "--explain", where) if event["event"] == "Explained"]
+    assert [event["hit"] for event in hits] == [True, True], "a touched file counts by its content"
+    (tmp_path / "f").write_text("other")
+    (tmp_path / "g").unlink()
+    (tmp_path / "g").write_text("2")
+    missed = [event for event in _events(daemon, "--explain", where) if event["event"] == "Explained"]
+    assert [event["hit"] for event in missed] == [True, False]
+    assert missed[1]["reasons"] == ["file changed: f"]
+    shown = daemon.sampan("build", "--explain", "--progress", "plain", "--build-arg", "A=2", where)
+    assert "not cached: variable changed: A" in shown.err, shown
+    shown = daemon.sampan("build", "--no-cache", "--explain", "--progress", "plain", where)
+    assert "not cached: the cache is switched off for this step" in shown.err
+
+
+def test_no_cache_filter_names_one_stage(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    where = _context(
+        tmp_path, f"FROM busybox AS one\nRUN echo {name} > /1\nFROM busybox AS two\nRUN echo {name} > /2\n"
+        "FROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n",
+    )  # fmt: skip
+    assert daemon.sampan("build", where).status == 0
+    events = _events(daemon, "--no-cache-filter", "two", where)
+    cached = {event["step"] for event in events if event["event"] == "StepDone" and event.get("cached")}
+    names = {event["name"]: event["step"] in cached for event in events if event["event"] == "StepStarted"}
+    assert names[f"RUN echo {name} > /1"] and not names[f"RUN echo {name} > /2"]
+
+
+def test_outputs_and_files_about_the_image(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    where = _context(tmp_path / "c", "FROM scratch\nCOPY f /d/\n", f="hello")
+    done = daemon.sampan(
+        "build", "-t", name, "--iidfile", str(tmp_path / "id"), "--metadata-file", str(tmp_path / "meta"),
+        "-o", str(tmp_path / "tree"), "-o", f"type=tar,dest={tmp_path}/t.tar", "-o", f"type=oci,dest={tmp_path}/o.tar",
+        where,
+    )  # fmt: skip
+    assert done.status == 0, done
+    image = daemon.ok("inspect", "-f", "{{.Id}}", name)
+    assert (tmp_path / "id").read_text() == image
+    assert json.loads((tmp_path / "meta").read_text())["containerimage.config.digest"] == image
+    assert (tmp_path / "tree/d/f").read_text() == "hello"
+    with tarfile.open(tmp_path / "t.tar") as tar:
+        assert "d/f" in [member.name.removeprefix("./") for member in tar]
+    with tarfile.open(tmp_path / "o.tar") as tar:
+        assert {"oci-layout", "index.json"} <= set(tar.getnames())
+    daemon.ok("rmi", name)
+
+
+def test_check_and_mistakes_show_the_place(daemon: Daemon, tmp_path: Path) -> None:
+    where = _context(tmp_path, "FROM busybox AS Big\nMAINTAINER x\nCMD sleep 1\n")
+    checked = daemon.sampan("build", "--check", where)
+    assert checked.status == 1
+    for rule in ("StageNameCasing", "MaintainerDeprecated", "JSONArgsRecommended"):
+        assert rule in checked.err, checked
+    _context(tmp_path, "FROM busybox\n\nRUM echo\n")
+    failed = daemon.sampan("build", where)
+    assert failed.err.splitlines()[-6:] == [
+        "   1 |     FROM busybox", "   2 |", "   3 | >>> RUM echo", "           ^", "-" * 20,
+        "ERROR: dockerfile parse error on line 3: unknown instruction: RUM (did you mean RUN?)",
+    ]  # fmt: skip
+    _context(tmp_path, "FROM busybox\nRUN echo why; exit 7\n")
+    failed = daemon.sampan("build", "--progress", "plain", where)
+    assert failed.status == 7 and "why\n------" in failed.err and ">>> RUN echo why" in failed.err, failed
+    classic = subprocess.run(
+        ["docker", "build", where],
+        env={**daemon.environment(), "DOCKER_BUILDKIT": "0"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert classic.returncode == 7
+    assert "The command '/bin/sh -c echo why; exit 7' returned a non-zero code: 7" in classic.stderr
+
+
+def test_same_digests_on_two_daemons(make_daemon: Callable[..., Daemon], daemon: Daemon, tmp_path: Path) -> None:
+    """SOURCE_DATE_EPOCH: what is younger is dated back, everything else is deterministic anyway."""
+    dockerfile = (
+        "FROM busybox\nRUN mkdir /d && echo a > /d/a && ln /d/a /d/b && ln -s a /d/c\n"
+        "COPY f /f\nWORKDIR /w\nRUN rm /f\n"
+    )
+    found = []
+    for number, one in enumerate((daemon, make_daemon(busybox=False))):
+        if number:  # the base image is the same: an import has the time of its making
+            base = subprocess.run(["docker", "-H", daemon.url, "save", "busybox"], capture_output=True, check=True)
+            one.ok("load", stdin=base.stdout)
+        where = _context(tmp_path / str(number), dockerfile, f="x")
+        os.utime(tmp_path / str(number) / "f", (2_000_000_000 + number, 2_000_000_000 + number))
+        built = one.sampan("build", "-q", "--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1600000000", where)
+        assert built.status == 0, built
+        found.append(built.out.strip())
+        assert "2020-09-13T12:26:40Z" in one.ok("inspect", "-f", "{{.Created}}", built.out.strip())
+    assert found[0] == found[1]
+
+
+def test_one_run_for_two_builds(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    where = _context(tmp_path, f"FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /{name}\n")
+    command = [str(BIN / "sampan"), "build", "-q", where]
+    both = [daemon.popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    images = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert len(images) == 1
+
+
+def _leftovers(daemon: Daemon) -> dict[str, list[str]]:
+    return {
+        "mounts": [line for line in Path(f"/proc/{daemon.pid}/mountinfo").read_text().splitlines()
+                   if str(daemon.directory) in line],
+        "steps": [path.name for path in (daemon.exec_root / "builds").glob("*")],
+        "shims": [path.name for path in (daemon.exec_root / "shims").glob("*")],
+        "links": [line for line in daemon.host.check("ip", "-o", "link").splitlines() if "veth" in line],
+        "tmp": [path.name for path in (daemon.data_root / "tmp").glob("*")],
+        "groups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"*{daemon.cgroup_parent}/*")
+                   if len(path.name) == 64],
+    }  # fmt: skip
+
+
+NOTHING: dict[str, list[str]] = {"mounts": [], "steps": [], "shims": [], "links": [], "tmp": [], "groups": []}
+
+
+def _begin(daemon: Daemon, where: str) -> subprocess.Popen[str]:
+    """A build whose second step has said that it runs."""
+    client = daemon.popen(
+        [str(BIN / "sampan"), "build", "--progress", "plain", "--secret", f"id=s,src={where}/s", where],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert client.stderr is not None
+    for line in client.stderr:
+        if line.endswith(" running\n"):
+            return client
+    raise AssertionError("the step never ran")
+
+
+def _long(name: str) -> str:
+    return (
+        f"FROM busybox\nRUN echo {name} > /first\nCOPY s /c/\n"
+        "RUN --mount=type=secret,id=s --mount=type=cache,target=/k --mount=type=bind,target=/b,rw "
+        "echo running; echo x > /b/y; sleep 1000\n"
+    )
+
+
+def test_cancel_ends_the_step_at_once(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    daemon = make_daemon()
+    client = _begin(daemon, _context(tmp_path, _long("cancel"), s="secret"))
+    client.terminate()
+    client.communicate(timeout=30)
+    deadline = time.monotonic() + 10
+    while _leftovers(daemon) != NOTHING and time.monotonic() < deadline:
+        time.sleep(0.05)  # the daemon tells nobody that a build is undone
+    assert _leftovers(daemon) == NOTHING
+
+
+def test_killed_daemon_leaves_nothing_and_keeps_what_was_done(
+    make_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    daemon = make_daemon()
+    where = _context(tmp_path, _long("killed"), s="secret")
+    client = _begin(daemon, where)
+    daemon.kill()
+    client.communicate(timeout=30)
+    daemon.start()
+    assert _leftovers(daemon) == NOTHING
+    (tmp_path / "Dockerfile").write_text(_long("killed").replace("sleep 1000", "true"))
+    events = _events(daemon, "--secret", f"id=s,src={where}/s", where)
+    names = {event["step"]: str(event["name"]) for event in events if event["event"] == "StepStarted"}
+    cached = [names[str(event["step"])][:8] for event in events if event["event"] == "StepDone" and event.get("cached")]
+    assert cached == ["RUN echo", "COPY s /"]
