@@ -236,6 +236,19 @@ class Stream:
         self.sock.close()
 
 
+async def ended(pid: int) -> None:
+    """Until no process has this pid; a zombie counts as ended."""
+    for _ in range(500):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state == "Z":
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"process {pid} lives on")
+
+
 def demux(data: bytes) -> dict[int, bytes]:
     """Docker's frames back to streams."""
     streams: dict[int, list[bytes]] = {1: [], 2: []}

@@ -24,6 +24,7 @@ PR_SET_VMA = 0x53564D41
 
 _prctl = locked_libc.prctl
 _SUBREAPER = (PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+_PDEATHSIG = (PR_SET_PDEATHSIG, 9, 0, 0, 0)
 """Made ready before any fork: a call through `prctl` un-shares 280 KB of a shim, this one 4."""
 
 
@@ -56,3 +57,8 @@ def set_child_subreaper() -> None:
 def set_parent_death_signal(signo: int) -> None:
     """The signal that this process gets when its parent thread ends; 0 for none."""
     prctl(PR_SET_PDEATHSIG, signo)
+
+
+def end_with_parent() -> None:
+    """This process is killed when its parent ends, of which it was forked just now."""
+    check(_prctl(*_PDEATHSIG), "prctl")

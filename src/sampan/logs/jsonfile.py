@@ -55,6 +55,11 @@ class JsonFileWriter:
         self._attrs = b'"attrs":' + documents.dumps(dict(sorted(attrs.items()))).encode() + b"," if attrs else b""
         self._splitters = {stream: LineSplitter() for stream in _STREAMS}
 
+    @property
+    def pending(self) -> bool:
+        """Whether a line has begun."""
+        return any(splitter.pending for splitter in self._splitters.values())
+
     def write(self, stream: int, data: bytes, timestamp_ns: int) -> None:
         lines = [self._encode(stream, segment) for segment in self._splitters[stream].feed(data, timestamp_ns)]
         if lines:

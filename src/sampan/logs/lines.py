@@ -44,6 +44,10 @@ class LineSplitter:
         self._ordinal = 0
         self._timestamp = 0
 
+    @property
+    def pending(self) -> bool:
+        return bool(self._rest or self._id)
+
     def feed(self, data: bytes, timestamp: int) -> Iterator[Segment]:
         """The segments that `data` completes; many lines are one segment, for speed."""
         if self._rest:

@@ -35,6 +35,11 @@ class LocalWriter:
         self._file = RotatingFile(path, limit, count, compress=compress)
         self._splitters = {stream: LineSplitter() for stream in _SOURCES}
 
+    @property
+    def pending(self) -> bool:
+        """Whether a line has begun."""
+        return any(splitter.pending for splitter in self._splitters.values())
+
     def write(self, stream: int, data: bytes, timestamp_ns: int) -> None:
         records: list[bytes] = []
         for segment in self._splitters[stream].feed(data, timestamp_ns):

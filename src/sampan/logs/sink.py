@@ -160,6 +160,10 @@ class SocketSink:
             return -1, False, max(0.0, self._retry_at - time.monotonic())
         return self._sock.fileno(), bool(self._queue) or self._connecting, -1.0
 
+    @property
+    def pending(self) -> bool:
+        return not self.drained()
+
     def drained(self) -> bool:
         return not self._queue
 

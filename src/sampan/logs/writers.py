@@ -21,10 +21,15 @@ if TYPE_CHECKING:
     from .info import LogInfo
 
     class Writer(Protocol):
-        """`full` may be True for a writer with a sink only. `end`: a stream has ended, its last piece is due."""
+        """`full` may be True for a writer with a sink only. `pending`: it keeps what is not written yet.
+
+        `end` tells that a stream has ended: its last piece is due.
+        """
 
         @property
         def full(self) -> bool: ...
+        @property
+        def pending(self) -> bool: ...
         def write(self, stream: int, data: bytes, timestamp_ns: int) -> None: ...
         def end(self, stream: int, timestamp_ns: int) -> None: ...
         def close(self) -> None: ...

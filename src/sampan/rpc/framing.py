@@ -32,6 +32,11 @@ class Assembler:
         self._parts: list[bytes] = []
         self._missing = 0
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the next packet begins a message."""
+        return not self._parts
+
     def feed(self, packet: bytes) -> bytes | None:
         """The message that this packet completes, or None."""
         if not self._parts:

@@ -28,6 +28,11 @@ class ShimCgroup:
             group.kill()
             group.remove()
 
+    def resume(self, path: str) -> None:
+        """The container runs in this group already."""
+        self._group = group = Cgroup(path)
+        self.path = group.path
+
     def oom_killed(self) -> bool:
         try:
             return self._group is not None and self._group.oom_count() > 0

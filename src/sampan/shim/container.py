@@ -12,7 +12,7 @@ from sampan.rpc import messages
 
 from . import creator as creators
 from . import process as processes
-from . import record
+from . import record, settling
 from .cgroups import ShimCgroup
 from .creator import Creator, Own
 from .log import LogPump
@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any
 
+    from sampan.ocirun.channel import Channel
+
     from .external import External
 
     Answer = messages.FromShim
     Task = Coroutine[exited, int, Answer | int]
 
 KILLED = 137
+SETTLE_SECONDS = 1.0
+"""A container that ends within a second is not worth a hand-over."""
+SELDOM_SECONDS = 60.0
 
 
 class Container:
@@ -40,6 +45,8 @@ class Container:
 
     def __init__(self, loop: Loop, container_id: str, directory: str, creator: Creator | None):
         self.loop, self.id, self.directory, self.creator = loop, container_id, directory, creator
+        self.pid = os.getpid()
+        self.keeper: Channel | None = None
         self.cgroup = ShimCgroup()
         self.server = Server(loop, self.on_request, self.on_idle, self.hello)
         self.phase = "new"
@@ -57,7 +64,7 @@ class Container:
     # requests
 
     def hello(self) -> messages.Hello:
-        return messages.Hello(pid=os.getpid(), container_id=self.id, init_pid=self.init.pid if self.init else 0)
+        return messages.Hello(pid=self.pid, container_id=self.id, init_pid=self.init.pid if self.init else 0)
 
     def on_request(self, connection: Connection, request: messages.ToShim, fds: list[int]) -> None:
         run(self._answer(connection, request, fds))
@@ -146,7 +153,21 @@ class Container:
         await self.runner.start()
         if self.phase == "created":  # it may have ended while an external runtime returned
             self.phase = "running"
+            self._settle_later(SETTLE_SECONDS)
         return self.started_at
+
+    def _settle_later(self, seconds: float) -> None:
+        """Hand over to the keeper as soon as the container is left alone; ask ever more seldom."""
+
+        def try_to() -> None:
+            if settling.is_quiet(self) and self.keeper is not None:
+                self.keeper.send(*settling.hand_over(self))
+                self.loop.stop()
+            elif self.phase == "running":
+                self._settle_later(min(2 * seconds, SELDOM_SECONDS))
+
+        if self.keeper is not None:
+            self.loop.call_later(seconds, try_to)
 
     async def exec(self, request: messages.Exec, fds: list[int]) -> int:
         if self.phase != "running" or self.init is None:

@@ -17,6 +17,7 @@ from sampan.ocirun.channel import Channel, Closed
 from sampan.ocirun.namespaces import Namespaces
 from sampan.rpc import documents
 
+from .loop import forget_wakeup
 from .tasks import print_exception
 
 TYPE_CHECKING = False
@@ -81,6 +82,7 @@ def fork(parked_cgroup: str | None) -> Creator:
 
 def _run(channel: Channel, parked_cgroup: str | None) -> None:
     try:
+        forget_wakeup()  # else a SIGCHLD writes into whatever gets the number of the pipe that is closed here
         fds.close_from(3, [channel.sock.fileno()])
         _Worker(channel, parked_cgroup).serve()
     except Closed:
@@ -219,15 +221,19 @@ class Own:
 
     command: list[str] = []  # noqa: RUF012 (never changed: nothing but the shim itself knows these containers)
 
-    def __init__(self, container_id: str, creator: Creator, cgroup: str) -> None:
-        self._id, self._creator, self._cgroup = container_id, creator, cgroup
-        self._bundle = ""
+    def __init__(self, container_id: str, creator: Creator | None, cgroup: str, bundle: str = "") -> None:
+        self._id, self._given, self._cgroup, self.bundle = container_id, creator, cgroup, bundle
+
+    @property
+    def _creator(self) -> Creator:
+        assert self._given is not None, "the container runs already"
+        return self._given
 
     async def create(self, request: messages.Create, spec: str, pipes: Pipes) -> tuple[int, int]:
         """→ (init's pid, pty master or -1)."""
         arguments = (self._id, spec, request.bundle, request.tty, self._cgroup)
         answer, received = self._creator.call("create", arguments, tuple(pipes.inner))
-        self._bundle = request.bundle
+        self.bundle = request.bundle
         return answer["pid"], received[0] if received else -1
 
     async def start(self) -> None:
@@ -238,7 +244,7 @@ class Own:
         """→ (pid, pty master or -1)."""
         creator = fork(None)
         try:
-            arguments = (init_pid, self._bundle, request.process, request.tty, self._cgroup)
+            arguments = (init_pid, self.bundle, request.process, request.tty, self._cgroup)
             answer, received = creator.call("exec", arguments, tuple(pipes.inner))
         finally:
             creator.close()
@@ -251,4 +257,5 @@ class Own:
 
     async def delete(self) -> None:
         """Nothing is left once init has ended."""
-        self._creator.close()
+        if self._given is not None:
+            self._given.close()

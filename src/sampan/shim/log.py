@@ -28,7 +28,7 @@ class LogPump:
 
     def __init__(self, loop: Loop, setup: messages.LogSetup) -> None:
         info = LogInfo(**setup.info)
-        self._loop = loop
+        self._loop, self.setup = loop, setup
         self._writers: list[Writer] = writers.open(setup.driver, setup.config, setup.path, info)
         self._pumps = [SinkPump(loop, writer, self._room) for writer in self._writers if is_sink(writer)]
         self.on_room: Callable[[], None] = _ignore
@@ -36,6 +36,11 @@ class LogPump:
     @property
     def full(self) -> bool:
         return any(pump.sink.full for pump in self._pumps)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that was given is written, to files only."""
+        return not self._pumps and not any(writer.pending for writer in self._writers)
 
     def write(self, stream: int, data: bytes, timestamp_ns: int) -> None:
         for writer in self._writers:

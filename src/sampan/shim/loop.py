@@ -86,6 +86,15 @@ class Loop:
         """From here on remember who ended: a program is about to leave us children whose pids we learn later."""
         self._unclaimed.clear()
 
+    def is_quiet(self, pid: int) -> bool:
+        """Whether nothing is waited for but descriptors and this child, which is ours already and lives."""
+        if self._children.keys() != {pid} or any(timer.callback for timer in self._timers):
+            return False
+        try:
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False  # its creator has not quite ended
+
     def stop(self) -> None:
         self._running = False
 
@@ -161,3 +170,8 @@ def default_signals() -> None:
 def ignore_children() -> None:
     """In the zygote: the kernel reaps (waitpid(2))."""
     _signal.signal(_signal.SIGCHLD, _signal.SIG_IGN)
+
+
+def forget_wakeup() -> None:
+    """In a child that has no loop, or no more."""
+    _signal.set_wakeup_fd(-1)

@@ -39,6 +39,10 @@ class Connection:
         self._queue: deque[tuple[bytes, list[int]]] = deque()
         server.loop.watch(sock.fileno(), READ, self._on_event)
 
+    @property
+    def is_quiet(self) -> bool:
+        return not self._queue and not self._fds and self._assembler.is_empty
+
     def send(self, message: messages.FromShim, passed: list[int] | None = None) -> None:
         """Queue a message; takes over the fds in `passed`."""
         if self.sock.fileno() < 0:
@@ -114,7 +118,7 @@ class Server:
 
     def listen(self, directory: str) -> None:
         """Bind `directory/shim.sock`; the path goes through an fd because it may exceed sun_path (unix(7))."""
-        self._directory = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._directory = _open_directory(directory)
         path = f"/proc/self/fd/{self._directory}/{SOCKET}"
         self._listener = listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC)
         umask = os.umask(0o177)
@@ -124,6 +128,23 @@ class Server:
             os.umask(umask)
         listener.listen(BACKLOG)
         self.loop.watch(listener.fileno(), READ, self._on_accept)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no connection has half a message, in or out."""
+        return all(connection.is_quiet for connection in self.connections)
+
+    def fds(self) -> list[int]:
+        """What `resume` takes in another process: listener, connections."""
+        assert self._listener is not None
+        connections = [connection.sock.fileno() for connection in self.connections]
+        return [self._listener.fileno(), *connections]
+
+    def resume(self, directory: str, listener: socket, connections: list[socket]) -> None:
+        """Go on where another process stopped."""
+        self._listener, self._directory = listener, _open_directory(directory)
+        self.loop.watch(listener.fileno(), READ, self._on_accept)
+        self.connections += [Connection(self, sock) for sock in connections]
 
     def _on_accept(self, _mask: int) -> None:
         assert self._listener is not None
@@ -163,6 +184,10 @@ class Server:
             except FileNotFoundError:
                 pass
             os.close(self._directory)
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def peer_uid(sock: socket) -> int:

@@ -223,6 +223,19 @@ class Streams:
         for attachment in list(self.attachments):
             attachment.update()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is attached and nothing is unsent."""
+        return not (self.attachments or self._unsent or self._paused or self._exited)
+
+    def fds(self) -> dict[str, int]:
+        """The descriptors that `open` was given, by its parameters' names; those that are closed are left out."""
+        found = {"terminal": self.terminal} if self.terminal >= 0 else {"stdin": self.stdin}
+        for source in self.sources:
+            if source.fd != self.terminal:
+                found["stdout" if source.stream == STDOUT else "stderr"] = source.fd
+        return {name: fd for name, fd in found.items() if fd >= 0}
+
     # attachments
 
     def attach(self, sock: socket, wants: frozenset[int]) -> None:

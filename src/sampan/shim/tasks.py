@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False
@@ -40,3 +41,13 @@ def print_exception() -> None:
     import traceback  # only once something is wrong: it costs every shim 100 KB
 
     traceback.print_exc(file=sys.stderr)
+
+
+def redirect(output: str) -> None:
+    """stdout and stderr to a file, stdin from nowhere."""
+    null = os.open("/dev/null", os.O_RDONLY)
+    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(log)

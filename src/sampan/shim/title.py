@@ -21,18 +21,19 @@ def find_region() -> tuple[int, int, int]:
     return _region
 
 
-def set_title(title: bytes) -> None:
-    """Overwrite argv and, where that is too short, the environment behind it.
+def set_title(title: bytes, pid: int | str = "self") -> None:
+    """Overwrite argv, of this process or of one that was forked alike, and the environment behind it if need be.
 
     PR_SET_MM_ARG_START would need CAP_SYS_RESOURCE. /proc/<pid>/cmdline runs on into the environment when argv's last
     byte is not 0 (the kernel's get_mm_cmdline supports setproctitle).
     """
-    _write("/proc/self/comm", title.partition(b" ")[0], None)
+    if pid == "self":
+        _write("/proc/self/comm", title.partition(b" ")[0], None)
     start, arg_end, env_end = find_region()
     room = env_end - start
     if room > 1:
         text = title[: room - 1]
-        _write("/proc/self/mem", text + bytes(max(arg_end - start, len(text) + 1) - len(text)), start)
+        _write(f"/proc/{pid}/mem", text + bytes(max(arg_end - start, len(text) + 1) - len(text)), start)
 
 
 def _write(path: str, data: bytes, offset: int | None) -> None:

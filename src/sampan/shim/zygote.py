@@ -17,11 +17,11 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socketpair
 from sampan.linux import fds, prctl
 from sampan.rpc import framing, messages
 
-from . import cgroups
+from . import cgroups, keeper
 from . import creator as creators
 from .container import Container
 from .loop import Loop, catch_signals, default_signals, ignore_children
-from .tasks import print_exception
+from .tasks import print_exception, redirect
 from .title import set_title
 
 TYPE_CHECKING = False
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from typing import NoReturn
+
+    from sampan.ocirun.channel import Channel
 
 _MAX_FD = 1 << 20
 
@@ -64,7 +66,7 @@ def _serve(sock: fds.socket, *, new_session: bool) -> None:
         os.setsid()
     os.chdir("/")
     _close_others(sock.fileno())
-    _redirect("/dev/null")
+    redirect("/dev/null")
     default_signals()
     set_title(b"sampan-zygote")
     config = _configure(sock)
@@ -80,15 +82,6 @@ def _close_others(kept: int) -> None:
     # Not linux.fds.close_range: the first call of ctypes in a forked process un-shares 300 KB.
     os.closerange(3, kept)
     os.closerange(kept + 1, _MAX_FD)
-
-
-def _redirect(output: str) -> None:
-    null = os.open("/dev/null", os.O_RDONLY)
-    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for source, target in ((null, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    os.close(null)
-    os.close(log)
 
 
 def _configure(sock: fds.socket) -> messages.Configure:
@@ -119,26 +112,29 @@ def _fork_shims(sock: fds.socket, config: messages.Configure) -> None:
 
 
 def _shim(control: int, config: messages.Configure, parked: bool) -> NoReturn:
-    _become(lambda: _serve_daemon(control, config, parked))
-
-
-def _serve_daemon(control: int, config: messages.Configure, parked: bool) -> None:
     os.setsid()
     _close_others(control)
     catch_signals()
     set_title(b"sampan-shim")
-    prctl.set_child_subreaper()  # before the creator ends: its child is to become ours
+    prctl.set_child_subreaper()  # before the worker and its creator end: container init is to become ours
+    _become(lambda: keeper.keep(lambda channel: _work(control, config, parked, channel), control))
+
+
+def _work(control: int, config: messages.Configure, parked: bool, channel: Channel) -> None:
+    prctl.set_child_subreaper()
     creator = creators.fork(cgroups.parked_name(config.cgroup_parent) if parked else None)
     sock = fds.socket(fileno=control)
     first, _ = fds.recv_fds(sock, framing.PACKET)
     if first:
-        _run_container(sock, messages.decode(first).container_id, config.exec_root, creator)
+        _run_container(sock, messages.decode(first).container_id, config.exec_root, creator, channel)
     else:
         creator.close()  # the daemon has gone
         os.waitpid(creator.pid, 0)
 
 
-def _run_container(sock: fds.socket, container_id: str, exec_root: str, creator: creators.Creator) -> None:
+def _run_container(
+    sock: fds.socket, container_id: str, exec_root: str, creator: creators.Creator, channel: Channel
+) -> None:
     directory = f"{exec_root}/shims/{container_id}"
     try:
         os.mkdir(directory, 0o700)
@@ -146,10 +142,16 @@ def _run_container(sock: fds.socket, container_id: str, exec_root: str, creator:
         pass  # of an earlier run whose shim was killed
     loop = Loop()
     container = Container(loop, container_id, directory, creator)
+    container.pid, container.keeper = os.getppid(), channel
     container.server.add(sock)
-    _redirect(f"{directory}/shim.log")
+    redirect(f"{directory}/shim.log")
     container.server.listen(directory)
-    set_title(b"sampan-shim " + container_id.encode())
+    title = b"sampan-shim " + container_id.encode()
+    set_title(title)
+    try:
+        set_title(title, os.getppid())
+    except OSError:
+        pass  # a system that lets nobody write to a parent's memory (Yama): ps shows it without the id
     loop.run()
 
 

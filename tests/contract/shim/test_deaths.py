@@ -16,7 +16,7 @@ import pytest
 from sampan import errors
 from sampan.linux.cgroup import Cgroup
 from sampan.runtime import Shim, ShimGone, Zygote, read_exit
-from tests.support.shimhost import ShimHost
+from tests.support.shimhost import ShimHost, ended
 
 COUNT = ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; cat; exit 6"]
 
@@ -24,19 +24,6 @@ COUNT = ["sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); d
 def log_lines(host: ShimHost, shim: Shim) -> list[str]:
     path = host.bundle(shim.container_id) / f"{shim.container_id}-json.log"
     return [json.loads(line)["log"] for line in path.read_text().splitlines()]
-
-
-async def ended(pid: int) -> None:
-    """Until no process has this pid; a zombie counts as ended."""
-    for _ in range(500):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        if state == "Z":
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"process {pid} lives on")
 
 
 async def test_a_daemon_comes_back_and_no_line_is_lost(host: ShimHost) -> None:
@@ -123,7 +110,10 @@ async def test_a_killed_parked_shim_is_passed_over(host: ShimHost) -> None:
         if parked:
             break
         await asyncio.sleep(0.01)
+    worker = Path(f"/proc/{parked[0]}/task/{parked[0]}/children").read_text().split()
     os.kill(parked[0], signal.SIGKILL)
+    for pid in worker:
+        await ended(int(pid))
     second = await host.run(["true"])
     assert second.pid != parked[0]
     assert (await host.exit(second)).status == 0
