@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..engine import bootstrap as bootstrapping
+from ..engine import migrate as migrating
 from ..engine import volumes
 from ..errors import InvalidArgument
 from ..model.progress import Report
@@ -18,6 +19,16 @@ async def bootstrap(call: Call) -> None:
 
     async def work(report: Report) -> None:
         await bootstrapping.bootstrap(call.engine, name, report)
+
+    await progress.stream(call, work)
+
+
+async def migrate(call: Call) -> None:
+    """`POST /sampan/migrate?path=/var/lib/docker`: streams a line for each thing that is taken over."""
+    path = _wanted(call, "path")
+
+    async def work(report: Report) -> None:
+        await migrating.migrate(call.engine, path, report)
 
     await progress.stream(call, work)
 
@@ -69,6 +80,7 @@ async def import_volume(call: Call) -> None:
 
 ROUTES: list[Route] = [
     ("POST", "/images/bootstrap", bootstrap),
+    ("POST", "/sampan/migrate", migrate),
     ("POST", "/sampan/volumes/{name}/rename", rename_volume),
     ("POST", "/sampan/volumes/{name}/copy", copy_volume),
     ("GET", "/sampan/volumes/{name}/snapshots", list_snapshots),

@@ -88,6 +88,10 @@ SYSTEM: dict[str, Entry] = {
     "df": ("disk_usage:df", "Show docker disk usage"),
     "events": ("events:events", "Get real time events from the server"),
     "info": ("info:info", "Display system-wide information"),
+    "migrate-from-docker": (
+        "migrate:migrate",
+        "Take over what a Docker data-root holds",
+    ),
     "prune": ("prune:system", "Remove unused data"),
 }
 CONTEXT: dict[str, Entry] = {

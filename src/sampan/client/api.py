@@ -50,6 +50,7 @@ class Api:
     image_save = images.image_save
     image_bootstrap = images.image_bootstrap
     system_check = images.system_check
+    system_migrate = images.system_migrate
     build = images.build
     build_session = images.build_session
     build_context = images.build_context

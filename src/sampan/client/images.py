@@ -133,6 +133,12 @@ def system_check(repair: bool = False, verify: bool = True) -> Call[Json]:
 
 
 @streaming
+def system_migrate(path: str) -> Stream[Progress]:
+    """Take over what a Docker data-root on the daemon's host holds (Sampan only)."""
+    return Stream("POST", "/sampan/migrate", {"path": path}, decode=decode_json)
+
+
+@streaming
 def image_bootstrap(name: str) -> Stream[Progress]:
     """Make a base image from the host distribution's own packages (Sampan only)."""
     return Stream("POST", "/images/bootstrap", {"name": name}, decode=decode_json)
