@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import posixpath
 import stat as modes
@@ -12,6 +11,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from ..cas.compression import Decompressed, Readable
+from ..cas.threads import run_in_thread
 from ..errors import InvalidArgument, NotFound, SampanError
 from ..linux.openat2 import open_in_root
 from ..model.idmap import IdMap
@@ -121,7 +121,7 @@ async def put(
             )  # fmt: skip
             async with fed(body) as stream:
                 # Decompressed looks at the first bytes at once, so it too belongs in the thread
-                await asyncio.to_thread(_extract, directory, stream, options, mapping)
+                await run_in_thread(lambda: _extract(directory, stream, options, mapping), stream.interrupt)
         finally:
             os.close(directory)
     engine.container_event(container, "extract-to-dir", path=path)

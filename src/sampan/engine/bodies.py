@@ -14,35 +14,39 @@ from ..errors import SampanError
 
 
 class Feed:
-    """A stream that the event loop fills and a thread reads; a slow reader holds the sender back."""
+    """A stream that the event loop fills and a thread reads; a slow reader holds the sender back.
+
+    The loop waits for room without a thread: readers of other feeds may have taken all that the executor has.
+    """
 
     def __init__(self, depth: int = 4) -> None:
-        self._chunks: queue.Queue[bytes | BaseException] = queue.Queue(depth)
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Semaphore(depth)
+        self._chunks: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
+        self._interrupted = False
         self._left = b""
         self._ended = False
 
     async def put(self, item: bytes | BaseException) -> None:
         """Hand over a chunk; `b""` is the end, an exception is raised in the reader."""
-        try:
-            self._chunks.put_nowait(item)
-        except queue.Full:
-            await asyncio.to_thread(self._chunks.put, item)
+        await self._room.acquire()
+        self._chunks.put(item)
 
     def read(self, size: int = CHUNK) -> bytes:
         """Up to `size` bytes, waiting for them."""
         if not self._left and not self._ended:
             item = self._chunks.get()
-            if isinstance(item, BaseException):
+            if self._interrupted or isinstance(item, BaseException):
                 self._ended = True
-                raise item
+                raise item if isinstance(item, BaseException) else InterruptedError("the client went away")
+            self._loop.call_soon_threadsafe(self._room.release)
             self._left, self._ended = item, not item
         data, self._left = self._left[:size], self._left[size:]
         return data
 
     def interrupt(self) -> None:
-        """Make the reader raise, and let whoever waits to put go on."""
-        while not self._chunks.empty():
-            self._chunks.get_nowait()
+        """Make the reader raise."""
+        self._interrupted = True
         self._chunks.put(InterruptedError("the client went away"))
 
 

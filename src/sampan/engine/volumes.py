@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
 from ..cas.compression import Decompressed
+from ..cas.threads import run_in_thread
 from ..errors import Conflict
 from ..volume import Pruned, Volume, copies
 from .bodies import fed
@@ -142,5 +143,5 @@ async def import_tar(engine: Engine, name: str, body: AsyncIterator[bytes]) -> N
         create(engine, name, "", None, None)
     with _mounted(engine, name) as path:
         async with fed(body) as stream:
-            await asyncio.to_thread(lambda: copies.import_tar(path, Decompressed(stream)))
+            await run_in_thread(lambda: copies.import_tar(path, Decompressed(stream)), stream.interrupt)
     engine.volumes.mark_copied(name)
