@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _EMBEDDING = {
     "Engine": "sampan.engine.engine",
     "EngineConfig": "sampan.engine.config",
+    "build": "sampan.build.embedding",
     "run": "sampan.engine.run",
 }
 

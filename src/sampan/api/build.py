@@ -97,7 +97,9 @@ async def _build(call: Call, request: BuildRequest, extras: Extras, report: Repo
         text = str(error) if extras.events else text
         report(Progress(error_detail=ErrorDetail(text, error.status), error=text))
         return
-    _finish(report, image.id, request.tags, quiet=quiet)
+    report(Progress(aux={"ID": image.id}))
+    if not extras.events:
+        _finish(report, image.id, request.tags, quiet=quiet)
 
 
 def _take(call: Call, extras: Extras, stack: AsyncExitStack) -> Handover:
@@ -123,7 +125,6 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
 
 
 def _finish(report: Report, image_id: str, tags: Any, *, quiet: bool) -> None:
-    report(Progress(aux={"ID": image_id}))
     if quiet:
         report(Progress(stream=f"{image_id}\n"))
         return

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ..build import pruning
+from ..build.builder import builder_of
 from ..engine import listing, volumes
 from ..errors import InvalidArgument
 from ..image.listing import shared_sizes
+from ..model.times import rfc3339
 from ..wire import image as wire_image
 from ..wire import storage as wire_storage
 from ..wire import system as wire
@@ -30,7 +33,7 @@ async def disk_usage(call: Call) -> None:
     if "volume" in wanted:
         usage.volumes = await _volumes(call)
     if "build-cache" in wanted:
-        usage.build_cache = []
+        usage.build_cache = _build_cache(call)
     await call.json(usage)
 
 
@@ -40,6 +43,18 @@ def _kinds(call: Call) -> tuple[str, ...]:
         if kind not in KINDS:
             raise InvalidArgument(f"unknown object type: {kind}")
     return tuple(asked) or KINDS
+
+
+def _build_cache(call: Call) -> list[dict[str, object]]:
+    """Records of the build cache, in BuildKit's terms."""
+    return [
+        {
+            "ID": one.record.key, "Type": "regular", "Description": one.record.description, "InUse": False,
+            "Shared": one.shared, "Size": one.record.size, "CreatedAt": rfc3339(int(one.record.created * 1e9)),
+            "LastUsedAt": rfc3339(int(one.record.used * 1e9)), "UsageCount": one.record.uses,
+        }
+        for one in pruning.usage(builder_of(call.engine), {})
+    ]  # fmt: skip
 
 
 def _layers_size(call: Call) -> int:

@@ -18,6 +18,7 @@ from ..model.container import HostConfig
 from ..oci import config as configs
 from ..oci import platform as platforms
 from ..oci import reference
+from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache
@@ -26,7 +27,7 @@ from .execution import execute
 from .fetching import fetch_file, fetch_repository
 from .frontend.dockerfile import Parsed, convert, read, unused_arguments
 from .frontend.files import git_source, is_git
-from .frontend.request import Request, Target
+from .frontend.request import Request, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
 from .image import configuration
@@ -105,6 +106,24 @@ class Builder:
         except SampanError as error:
             _point(session, request, error)
             raise
+        finally:
+            await session.close()
+        for tag in tags:
+            set_tag(self.engine, image, tag)
+        return image
+
+    async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Image:
+        """Solve a graph and store its tree as an image without a configuration of its own."""
+        tags = [reference.parse(tag).with_default_tag() for tag in request.tags]
+        session = _session(self.engine, request, listener)
+        platform = request.platform or platforms.host()
+        try:
+            steps = [Step(vertex.name, vertex) for vertex in walk(top) if isinstance(vertex.op, Exec | Files | Merge)]
+            result = await self._solver.solve(session, top, {})
+            made = len(result.made)
+            target = Target(vertex=top, base=None, platform=platform, config=ExecutionConfig(working_dir="/"),
+                            steps=steps[-made:] if made else [])  # fmt: skip
+            image = self._store(target, result, session)
         finally:
             await session.close()
         for tag in tags:

@@ -16,6 +16,36 @@ FILTERS = frozenset({"until", "unused-for", "id", "parent", "type", "description
 
 
 @dataclass(frozen=True)
+class Usage:
+    """A record as `builder du` shows it. `shared`: an image stands on its layer too."""
+
+    record: Record
+    shared: bool
+
+
+def usage(builder: Builder, filters: Mapping[str, Sequence[str]]) -> list[Usage]:
+    """All records that match, latest use first."""
+    _check(filters)
+    held = _held(builder)
+    return [
+        Usage(record, bool(record.layers) and record.layers[-1].chain_id in held)
+        for record in builder.cache.records()
+        if _matches(record, filters)
+    ]
+
+
+def _check(filters: Mapping[str, Sequence[str]]) -> None:
+    unknown = set(filters) - FILTERS
+    if unknown:
+        raise InvalidArgument(f"invalid filter '{min(unknown)}'")
+
+
+def _held(builder: Builder) -> set[str]:
+    """Layers that images have."""
+    return {row["chain_id"] for row in builder.engine.db.query("SELECT DISTINCT chain_id FROM image_layer")}
+
+
+@dataclass(frozen=True)
 class Pruned:
     """Keys of the records that went, and the bytes freed."""
 
@@ -28,12 +58,10 @@ def prune(builder: Builder, filters: Mapping[str, Sequence[str]], *, everything:
 
     Without `everything` only records whose layers no image has are dropped.
     """
-    unknown = set(filters) - FILTERS
-    if unknown:
-        raise InvalidArgument(f"invalid filter '{min(unknown)}'")
+    _check(filters)
     chosen = [record for record in reversed(builder.cache.records()) if _matches(record, filters)]
     if not everything:
-        held = {row["chain_id"] for row in builder.engine.db.query("SELECT DISTINCT chain_id FROM image_layer")}
+        held = _held(builder)
         chosen = [record for record in chosen if not (record.layers and record.layers[-1].chain_id in held)]
     total = sum(record.size for record in chosen)
     keys: list[str] = []

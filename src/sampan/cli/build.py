@@ -157,7 +157,6 @@ def _metadata(session: Session, image: str, tags: list[str]) -> dict[str, Any]:
 def build_query(options: Options) -> dict[str, Any]:
     return {
         "t": options["tag"],
-        "remote": None,
         "nocache": options["no-cache"],
         "q": None,
         "pull": "1" if options["pull"] else None,

@@ -105,6 +105,8 @@ CONTEXT: dict[str, Entry] = {
 }
 BUILDER: dict[str, Entry] = {
     "build": ("build:build", "Build an image from a Dockerfile"),
+    "bake": ("bake:bake", "Build from a file: JSON or Compose"),
+    "du": ("build_usage:usage", "Disk usage of the build cache"),
     "prune": ("prune:builds", "Remove build cache"),
 }
 MANIFEST: dict[str, Entry] = {

@@ -191,3 +191,67 @@ def test_killed_daemon_leaves_nothing_and_keeps_what_was_done(
     names = {event["step"]: str(event["name"]) for event in events if event["event"] == "StepStarted"}
     cached = [names[str(event["step"])][:8] for event in events if event["event"] == "StepDone" and event.get("cached")]
     assert cached == ["RUN echo", "COPY s /"]
+
+
+def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    _context(tmp_path / "web", "FROM busybox\nARG WORD=none\nRUN echo $WORD > /w\n")
+    (tmp_path / "docker-bake.json").write_text(
+        json.dumps({
+            "group": {"default": {"targets": ["web"]}},
+            "target": {
+                "base": {"args": {"WORD": "baked"}},
+                "web": {"inherits": ["base"], "context": str(tmp_path / "web"), "tags": [name]},
+                "other": {"context": "nowhere"},
+            },
+        })
+    )  # fmt: skip
+    file = str(tmp_path / "docker-bake.json")
+    assert daemon.sampan("builder", "bake", "-f", file).status == 0
+    assert daemon.ok("run", "--rm", name, "cat", "/w") == "baked"
+    assert daemon.sampan("builder", "bake", "-f", file, "--set", "web.args.WORD=other").status == 0
+    assert daemon.ok("run", "--rm", name, "cat", "/w") == "other"
+    printed = json.loads(daemon.sampan("builder", "bake", "-f", file, "--print").out)
+    assert printed["target"]["web"]["args"] == {"WORD": "baked"}
+    daemon.ok("rmi", name)
+
+
+def test_usage_and_prune(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    daemon = make_daemon()
+    where = _context(tmp_path, "FROM busybox\nRUN echo some > /thing\nRUN echo more > /thing\n")
+    image = daemon.sampan("build", "-q", where).out.strip()
+    shown = daemon.sampan("builder", "du")
+    assert shown.status == 0 and "RUN echo some > /thing" in shown.out, shown
+    assert "Build Cache" in daemon.ok("system", "df")
+    daemon.ok("rmi", image)
+    pruned = daemon.sampan("builder", "prune", "-af")
+    assert pruned.status == 0, pruned
+    assert "RUN" not in daemon.sampan("builder", "du").out
+    assert not list((daemon.data_root / "snapshots").rglob("thing"))
+
+
+def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """git with a branch and a sub-directory, an archive, a Dockerfile alone; by both clients."""
+    from ...compat.build.cases import GIT_PORT, PORT
+    from ...compat.build.origins import Origins
+
+    origins = Origins(daemon.host, tmp_path / "origins")
+    try:
+        web = tmp_path / "origins/web"
+        (web / "Dockerfile").write_text(f"FROM busybox\nLABEL l={name}\n")
+        _context(tmp_path / "c", "FROM busybox\nCOPY f /\n", f="x")
+        with tarfile.open(web / "context.tar.gz", "w:gz") as tar:
+            tar.add(tmp_path / "c", ".")
+        for remote, path in (
+            (f"git://127.0.0.1:{GIT_PORT}/repo.git#other:sub", "/file"),
+            (f"git://127.0.0.1:{GIT_PORT}/repo.git#v1", "/readme"),
+            (f"http://127.0.0.1:{PORT}/context.tar.gz", "/f"),
+            (f"http://127.0.0.1:{PORT}/Dockerfile", "/etc/passwd"),
+        ):
+            built = daemon.sampan("build", "-t", name, remote)
+            assert built.status == 0, (remote, built)
+            assert daemon.ok("run", "--rm", name, "ls", path) == path
+        missing = daemon.sampan("build", f"git://127.0.0.1:{GIT_PORT}/repo.git#other:../..")
+        assert missing.status != 0
+    finally:
+        origins.close()
+    daemon.ok("rmi", name)

@@ -1,0 +1,58 @@
+"""`sampan.build`: the builder for programs that have an engine of their own (docs/build.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ..engine.engine import Engine
+from ..errors import InvalidArgument
+from ..image.record import Image
+from ..oci import platform as platforms
+from .builder import BuildRequest, builder_of
+from .context import read_dockerfile
+from .graph import Vertex
+from .progress import BuildEvent, Listener
+
+
+def _unheard(event: BuildEvent) -> None:
+    pass
+
+
+async def build(
+    engine: Engine,
+    source: str | os.PathLike[str] | Vertex,
+    *,
+    context: str = "",
+    dockerfile: str = "Dockerfile",
+    tags: Sequence[str] = (),
+    arguments: Mapping[str, str] | None = None,
+    target: str = "",
+    secrets: Mapping[str, bytes] | None = None,
+    contexts: Mapping[str, str] | None = None,
+    no_cache: bool = False,
+    platform: str = "",
+    on_progress: Listener = _unheard,
+) -> Image:
+    """Build an image and return it.
+
+    `source` is a directory with a Dockerfile, the text of a Dockerfile (it has a newline), or a graph. `context` is the
+    directory that COPY reads where `source` is none; `contexts` name further ones. `on_progress` receives the events of
+    `sampan.build.progress` on the event loop's thread. Raises DockerfileError, StepFailed and other SampanErrors.
+    """
+    request = BuildRequest(
+        dockerfile="", context=context, tags=tags, arguments=arguments or {}, target=target, secrets=secrets or {},
+        contexts=contexts or {}, no_cache=no_cache, platform=platforms.parse(platform) if platform else None,
+    )  # fmt: skip
+    builder = builder_of(engine)
+    if isinstance(source, Vertex):
+        return await builder.build_graph(source, request, on_progress)
+    if "\n" in os.fspath(source):
+        return await builder.build(replace(request, dockerfile=os.fspath(source)), on_progress)
+    directory = os.path.abspath(source)
+    if not os.path.isdir(directory):
+        raise InvalidArgument(f"{directory} is neither a directory nor the text of a Dockerfile")
+    text = read_dockerfile(directory, dockerfile)
+    request = replace(request, dockerfile=text, dockerfile_name=dockerfile, context=directory)
+    return await builder.build(request, on_progress)
