@@ -12,7 +12,7 @@ from msgspec import UNSET
 from ..engine import images
 from ..engine.engine import Engine
 from ..errors import InvalidArgument, NotImplementedHere
-from ..image import listing
+from ..image import listing, variants
 from ..image.importing import ImportOptions
 from ..image.record import Image, Removal
 from ..model.progress import Progress, Report
@@ -39,7 +39,11 @@ async def list_images(call: Call) -> None:
     found = images.list_images(call.engine, query.filters(), all_images=query.flag("all"))
     used = Counter(container.image_id for container in call.engine.containers)
     shared = listing.shared_sizes(call.engine.images.all()) if query.flag("shared-size") else {}
-    await call.json([summary(image, call.version, used, shared) for image in found])
+    rows = [summary(image, call.version, used, shared) for image in found]
+    if call.version >= (1, 47) and query.flag("manifests"):
+        for row, image in zip(rows, found, strict=True):
+            row.manifests = manifest_summaries(call.engine, image)
+    await call.json(rows)
 
 
 def summary(image: Image, version: Version, used: Counter[str], shared: dict[str, int]) -> wire.ImageSummary:
@@ -59,8 +63,32 @@ def summary(image: Image, version: Version, used: Counter[str], shared: dict[str
 
 
 async def inspect(call: Call) -> None:
-    image = images.inspect(call.engine, call.path["name"])
-    await call.json(document(call.engine, image, call.version))
+    query, version = call.query, call.version
+    wanted = _platform(query.text("platform")) if version >= (1, 49) else None
+    image = images.inspect(call.engine, call.path["name"], wanted)
+    shown = document(call.engine, image, version)
+    if version >= (1, 48) and query.flag("manifests"):
+        shown.manifests = manifest_summaries(call.engine, image)
+    await call.json(shown)
+
+
+def manifest_summaries(engine: Engine, image: Image) -> list[wire.ManifestSummary]:
+    """`manifests=1`: every entry of the index that the image came through, or its one manifest."""
+    return [
+        wire.ManifestSummary(
+            id=found.descriptor.digest,
+            descriptor=found.descriptor,
+            available=found.image is not None,
+            size=wire.ManifestSize(total=found.content + found.unpacked, content=found.content),
+            kind=found.kind,
+            image_data=wire.ManifestImage(
+                platform=found.platform, size=wire.UnpackedSize(unpacked=found.unpacked),
+                containers=[one.id for one in engine.containers if found.image and one.image_id == found.image.id],
+            ) if found.kind == "image" else UNSET,
+            attestation_data={"For": found.attests} if found.kind == "attestation" else UNSET,
+        )
+        for found in variants.listed(engine.images, image)
+    ]  # fmt: skip
 
 
 def document(engine: Engine, image: Image, version: Version) -> wire.ImageInspect:
@@ -117,13 +145,25 @@ def _graph_driver(engine: Engine, image: Image) -> GraphDriver:
     return GraphDriver(data={"LowerDir": ":".join(lowers), **data} if lowers else data, name=driver.name)
 
 
+def _platform(text: str) -> Platform | None:
+    """An OCI platform as JSON."""
+    try:
+        return msgspec.json.decode(text, type=Platform) if text else None
+    except msgspec.MsgspecError:
+        raise InvalidArgument("invalid platform") from None
+
+
+def _history_platform(call: Call) -> Platform | None:
+    return _platform(call.query.text("platform")) if call.version >= (1, 48) else None
+
+
 async def history(call: Call) -> None:
     rows = [
         wire.HistoryItem(
             comment=line.comment, created=line.created, created_by=line.created_by, id=line.id, size=line.size,
             tags=line.tags,
         )
-        for line in images.history(call.engine, call.path["name"])
+        for line in images.history(call.engine, call.path["name"], _history_platform(call))
     ]  # fmt: skip
     await call.json(rows)
 
@@ -157,14 +197,13 @@ async def prune(call: Call) -> None:
 async def load(call: Call) -> None:
     quiet = call.query.flag("quiet", default=True)
     wanted = _platforms(call)
-    platform = wanted[0] if wanted else None
 
     async def work(report: Report) -> None:
         def loud(line: Progress) -> None:
             if not quiet or line.progress_detail is None:
                 report(line)
 
-        await images.load(call.engine, call.chunks(), loud, platform)
+        await images.load(call.engine, call.chunks(), loud, wanted)
 
     await progress.stream(call, work)
 
@@ -173,10 +212,7 @@ def _platforms(call: Call) -> list[Platform]:
     """`platform`, once or repeated: OCI platforms as JSON (1.48)."""
     if call.version < (1, 48):
         return []
-    try:
-        return [msgspec.json.decode(text, type=Platform) for text in call.query.all("platform") if text]
-    except msgspec.MsgspecError:
-        raise InvalidArgument("invalid platform") from None
+    return [wanted for text in call.query.all("platform") if (wanted := _platform(text)) is not None]
 
 
 async def save(call: Call) -> None:
@@ -190,8 +226,7 @@ async def save_one(call: Call) -> None:
 async def _save(call: Call, names: Sequence[str]) -> None:
     if not names:
         raise InvalidArgument("no image names given")
-    wanted = _platforms(call)
-    selection = images.select(call.engine, names, wanted[0] if wanted else None)
+    selection = images.select(call.engine, names, _platforms(call))
     await call.stream_bytes(images.save(call.engine, selection), "application/x-tar")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 from . import reference
 from .command import CommandFailed, at_least, between, command
 from .container_image import check_output, save_stream
-from .flags import Options, boolean, many, string
+from .flags import Options, boolean, many, string, strings
 from .progress import display
-from .pull import platform_object
+from .pull import platform_objects
 from .terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def source(path: str) -> Iterator[BinaryIO]:
     "[OPTIONS]",
     "Load an image from a tar archive or STDIN",
     string("input", "Read from tar archive file, instead of STDIN", short="i"),
-    string(
+    strings(
         "platform", 'Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
     ),
     boolean("quiet", "Suppress the load output", short="q"),
@@ -55,7 +55,7 @@ def load(session: Session, options: Options, arguments: list[str]) -> int:
         raise CommandFailed("requested load from stdin, but stdin is empty")
     quiet = options["quiet"] or not is_terminal(1)
     with source(options["input"]) as file:
-        messages = session.client.image_load(chunks(file), quiet, platform_object(options["platform"]))
+        messages = session.client.image_load(chunks(file), quiet, platform_objects(options["platform"]))
         display(messages, sys.stdout)
     return 0
 
@@ -64,14 +64,14 @@ def load(session: Session, options: Options, arguments: list[str]) -> int:
     "[OPTIONS] IMAGE [IMAGE...]",
     "Save one or more images to a tar archive (streamed to STDOUT by default)",
     string("output", "Write to a file, instead of STDOUT", short="o"),
-    string(
+    strings(
         "platform", 'Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
     ),
     arity=at_least(1),
 )
 def save(session: Session, options: Options, arguments: list[str]) -> int:
     check_output(options["output"], "failed to save image")
-    save_stream(session.client.image_save(arguments, platform_object(options["platform"])), options["output"])
+    save_stream(session.client.image_save(arguments, platform_objects(options["platform"])), options["output"])
     return 0
 
 

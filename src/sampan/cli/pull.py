@@ -29,6 +29,11 @@ def platform_object(text: str) -> dict[str, str] | None:
     return {key: value for key, value in found.items() if value}
 
 
+def platform_objects(texts: list[str]) -> list[dict[str, str]] | None:
+    """Several platforms as the API's JSON."""
+    return [found for text in texts if (found := platform_object(text)) is not None] or None
+
+
 def pull_image(session: Session, image: str, platform: str, out: TextIO, quiet: bool) -> str:
     """Pull and show it; returns the name that the image got, which may be in another registry than Docker Hub."""
     from .credentials import registry_auth

@@ -115,13 +115,13 @@ def image_import(
 
 
 @streaming
-def image_load(tar: Payload, quiet: bool = False, platform: Json | None = None) -> Stream[Progress]:
+def image_load(tar: Payload, quiet: bool = False, platform: list[Json] | None = None) -> Stream[Progress]:
     query = {"quiet": "1" if quiet else "0", "platform": platform}
     return Stream("POST", "/images/load", query, body=tar, headers=TAR, decode=decode_json)
 
 
 @streaming
-def image_save(refs: list[str], platform: Json | None = None) -> Stream[bytes]:
+def image_save(refs: list[str], platform: list[Json] | None = None) -> Stream[bytes]:
     query = {"names": refs, "platform": platform}
     return Stream("GET", "/images/get", query, decode=decode_bytes)
 

@@ -11,13 +11,28 @@ from msgspec import UNSET
 
 from .. import faults
 from ..errors import InvalidArgument, NotFound, SampanError
+from ..image import variants
 from ..image.record import Image
 from ..model.container import ContainerConfig, CreateRequest, HostConfig
 from ..model.times import now
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
 from ..storage import init_layer
-from . import copies, defaults, drivers, merge, mounts, naming, networks, removal, resources, secrets, userns, validate
+from . import (
+    copies,
+    defaults,
+    drivers,
+    foreign,
+    merge,
+    mounts,
+    naming,
+    networks,
+    removal,
+    resources,
+    secrets,
+    userns,
+    validate,
+)
 from .container import Container
 from .engine import Engine
 
@@ -48,7 +63,7 @@ async def create(engine: Engine, name: str | None, request: CreateRequest, platf
     image = _image(engine, config.image, platform)
     merge.merge(config, image.config.config or ExecutionConfig())
     validate.check_config(config)
-    warnings = _check_host(engine, config, host)
+    warnings = foreign.warnings(image.config.platform, asked=bool(platform)) + _check_host(engine, config, host)
     container_id = naming.new_id()
     _adopt_hostname(engine, config, host, container_id)
     container = Container(
@@ -88,13 +103,15 @@ def _refuse_nothing(config: ContainerConfig) -> None:
 
 
 def _image(engine: Engine, ref: str, platform: str | None) -> Image:
-    image: Image = engine.images.get(ref)
-    if platform and platforms.rank(platforms.parse(platform), image.config.platform, strict=True) is None:
+    wanted = platforms.parse(platform) if platform else None
+    try:
+        return variants.for_platform(engine.images, ref, wanted)
+    except NotFound:
+        image: Image = engine.images.get(ref)
         raise NotFound(
             f"image with reference {ref} was found but its platform ({image.config.platform}) "
-            f"does not match the specified platform ({platforms.parse(platform)})"
-        )
-    return image
+            f"does not match the specified platform ({wanted})"
+        ) from None
 
 
 def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from ..errors import DataLoss
+from ..image import variants
 from ..image.archive import Archive, ArchivedImage, decompress_archive
 from ..image.importing import ImportOptions, import_config, with_layer
 from ..image.layers import Layer, chain_on
@@ -30,14 +31,14 @@ from .bodies import fed, spooled
 from .imagehost import ImageHost, image_event
 
 
-def inspect(host: ImageHost, ref: str) -> Image:
-    """One image by name, digest or ID prefix."""
-    return host.images.get(ref)
+def inspect(host: ImageHost, ref: str, platform: Platform | None = None) -> Image:
+    """One image by name, digest or ID prefix; of several platforms the one that is asked for."""
+    return variants.for_platform(host.images, ref, platform)
 
 
-def history(host: ImageHost, ref: str) -> list[HistoryLine]:
+def history(host: ImageHost, ref: str, platform: Platform | None = None) -> list[HistoryLine]:
     """How the image came about, newest line first."""
-    return host.images.history(host.images.get(ref))
+    return host.images.history(inspect(host, ref, platform))
 
 
 def list_images(host: ImageHost, filters: Mapping[str, Sequence[str]], *, all_images: bool = False) -> list[Image]:
@@ -97,14 +98,14 @@ async def import_image(
 
 
 async def load(
-    host: ImageHost, body: AsyncIterator[bytes], report: Report, platform: Platform | None = None
+    host: ImageHost, body: AsyncIterator[bytes], report: Report, platforms: Sequence[Platform] = ()
 ) -> list[Image]:
-    """`docker load`: every image of a docker-archive or OCI layout."""
+    """`docker load`: every image of a docker-archive or OCI layout; of an index the given platforms, or this host's."""
     async with spooled(body, host.paths.tmp) as spool:
         with tempfile.TemporaryFile(dir=host.paths.tmp) as plain:
             is_compressed = await asyncio.to_thread(decompress_archive, spool, plain)
             archive = await asyncio.to_thread(_open_archive, plain if is_compressed else spool)
-            return [await load_one(host, archive, found, report) for found in archive.images(platform)]
+            return [await load_one(host, archive, found, report) for found in archive.images(platforms)]
 
 
 def _open_archive(file: BinaryIO) -> Archive:
@@ -125,6 +126,8 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
             parent = layers[-1].chain_id if layers else None
             layers.append(await _load_layer(host, archive, name, diff_id, digest, parent, report))
         image = host.images.add(found.config, layers, manifest=found.manifest)
+    if found.index:
+        variants.note(host.images, found.index, image)
     image_event(host, "load", image)
     for target in found.names:
         previous = set_tag(host, image, target)
@@ -165,9 +168,9 @@ def _loading(short: str, current: int, total: int) -> Progress:
     return Progress(status="Loading layer", progress_detail=ProgressDetail(current, total), id=short)
 
 
-def select(host: ImageHost, refs: Sequence[str], platform: Platform | None = None) -> list[Saved]:
+def select(host: ImageHost, refs: Sequence[str], platforms: Sequence[Platform] = ()) -> list[Saved]:
     """What `save` will write; raises NotFound before a byte is sent."""
-    return select_saved(host.images, refs, platform)
+    return select_saved(host.images, refs, platforms)
 
 
 async def save(host: ImageHost, selection: list[Saved]) -> AsyncIterator[bytes]:

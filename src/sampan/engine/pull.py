@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .. import faults
 from ..cas.threads import run_in_thread
 from ..errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized
+from ..image import variants
 from ..image.archive import check_platform, choose
 from ..image.layers import Layer, chain_on
 from ..image.record import Image
@@ -137,6 +138,8 @@ class _Pull:
         self._check(document)
         with self._images.store.lease(_blobs(found.descriptor.digest, document)):
             image, fresh = await self._image(found, document)
+        if top is not found:
+            variants.note(self._images, top.data, image)
         return self._finish(image, top.descriptor.digest, fresh)
 
     async def _from_index(self, index: Index) -> tuple[RemoteManifest, Manifest]:

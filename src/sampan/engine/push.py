@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import faults
 from ..errors import NotFound
-from ..image.archive import check_platform
+from ..image import variants
 from ..image.images import Images
 from ..image.layers import Layer
 from ..image.record import Image
@@ -16,6 +16,7 @@ from ..model.progress import Progress, ProgressDetail, Report, layer_status
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import reference as references
+from ..oci.manifest import Descriptor
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from ..registry.config import ANONYMOUS, AuthConfig
@@ -57,7 +58,8 @@ async def push(host: ImageHost, request: PushRequest, report: Report) -> None:
 
     async def work(transport: Transport) -> None:
         for target, image in targets:
-            await _Push(host, Repository(transport, target.path), target, image, report).run()
+            pushing = _Push(host, Repository(transport, target.path), target, report)
+            await pushing.run(image, single=request.platform is not None)
 
     try:
         await host.registries.connect(request.ref.domain, request.auth, work, mirrors=False)
@@ -68,20 +70,19 @@ async def push(host: ImageHost, request: PushRequest, report: Report) -> None:
 def _targets(host: ImageHost, request: PushRequest) -> list[tuple[Reference, Image]]:
     name = request.ref
     if name.tag:
-        image = _named(host, name)
-        check_platform(name.familiar, image.config.platform, request.platform)
-        return [(name, image)]
+        return [(name, _named(host, name, request.platform))]
     found = [(tag, image) for image in host.images.all() for tag in image.tags if tag.name == name.name]
     if not found:
         raise _missing(name)
     return sorted(found, key=lambda pair: pair[0].tag)
 
 
-def _named(host: ImageHost, name: Reference) -> Image:
+def _named(host: ImageHost, name: Reference, wanted: Platform | None) -> Image:
     try:
-        return host.images.get(name.familiar)
+        host.images.get(name.familiar)
     except NotFound:
         raise _missing(name) from None
+    return variants.for_platform(host.images, name.familiar, wanted)
 
 
 def _missing(name: Reference) -> NotFound:
@@ -91,29 +92,50 @@ def _missing(name: Reference) -> NotFound:
 class _Push:
     """One tag."""
 
-    def __init__(
-        self, host: ImageHost, repository: Repository, target: Reference, image: Image, report: Report
-    ) -> None:
+    def __init__(self, host: ImageHost, repository: Repository, target: Reference, report: Report) -> None:
         self._host = host
         self._repository = repository
         self._target = target
-        self._image = image
         self._report = report
 
-    async def run(self) -> None:
-        layers = list({layer.descriptor.digest: layer for layer in self._image.layers}.values())
+    async def run(self, image: Image, *, single: bool) -> None:
+        """The image, or the whole index that it came through where all of it is here and no platform was named."""
+        index = None if single else variants.index_of(self._host.images, image)
+        if index is None or not index.whole:
+            await self._image(image, self._target.tag)
+            if index is not None:
+                self._report(Progress(progress_detail=ProgressDetail(), aux=self._instead_of(index, image)))
+            return
+        for digest, member in index.images.items():
+            await self._image(member, digest)
+        media_type = manifests.media_type_of(index.document)
+        digest = await self._repository.put_manifest(self._target.tag, index.data, media_type)
+        self._finish(image, digest, len(index.data))
+
+    def _instead_of(self, index: variants.KeptIndex, image: Image) -> dict[str, object]:
+        """What tells the client why the registry has another digest than the index that was pulled."""
+        return {
+            "manifestPushedInsteadOfIndex": True,
+            "originalIndex": Descriptor(manifests.media_type_of(index.document), index.digest, len(index.data)),
+            "selectedManifest": variants.single(self._host.images, image),
+        }
+
+    async def _image(self, image: Image, name: str) -> None:
+        """Everything of one platform; its manifest under a tag, or under its digest as a part of an index."""
+        layers = list({layer.descriptor.digest: layer for layer in image.layers}.values())
         for layer in reversed(layers):
             self._report(layer_status(digests.short(layer.diff_id), "Preparing"))
-        data, document = self._host.images.manifest(self._image)
-        with self._host.images.store.lease([self._image.id, self._image.manifest]):
+        data, document = self._host.images.manifest(image)
+        with self._host.images.store.lease([image.id, image.manifest]):
             await run_all(self._layer(layer) for layer in layers)
             config = Upload(self._host.images.store, document.config)
-            await config.run(self._repository, self._sources(self._image.id))
+            await config.run(self._repository, self._sources(image.id))
         faults.point("push.uploaded")
-        media_type = manifests.media_type_of(document)
-        digest = await self._repository.put_manifest(self._target.tag, data, media_type)
+        digest = await self._repository.put_manifest(name, data, manifests.media_type_of(document))
         faults.point("push.accepted")
-        self._finish(digest, len(data), layers)
+        self._host.images.add_origin([image.id, *(layer.descriptor.digest for layer in layers)], self._target.name)
+        if name == self._target.tag:
+            self._finish(image, digest, len(data))
 
     async def _layer(self, layer: Layer) -> None:
         short = digests.short(layer.diff_id)
@@ -144,11 +166,10 @@ class _Push:
                 said = upload.current
                 self._report(measured(short, "Pushing", said, upload.descriptor.size))
 
-    def _finish(self, digest: str, size: int, layers: list[Layer]) -> None:
-        images, target = self._host.images, self._target
-        images.add_digest(self._image.id, target, digest)
-        images.add_origin([self._image.id, *(layer.descriptor.digest for layer in layers)], target.name)
-        labels = (self._image.config.config.labels if self._image.config.config else None) or {}
+    def _finish(self, image: Image, digest: str, size: int) -> None:
+        target = self._target
+        self._host.images.add_digest(image.id, target, digest)
+        labels = (image.config.config.labels if image.config.config else None) or {}
         self._host.publish_image("push", target.familiar, {**labels, "name": target.familiar_name})
         self._report(Progress(status=f"{target.tag}: digest: {digest} size: {size}"))
         result = {"Tag": target.tag, "Digest": digest, "Size": size}

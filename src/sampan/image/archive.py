@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import msgspec
@@ -45,6 +46,8 @@ class ArchivedImage:
     layers: tuple[str, ...]
     names: tuple[Reference, ...] = ()
     manifest: bytes | None = None
+    index: bytes | None = None
+    """The index that it is one platform of."""
 
 
 class Archive:
@@ -105,12 +108,14 @@ class Archive:
         reader = self.open(name)
         return b"".join(iter(lambda: reader.read(CHUNK), b""))
 
-    def images(self, wanted: Platform | None = None) -> list[ArchivedImage]:
-        """All images; of an index the one for `wanted`, or for this host. Raises InvalidArgument, DataLoss."""
+    def images(self, wanted: Sequence[Platform] = ()) -> list[ArchivedImage]:
+        """All images; of an index those for `wanted`, or that for this host. Raises InvalidArgument, DataLoss."""
+        if self.has("index.json") and (wanted or not self.has("manifest.json")):
+            found = [image for platform in wanted or (None,) for image in self._layout_images(platform)]
+            # The first platform comes last, so that it has the name in the end.
+            return found[::-1] if len(wanted) > 1 else found
         if self.has("manifest.json"):
-            return self._docker_images(wanted)
-        if self.has("index.json"):
-            return self._layout_images(wanted)
+            return [image for platform in wanted or (None,) for image in self._docker_images(platform)]
         raise InvalidArgument("invalid archive: does not contain a manifest.json or an index.json")
 
     def _docker_images(self, wanted: Platform | None) -> list[ArchivedImage]:
@@ -151,16 +156,21 @@ class Archive:
             image = self._layout_image(descriptor, wanted)
             key = digests.of_bytes(image.config)
             names = (found[key].names if key in found else ()) + _names(descriptor)
-            found[key] = ArchivedImage(image.config, image.layers, names, image.manifest)
+            found[key] = replace(image, names=names)
         return list(found.values())
 
     def _layout_image(self, descriptor: Descriptor, wanted: Platform | None) -> ArchivedImage:
         data, document = self._manifest(descriptor)
+        index = None
         while isinstance(document, Index):
+            index = data
             data, document = self._manifest(choose(document, wanted))
         config = self._verified(document.config, configs.MAX_CONFIG_SIZE)
         layers = tuple(_blob(layer.digest) for layer in document.layers)
-        return ArchivedImage(config, layers, (), data if _is_compressed(document) else None)
+        if not _is_compressed(document):
+            return ArchivedImage(config, layers)  # its layers will be compressed: neither digest can be kept
+        check_platform(descriptor.digest, configs.parse(config).platform, wanted)
+        return ArchivedImage(config, layers, (), data, index)
 
     def _manifest(self, descriptor: Descriptor) -> tuple[bytes, Manifest | Index]:
         data = self._verified(descriptor, manifests.MAX_MANIFEST_SIZE)

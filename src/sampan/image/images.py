@@ -228,7 +228,7 @@ class Images:
         """Every blob that an image or a pin (the build cache) names, or that work under way holds."""
         rows = self.db.query(
             "SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_layer"
-            " UNION SELECT digest FROM layer_pin"
+            " UNION SELECT digest FROM layer_pin UNION SELECT digest FROM image_index"
         )
         return {row["digest"] for row in rows} | set(+self._held)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidArgument, NotFound
 from ..oci.reference import Reference
+from . import variants
 from .changes import duration
 from .images import Images
 from .record import Image, timestamp
@@ -69,10 +70,13 @@ def list_images(images: Images, filters: Filters, *, all_images: bool = False) -
     before, since = _bound(images, filters, "before"), _bound(images, filters, "since")
     until = filters.time("until")
     dangling = filters.flag("dangling")
+    variant = set() if all_images else variants.kept_by_siblings(images)
     found = []
     for image in images.all():
         in_time = (before is None or image.created_at < before) and (since is None or image.created_at > since)
         if not in_time or (until is not None and image.created_at > until) or not _labelled(image, filters):
+            continue
+        if image.id in variant and not image.tags:
             continue
         shown = _matching_names(image, filters.values.get("reference", ()))
         if shown is not None and _visible(images, image, dangling, all_images):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..errors import Conflict, NotFound
 from ..oci import digest as digests
 from ..oci.reference import Reference
+from . import variants
 from .images import Images
 from .listing import Filters, label_matches
 from .record import Deleted, Image, ImageUser, Removal
@@ -23,13 +24,22 @@ class Remover:
     def remove(self, ref: str, *, force: bool, prune_parents: bool = True) -> Removal:
         """`docker rmi`: untag, and delete when the last name goes. Raises NotFound and Conflict in Docker's words."""
         image = self.images.get(ref)
+        others = variants.siblings(self.images, image.id)
         if _names_id(image.id, ref):
             removal = self._untag_all_of_id(image, force)
-            return removal + self._delete(image.id, force=force, prune=prune_parents)
-        removal = self._untag(image, ref, force)
-        if self.images.by_id(image.id).references:
-            return removal
-        return removal + self._delete(image.id, force=force, prune=prune_parents)
+        else:
+            removal = self._untag(image, ref, force)
+            if self.images.by_id(image.id).references:
+                return removal
+        return removal + self._delete(image.id, force=force, prune=prune_parents) + self._drop_variants(others)
+
+    def _drop_variants(self, others: Sequence[str]) -> Removal:
+        """The other platforms of an index go with its last name, where nothing uses them."""
+        kept, total = variants.kept_by_siblings(self.images), Removal()
+        for image_id in others:
+            if image_id not in kept and self._is_there(image_id) and not self.images.by_id(image_id).references:
+                total += self._delete(image_id, force=False, prune=False, quiet=True)
+        return total
 
     def _untag(self, image: Image, ref: str, force: bool) -> Removal:
         user = next((user for user in self.users if user.image_id == image.id), None)
@@ -62,9 +72,10 @@ class Remover:
                 return Removal()
             raise
         names = [name for name in image.references if self.images.untag(name)]
+        index = variants.index_of(self.images, image)
         self.images.forget(image)
         untagged = tuple(Deleted("untagged", name.familiar, image_id) for name in names)
-        removal = Removal((*untagged, Deleted("deleted", image_id, image_id))) + self._drop_content(image)
+        removal = Removal((*untagged, Deleted("deleted", image_id, image_id))) + self._drop_content(image, index)
         if prune and image.parent and self._is_there(image.parent):
             removal += self._delete(image.parent, force=False, prune=True, quiet=True)
         return removal
@@ -101,9 +112,9 @@ class Remover:
         ]
         return found
 
-    def _drop_content(self, image: Image) -> Removal:
+    def _drop_content(self, image: Image, index: variants.KeptIndex | None) -> Removal:
         """What only this image had."""
-        gone = self.images.release(image.layers, (image.id, image.manifest))
+        gone = self.images.release(image.layers, (image.id, image.manifest, *([index.digest] if index else ())))
         removed = tuple(Deleted("deleted", layer.chain_id) for layer in gone)
         return Removal(removed, sum(layer.size for layer in gone))
 
@@ -112,7 +123,11 @@ class Remover:
         dangling_only = filters.flag("dangling", default=True)
         total = Removal()
         used = {user.image_id for user in self.users}
+        if dangling_only:
+            used |= variants.kept_by_siblings(self.images)
         for image in self.images.all():
+            if not self._is_there(image.id):
+                continue  # it went with another platform's
             if image.id in used or self.images.children(image.id) or not _prunable(image, filters):
                 continue
             if dangling_only and image.tags:

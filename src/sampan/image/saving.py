@@ -5,7 +5,7 @@ Layers keep their own bytes, so the archive loads elsewhere with the same digest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,11 +15,12 @@ from ..cas import Store
 from ..cas.compression import CHUNK
 from ..errors import InvalidArgument, NotFound
 from ..oci import digest as digests
+from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .archive import check_platform
+from . import variants
 from .images import Images
 from .record import Image
 
@@ -28,21 +29,28 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class Saved:
-    """An image and the names that go with it into the archive."""
+    """An image and the names that go with it into the archive; `index` where several platforms of it are saved."""
 
     image: Image
     names: tuple[Reference, ...]
+    index: variants.KeptIndex | None = None
 
 
-def select(images: Images, refs: Iterable[str], platform: Platform | None = None) -> list[Saved]:
-    """What `docker save REF…` means: a bare repository stands for all its tags, an ID for no name at all."""
+def select(images: Images, refs: Iterable[str], wanted: Sequence[Platform] = ()) -> list[Saved]:
+    """What `docker save REF…` means: a bare repository stands for all its tags, an ID for no name at all.
+
+    With several platforms each of them is saved, below the index that they came through.
+    """
     chosen: dict[str, list[Reference]] = {}
+    indexes: dict[str, variants.KeptIndex | None] = {}
     for ref in refs:
-        image = _find(images, ref)
-        check_platform(ref, image.config.platform, platform)
-        for image_id, names in _names(images, ref, image):
-            chosen.setdefault(image_id, []).extend(names)
-    return [Saved(images.by_id(key), tuple(dict.fromkeys(names))) for key, names in chosen.items()]
+        found = _names(images, ref, _find(images, ref))
+        for image_id, names in found:
+            for platform in wanted or (None,):
+                image = variants.for_platform(images, names[0].familiar if names else image_id, platform)
+                chosen.setdefault(image.id, []).extend(names)
+                indexes[image.id] = variants.index_of(images, image) if len(wanted) > 1 else None
+    return [Saved(images.by_id(key), tuple(dict.fromkeys(names)), indexes[key]) for key, names in chosen.items()]
 
 
 def _find(images: Images, ref: str) -> Image:
@@ -74,10 +82,16 @@ def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
     for saved in selection:
         image = saved.image
         data, _ = images.manifest(image)
-        descriptor = Descriptor(_media_type(data), image.manifest, len(data))
-        entries += _index_entries(descriptor, saved.names)
-        items.append(_item(saved))
         needed = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
+        top = saved.index
+        if top is not None:
+            needed.append(top.digest)
+            data = top.data
+        descriptor = Descriptor(_media_type(data), top.digest if top else image.manifest, len(data))
+        entries += [entry for entry in _index_entries(descriptor, saved.names) if entry not in entries]
+        # Readers that know nothing of indexes get the platform of this host.
+        if top is None or platforms.rank(platforms.host(), image.config.platform) is not None:
+            items.append(_item(saved))
         blobs.update({digest: images.store.size(digest) for digest in needed})
     yield from _archive(images.store, blobs, _documents(selection, entries, items))
 

@@ -7,7 +7,36 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ..model.container import DockerStruct, Labels
+from ..oci.manifest import Descriptor
+from ..oci.platform import Platform
 from .container import GraphDriver
+
+
+class ManifestSize(DockerStruct, kw_only=True):
+    total: int
+    content: int
+
+
+class UnpackedSize(DockerStruct, kw_only=True):
+    unpacked: int
+
+
+class ManifestImage(DockerStruct, kw_only=True):
+    platform: Platform
+    containers: list[str]
+    size: UnpackedSize
+
+
+class ManifestSummary(DockerStruct, kw_only=True):
+    """One manifest of an index, for `manifests=1`."""
+
+    id: str = field(name="ID")
+    descriptor: Descriptor
+    available: bool
+    size: ManifestSize
+    kind: str
+    image_data: ManifestImage | UnsetType = UNSET
+    attestation_data: dict[str, str] | UnsetType = UNSET
 
 
 class ImageSummary(DockerStruct, kw_only=True):
@@ -23,6 +52,7 @@ class ImageSummary(DockerStruct, kw_only=True):
     shared_size: int = -1
     size: int
     virtual_size: int | UnsetType = UNSET
+    manifests: list[ManifestSummary] | UnsetType = UNSET
 
 
 class RootFS(DockerStruct, kw_only=True):
@@ -57,6 +87,7 @@ class ImageInspect(DockerStruct, kw_only=True):
     root_fs: RootFS = field(name="RootFS")
     metadata: Metadata
     config: dict[str, Any] | None
+    manifests: list[ManifestSummary] | UnsetType = UNSET
 
 
 class HistoryItem(DockerStruct, kw_only=True):

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
 
 from sampan.engine import images as use
 from sampan.engine.distribution import inspect_distribution
+from sampan.engine.imagecheck import check_images
 from sampan.engine.pull import PullRequest, pull
 from sampan.engine.push import PushRequest, push
+from sampan.errors import NotFound
+from sampan.image import variants
 from sampan.image.importing import ImportOptions
+from sampan.model.progress import Progress
 from sampan.oci import manifest as manifests
 from sampan.oci import reference
 from sampan.oci.manifest import Descriptor, Index
@@ -65,3 +72,79 @@ async def test_an_index_travels_whole_and_is_pulled_per_platform(tmp_path: Path)
             (image,) = await pull(host, request, lambda _: None)
             assert str(image.config.platform.normalized()) == text
             assert image.repo_digests == [f"{target}/back@{digest}"]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[tuple[Host, str, str]]:
+    """A host that has pulled all platforms of an index, amd64 last; the name and the index's digest."""
+    config = ServerConfig(f"{tmp_path}/registry", host="127.0.0.1", port=0)
+    async with serving(config) as (_, port):
+        name = f"127.0.0.1:{port}/multi:all"
+        digest = await publish(Host(tmp_path / "maker"), f"127.0.0.1:{port}")
+        host = Host(tmp_path / "host")
+        for text in reversed(PLATFORMS):
+            await pull(host, PullRequest(reference.parse(name), platform=platform(text)), lambda _: None)
+        yield host, name, digest
+
+
+async def test_platforms_of_one_index_belong_together(store: tuple[Host, str, str]) -> None:
+    host, name, _ = store
+    shown = {text: use.inspect(host, name, platform(text)) for text in PLATFORMS}
+    assert [str(image.config.platform.normalized()) for image in shown.values()] == list(PLATFORMS)
+    assert use.inspect(host, name).id == shown["linux/amd64"].id
+    with pytest.raises(NotFound, match=r"does not provide the specified platform \(linux/s390x\)"):
+        use.inspect(host, name, platform("linux/s390x"))
+    listed = variants.listed(host.images, shown["linux/amd64"])
+    assert [(str(row.platform), row.kind, row.image is not None) for row in listed] == [
+        (text, "image", True) for text in PLATFORMS
+    ]
+    assert [image.id for image in use.list_images(host, {})] == [shown["linux/amd64"].id]
+    assert len(use.list_images(host, {}, all_images=True)) == 3
+    use.prune(host, {})  # the others are not dangling
+    assert len(host.images.all()) == 3
+    assert await check_images(host, repair=True, stray_age=0) == []
+    use.remove(host, name)
+    assert not host.images.all()
+    assert not list(host.store.walk())
+    assert not host.snapshots.layers
+
+
+async def test_an_index_is_pushed_whole_from_the_store(store: tuple[Host, str, str], tmp_path: Path) -> None:
+    host, name, digest = store
+    config = ServerConfig(f"{tmp_path}/target", host="127.0.0.1", port=0)
+    async with serving(config) as (_, port):
+        target = f"127.0.0.1:{port}/here"
+        use.tag(host, name, target, "1")
+        lines: list[Progress] = []
+        await push(host, PushRequest(reference.parse(f"{target}:1")), lines.append)
+        assert lines[-1].aux is not None and lines[-1].aux["Digest"] == digest
+        found = await inspect_distribution(host, reference.parse(f"{target}:1"), ANONYMOUS)
+        assert (found.descriptor.digest, len(found.platforms)) == (digest, 3)
+        arm = use.inspect(host, name, platform("linux/arm64"))
+        await push(host, PushRequest(reference.parse(f"{target}:1"), platform=platform("linux/arm64")), lines.append)
+        assert lines[-1].aux == {"Tag": "1", "Digest": arm.manifest, "Size": host.store.size(arm.manifest)}
+        # Without all of it the one image goes, and the client is told.
+        partial = Host(tmp_path / "partial")
+        await pull(partial, PullRequest(reference.parse(name)), lambda _: None)
+        use.tag(partial, name, target, "2")
+        await push(partial, PushRequest(reference.parse(f"{target}:2")), lines.append)
+        assert lines[-1].aux is not None and lines[-1].aux["manifestPushedInsteadOfIndex"] is True
+
+
+async def test_several_platforms_travel_in_an_archive(store: tuple[Host, str, str], tmp_path: Path) -> None:
+    host, name, digest = store
+    wanted = [platform(text) for text in PLATFORMS]
+    archive = b"".join([chunk async for chunk in use.save(host, use.select(host, [name], wanted))])
+    other = Host(tmp_path / "other")
+    await use.load(other, body(archive), lambda _: None, wanted)
+    assert use.inspect(other, name).id == use.inspect(host, name).id  # the first platform has the name
+    for entry in wanted:
+        assert use.inspect(other, name, entry).manifest == use.inspect(host, name, entry).manifest
+    kept = variants.index_of(other.images, use.inspect(other, name))
+    assert kept is not None and (kept.digest, kept.whole) == (digest, True)
+    plain = Host(tmp_path / "plain")
+    await use.load(plain, body(archive), lambda _: None)
+    assert use.inspect(plain, name).id == use.inspect(host, name).id
+    one = b"".join([chunk async for chunk in use.save(host, use.select(host, [name], wanted[1:2]))])
+    (image,) = await use.load(Host(tmp_path / "one"), body(one), lambda _: None, wanted[1:2])
+    assert image.id == use.inspect(host, name, wanted[1]).id

@@ -1,0 +1,141 @@
+"""Images of several platforms: what came through one index belongs together.
+
+A tag names one image, the platform that was pulled last; the others are found through the index that they share. They
+are no dangling images while one of them has a tag, and they go with the last tag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import NotFound
+from ..oci import manifest as manifests
+from ..oci import platform as platforms
+from ..oci.manifest import Descriptor, Index
+from ..oci.platform import Platform
+from .archive import check_platform
+from .images import Images
+from .record import Image
+
+
+@dataclass(frozen=True)
+class KeptIndex:
+    """An index in the store; `images` by the digests of those of its manifests that are here."""
+
+    digest: str
+    data: bytes
+    document: Index
+    images: dict[str, Image]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that the index names is here, so that it can be pushed."""
+        return all(entry.digest in self.images for entry in self.document.manifests)
+
+
+def note(images: Images, data: bytes, image: Image) -> None:
+    """The image came through this index; its bytes are kept, for pushes and for `manifests=1`."""
+    digest = images.store.add(data)
+    images.db.execute("INSERT OR IGNORE INTO image_index VALUES (?, ?)", (digest, image.id))
+
+
+def index_of(images: Images, image: Image) -> KeptIndex | None:
+    """The index that an image came through; of several the one with most of its images here."""
+    rows = images.db.query("SELECT digest FROM image_index WHERE image = ?", (image.id,))
+    found = [kept for row in rows if (kept := _kept(images, row["digest"])) is not None]
+    return max(found, key=lambda kept: (len(kept.images), kept.digest), default=None)
+
+
+def _kept(images: Images, digest: str) -> KeptIndex | None:
+    try:
+        data = images.store.read(digest, manifests.MAX_MANIFEST_SIZE)
+    except NotFound:
+        return None  # `system check` reports it; the images do not need it
+    document = manifests.parse(data)
+    assert isinstance(document, Index)
+    rows = images.db.query("SELECT image FROM image_index WHERE digest = ?", (digest,))
+    members = [images.by_id(row["image"]) for row in rows]
+    return KeptIndex(digest, data, document, {member.manifest: member for member in members})
+
+
+def siblings(images: Images, image_id: str) -> list[str]:
+    """IDs of the other images that share an index with this one."""
+    rows = images.db.query(
+        "SELECT DISTINCT other.image FROM image_index AS own JOIN image_index AS other ON other.digest = own.digest"
+        " WHERE own.image = ? AND other.image != own.image",
+        (image_id,),
+    )
+    return [row["image"] for row in rows]
+
+
+def kept_by_siblings(images: Images) -> set[str]:
+    """IDs of images that another platform's tag keeps."""
+    rows = images.db.query(
+        "SELECT DISTINCT own.image FROM image_index AS own JOIN image_index AS other ON other.digest = own.digest"
+        " JOIN image_tag ON image_tag.image = other.image WHERE other.image != own.image"
+    )
+    return {row["image"] for row in rows}
+
+
+def for_platform(images: Images, ref: str, wanted: Platform | None) -> Image:
+    """The image of a name, or its variant for a platform; raises NotFound in Docker's words."""
+    image = images.get(ref)
+    if wanted is None:
+        return image
+    choices = [image, *(images.by_id(other) for other in siblings(images, image.id))]
+    for choice in choices:
+        if platforms.rank(wanted, choice.config.platform, strict=True) is not None:
+            return choice
+    check_platform(ref, image.config.platform, wanted)
+    return image
+
+
+@dataclass(frozen=True)
+class ListedManifest:
+    """One entry of an index; `kind` is image, attestation or unknown, sizes in bytes of what is here."""
+
+    descriptor: Descriptor
+    image: Image | None
+    kind: str = "image"
+    attests: str = ""
+
+    @property
+    def platform(self) -> Platform:
+        """The index's word for it, else the configuration's."""
+        if self.descriptor.platform is not None:
+            return self.descriptor.platform
+        return self.image.config.platform if self.image else Platform()
+
+    @property
+    def content(self) -> int:
+        """Blobs."""
+        return sum(layer.descriptor.size for layer in self.image.layers) + self.descriptor.size if self.image else 0
+
+    @property
+    def unpacked(self) -> int:
+        """Snapshots."""
+        return self.image.size if self.image else 0
+
+
+def listed(images: Images, image: Image) -> list[ListedManifest]:
+    """Every manifest of the image's index, or its own where it came through none."""
+    index = index_of(images, image)
+    if index is None:
+        return [ListedManifest(single(images, image), image)]
+    return [_entry(entry, index.images.get(entry.digest)) for entry in index.document.manifests]
+
+
+def _entry(entry: Descriptor, image: Image | None) -> ListedManifest:
+    annotations = entry.annotations or {}
+    if annotations.get("vnd.docker.reference.type") == "attestation-manifest":
+        return ListedManifest(entry, None, "attestation", annotations.get("vnd.docker.reference.digest", ""))
+    kind = "image" if entry.media_type in manifests.MANIFESTS else "unknown"
+    return ListedManifest(entry, image, kind)
+
+
+def single(images: Images, image: Image) -> Descriptor:
+    """The descriptor of an image's own manifest, with its platform."""
+    data, document = images.manifest(image)
+    return Descriptor(
+        manifests.media_type_of(document), image.manifest, len(data), platform=image.config.platform.normalized()
+    )
