@@ -63,6 +63,14 @@ def test_reload_and_mistakes_in_it(make_daemon: MakeDaemon) -> None:
     watch.communicate()
 
 
+def test_an_old_client_is_turned_away(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon(config='{"min-api-version": "1.40", "init-path": "/x"}', busybox=False)
+    assert daemon.ok("version", "-f", "{{.Server.MinAPIVersion}}") == "1.40"
+    answer = daemon.run("curl", "-s", "--unix-socket", daemon.socket, "http://d/v1.39/info").out
+    assert answer.startswith("client version 1.39 is too old. Minimum supported API version is 1.40")
+    assert "init-path has no effect: the init is our own" in daemon.log
+
+
 def test_several_daemons_on_one_host(make_daemon: MakeDaemon, tmp_path: Path) -> None:
     first = make_daemon()
     second = Daemon("--bridge", "other0", "--bip", "172.29.0.1/24")

@@ -164,3 +164,21 @@ def test_a_client_that_goes_away_leaves_the_container_alone(daemon: Daemon, name
     client.stdout.close()
     assert daemon.ok("inspect", "-f", "{{.State.Status}}", name) == "running"
     daemon.ok("rm", "-f", name)
+
+
+def test_working_directories_of_an_exec(daemon: Daemon, name: str) -> None:
+    daemon.ok("run", "-d", "--name", name, "busybox", "sleep", "600")
+    failed = "OCI runtime exec failed: exec failed: "
+    for directory, status, text in (
+        ("/missing", 127, 'unable to start container process: chdir to cwd ("/missing") set in config.json failed: '
+         "no such file or directory"),
+        ("/etc/hostname", 127, 'unable to start container process: chdir to cwd ("/etc/hostname") set in config.json '
+         "failed: not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the "
+         "specified host path exists and is the expected type"),
+        ("relative", 128, "Cwd must be an absolute path"),
+    ):  # fmt: skip
+        done = daemon.docker("exec", "-w", directory, name, "true")
+        assert (done.status, (done.out + done.err).strip()) == (status, failed + text)
+    refused = daemon.docker("exec", "-d", "-w", "/missing", name, "true")
+    assert refused.status == 1 and refused.err.startswith(f"Error response from daemon: {failed}")
+    daemon.ok("rm", "-f", name)

@@ -77,7 +77,7 @@ class App:
             await exchange.respond(404, {"Content-Type": "application/json"}, b'{"message":"page not found"}\n')
             return
         handler, parameters = found
-        version = versions.parse(prefix) if prefix else versions.CURRENT
+        version = versions.parse(prefix, self.engine.config.min_api_version) if prefix else versions.CURRENT
         await handler(Call(self.engine, exchange, version, parameters, query))
 
 

@@ -44,7 +44,7 @@ async def version(call: Call) -> None:
         "GitCommit": __version__,
         "GoVersion": f"python{platform.python_version()}",
         "KernelVersion": info.kernel(),
-        "MinAPIVersion": versions.text(versions.MINIMUM),
+        "MinAPIVersion": versions.text(call.engine.config.min_api_version),
         "Os": "linux",
     }
     components = [

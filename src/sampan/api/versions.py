@@ -21,14 +21,14 @@ def text(version: Version) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def parse(version: str) -> Version:
+def parse(version: str, minimum: Version = MINIMUM) -> Version:
     """The version of a path's prefix; InvalidArgument with Docker's words when it is not served."""
     major, _, minor = version.partition(".")
     digits = (major + minor).isascii() and (major + minor).isdigit() and len(version) < 16
     found = (int(major), int(minor)) if digits and major and minor else (0, 0)
-    if found < MINIMUM:
+    if found < minimum:
         raise TooOld(
-            f"client version {version} is too old. Minimum supported API version is {text(MINIMUM)}, "
+            f"client version {version} is too old. Minimum supported API version is {text(minimum)}, "
             "please upgrade your client to a newer version"
         )
     if found > CURRENT:

@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Final
 
+from ..api import versions
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument
 from ..oci import reference
@@ -28,6 +29,7 @@ def _complaints(settings: Settings) -> Iterator[str]:
     yield from _addresses(settings)
     yield from _modes(settings)
     yield from _listeners(settings)
+    yield from _unserved(settings)
 
 
 def _general(settings: Settings) -> Iterator[str]:
@@ -121,6 +123,62 @@ def _modes(settings: Settings) -> Iterator[str]:
             yield f"invalid exec-opt ({option}): unknown option: '{name}'"
         elif value not in CGROUP_DRIVERS:
             yield f"invalid exec-opt ({option}): unknown cgroup driver: '{value}'"
+
+
+def _unserved(settings: Settings) -> Iterator[str]:
+    """What would be unsafe to accept without doing it."""
+    if settings.authorization_plugins:
+        names = ", ".join(settings.authorization_plugins)
+        yield f"authorization-plugins are not supported ({names}): nothing would ask them before a request is served"
+    if settings.rootless:
+        yield "rootless mode is not supported: sampand needs to be root"
+    if settings.min_api_version:
+        try:
+            parse_api_version(settings.min_api_version)
+        except InvalidArgument as error:
+            yield f"invalid min-api-version: {error}"
+
+
+def parse_api_version(text: str) -> versions.Version:
+    """A version that can be asked for as the oldest one served; InvalidArgument with Docker's words."""
+    if text.lower().startswith("v"):
+        raise InvalidArgument('API version must be provided without "v" prefix')
+    major, _, minor = text.partition(".")
+    if not (major.isascii() and major.isdigit() and minor.isascii() and minor.isdigit()):
+        raise InvalidArgument(f"API version is not MAJOR.MINOR: {text}")
+    found = int(major), int(minor)
+    if found < versions.MINIMUM:
+        raise InvalidArgument(f"minimum supported API version is {versions.text(versions.MINIMUM)}: {text}")
+    if found > versions.CURRENT:
+        raise InvalidArgument(f"maximum supported API version is {versions.text(versions.CURRENT)}: {text}")
+    return found
+
+
+IGNORED: Final = {
+    "bridge-accept-fwmark": "no rule looks at packet marks",
+    "builder": "the build cache is kept by use, see sampan builder prune",
+    "containerd": "there is no containerd",
+    "cpu-rt-period": "set it on the control group that --cgroup-parent names",
+    "cpu-rt-runtime": "set it on the control group that --cgroup-parent names",
+    "cri-containerd": "there is no containerd",
+    "firewall-backend": "rules are written through nftables",
+    "init-path": "the init is our own",
+    "node-generic-resources": "there is no swarm",
+    "swarm-default-advertise-addr": "there is no swarm",
+    "userland-proxy-path": "published ports need no process",
+}
+"""Keys of Docker's that have no effect here, and why; whoever sets one is told."""
+
+
+def ignored(settings: Settings) -> list[str]:
+    """A warning for each setting that is accepted without effect."""
+    defaults = Settings()
+    found = []
+    for key, reason in IGNORED.items():
+        name = key.replace("-", "_")
+        if getattr(settings, name) != getattr(defaults, name):
+            found.append(f"{key} has no effect: {reason}")
+    return found
 
 
 def _listeners(settings: Settings) -> Iterator[str]:

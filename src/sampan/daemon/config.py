@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..api import body
+from ..api import body, versions
 from ..engine.config import (
     SAMPAN_RUNTIME,
     AddressPool,
@@ -21,7 +21,7 @@ from ..engine.config import (
 )
 from ..errors import InvalidArgument
 from ..paths import CONFIG_FILES, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_PIDFILE, DEFAULT_SOCKET
-from .checks import check
+from .checks import check, parse_api_version
 from .flags import CommandLine
 from .settings import Settings
 from .values import parse_size
@@ -200,6 +200,7 @@ def _engine(settings: Settings) -> EngineConfig:
         container=_container(settings),
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
+        min_api_version=parse_api_version(settings.min_api_version or versions.text(versions.MINIMUM)),
         debug=settings.debug,
         experimental=settings.experimental,
         features=settings.features,

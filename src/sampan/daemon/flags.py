@@ -227,7 +227,7 @@ max-concurrent-downloads||int|Set the max concurrent downloads
 max-concurrent-uploads||int|Set the max concurrent uploads
 max-download-attempts||int|Set the max download attempts for each pull
 metrics-addr||string|Set default address and port to serve the metrics api on
-min-api-version||string|Accepted for Docker's sake
+min-api-version||string|Oldest API version to serve
 mtu||int|Set the MTU for the default "bridge" network
 network-control-plane-mtu||int|Network Control plane MTU
 no-new-privileges||bool|Set no-new-privileges by default for new containers

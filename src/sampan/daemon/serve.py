@@ -14,6 +14,7 @@ from ..api.app import App
 from ..build.recovery import recover as recover_builds
 from ..engine.engine import Engine
 from . import listeners
+from .checks import ignored
 from .config import DaemonConfig
 from .reload import reload
 from .start import Zygote
@@ -34,7 +35,7 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
         servers = await listeners.listen(config, app.connection)
         servers += await listeners.listen_for_metrics(config.settings.metrics_addr, app.metrics_connection)
         _on_signals(config, engine, stop)
-        for warning in engine.warnings:
+        for warning in (*ignored(config.settings), *engine.warnings):
             log.warning("%s", warning)
         log.info("API listens on %s", ", ".join(config.hosts))
         _notify("READY=1")

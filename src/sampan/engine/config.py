@@ -86,6 +86,7 @@ class EngineConfig:
     shutdown_timeout: int = 15
     id_map: IdMap | None = None
     """The ids of containers (`userns-remap`); None: the host's own."""
+    min_api_version: tuple[int, int] = (1, 24)
     debug: bool = False
     experimental: bool = False
     features: dict[str, bool] = field(default_factory=dict)

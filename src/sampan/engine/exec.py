@@ -115,6 +115,7 @@ async def _run(
     shim = engine.live(container).the_shim(container.id)
     _event(engine, container, process, "exec_start: " + " ".join(config.cmd or []) + " ")
     try:
+        _check_directory(config)
         message = ExecProcess(
             exec_id=process.id,
             process=bundle.exec_process(spec.exec_inputs(engine, container, config, _size(request, config))),
@@ -130,6 +131,11 @@ async def _run(
     except (SampanError, OSError) as error:
         _finish(engine, container, process, error.exit_code if isinstance(error, CommandFailed) else 126)
         raise
+
+
+def _check_directory(config: ExecConfig) -> None:
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise CommandFailed("OCI runtime exec failed: exec failed: Cwd must be an absolute path", 128)
 
 
 def _size(request: ExecStart, config: ExecConfig) -> tuple[int, int]:

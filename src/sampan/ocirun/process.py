@@ -98,13 +98,11 @@ def change_directory(path: str, tolerant: bool) -> bool:
     """chdir to the working directory; False if it must be tried again as the container's user."""
     try:
         os.chdir(path)
-    except PermissionError:
-        if tolerant:
-            return False
-        raise RuntimeFailed(f'chdir to cwd ("{path}") set in config.json failed: permission denied') from None
     except OSError as error:
+        if tolerant and error.errno == errno.EACCES:
+            return False
         reason = (error.strerror or "").lower()
-        raise RuntimeFailed(f'chdir to cwd ("{path}") set in config.json failed: {reason}') from error
+        raise ExecFailed(error.errno or 0, f'chdir to cwd ("{path}") set in config.json failed: {reason}') from error
     verify_directory()
     return True
 

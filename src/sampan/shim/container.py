@@ -363,8 +363,16 @@ _HANDLERS: dict[type[messages.Request], Any] = {
 }
 
 
+_NO_DIRECTORY = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+
+
 def _docker_text(request: messages.ToShim, text: str) -> str:
     """As dockerd words what runc says."""
+    if text.endswith("not a directory"):
+        text += _NO_DIRECTORY
     if isinstance(request, messages.Exec):
         text = text.replace("error during container init: ", "")
         return f"OCI runtime exec failed: exec failed: {text}"

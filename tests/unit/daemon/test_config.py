@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sampan.daemon import config, flags, pidfile, reload, start
+from sampan.daemon import checks, config, flags, pidfile, reload, start
 from sampan.daemon.config import DaemonConfig
 from sampan.daemon.values import parse_size
 from sampan.engine.config import AddressPool, Runtime
@@ -183,3 +183,29 @@ def test_sizes(text: str, octets: int) -> None:
 def test_no_size() -> None:
     with pytest.raises(InvalidArgument, match="invalid size: 'x'"):
         parse_size("x")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ({"min-api-version": "1.10"}, "invalid min-api-version: minimum supported API version is 1.24: 1.10"),
+        ({"min-api-version": "1.99"}, "invalid min-api-version: maximum supported API version is 1.51: 1.99"),
+        ({"min-api-version": "v1.30"}, 'API version must be provided without "v" prefix'),
+        ({"min-api-version": "new"}, "API version is not MAJOR.MINOR: new"),
+        ({"authorization-plugins": ["opa"]}, r"authorization-plugins are not supported \(opa\)"),
+        ({"rootless": True}, "rootless mode is not supported"),
+    ],
+)
+def test_what_is_not_done_is_not_accepted(tmp_path: Path, file: dict[str, Any], text: str) -> None:
+    with pytest.raises(InvalidArgument, match=text):
+        load(tmp_path, file=file)
+
+
+def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
+    given = {"init-path": "/usr/bin/tini", "userland-proxy-path": "/x", "min-api-version": "1.30"}
+    loaded = load(tmp_path, file=given)
+    assert loaded.engine.min_api_version == (1, 30)
+    assert checks.ignored(loaded.settings) == [
+        "init-path has no effect: the init is our own",
+        "userland-proxy-path has no effect: published ports need no process",
+    ]
