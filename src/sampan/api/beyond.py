@@ -9,7 +9,6 @@ from ..errors import InvalidArgument
 from ..model.progress import Report
 from . import progress
 from .call import Call
-from .router import Route
 from .volumes import document
 
 
@@ -78,16 +77,4 @@ async def import_volume(call: Call) -> None:
     await call.empty()
 
 
-ROUTES: list[Route] = [
-    ("POST", "/images/bootstrap", bootstrap),
-    ("POST", "/sampan/migrate", migrate),
-    ("POST", "/sampan/volumes/{name}/rename", rename_volume),
-    ("POST", "/sampan/volumes/{name}/copy", copy_volume),
-    ("GET", "/sampan/volumes/{name}/snapshots", list_snapshots),
-    ("POST", "/sampan/volumes/{name}/snapshots", snapshot_volume),
-    ("DELETE", "/sampan/volumes/{name}/snapshots/{snapshot}", remove_snapshot),
-    ("POST", "/sampan/volumes/{name}/restore", restore_volume),
-    ("GET", "/sampan/volumes/{name}/data", export_volume),
-    ("PUT", "/sampan/volumes/{name}/data", import_volume),
-]
 """They come before Docker's own: `/images/{name}/…` would take them for an image."""

@@ -30,7 +30,6 @@ from . import progress
 from .buildlog import ClassicLog
 from .call import Call
 from .query import Query
-from .router import Route
 
 
 class Extras(Struct, frozen=True, rename="pascal"):
@@ -218,12 +217,3 @@ async def prune(call: Call) -> None:
     keep = call.query.number("keep-storage") or call.query.number("reserved-space")
     pruned = pruning.prune(builder_of(call.engine), call.query.filters(), everything=call.query.flag("all"), keep=keep)
     await call.json({"CachesDeleted": pruned.keys or None, "SpaceReclaimed": pruned.freed})
-
-
-ROUTES: list[Route] = [
-    ("POST", "/build", build),
-    ("POST", "/build/prune", prune),
-    ("POST", "/sampan/builds", begin_session),
-    ("GET", "/sampan/images/{name:*}/tree", image_tree),
-    ("PUT", "/sampan/builds/{id}/contexts/{name}", send_context),
-]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..engine import imagecheck
 from .call import Call
-from .router import Route
 
 
 async def check(call: Call) -> None:
@@ -21,6 +20,3 @@ async def check(call: Call) -> None:
             for item in snapshots
         ]
     })  # fmt: skip
-
-
-ROUTES: list[Route] = [("POST", "/system/check", check)]

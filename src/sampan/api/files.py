@@ -11,7 +11,6 @@ from ..errors import InvalidArgument
 from ..model.container import ContainerConfig
 from ..oci import reference
 from .call import Call, encode
-from .router import Route
 
 
 def _stat_header(found: PathStat) -> dict[str, str]:
@@ -79,13 +78,3 @@ async def commit_container(call: Call) -> None:
     )
     made = await commit.commit(call.engine, query.text("container"), request)
     await call.json({"Id": made}, 201)
-
-
-ROUTES: list[Route] = [
-    ("HEAD", "/containers/{id}/archive", stat_path),
-    ("GET", "/containers/{id}/archive", copy_out),
-    ("PUT", "/containers/{id}/archive", copy_in),
-    ("GET", "/containers/{id}/changes", show_changes),
-    ("GET", "/containers/{id}/export", export_container),
-    ("POST", "/commit", commit_container),
-]

@@ -26,7 +26,6 @@ from ..wire.system import AuthConfig as AuthBody
 from . import progress
 from .call import Call
 from .images import import_image
-from .router import Route
 
 
 def credentials(call: Call) -> AuthConfig:
@@ -124,12 +123,3 @@ async def inspect(call: Call) -> None:
     found = await distribution.inspect_distribution(call.engine, target, credentials(call))
     document: dict[str, Any] = {"Descriptor": found.descriptor, "Platforms": list(found.platforms)}
     await call.json(document)
-
-
-ROUTES: list[Route] = [
-    ("POST", "/images/create", create),
-    ("GET", "/images/search", find),
-    ("POST", "/images/{name:*}/push", push),
-    ("POST", "/auth", authenticate),
-    ("GET", "/distribution/{name:*}/json", inspect),
-]

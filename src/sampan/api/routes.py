@@ -2,41 +2,93 @@
 
 from __future__ import annotations
 
-from . import (
-    beyond,
-    build,
-    check,
-    containers,
-    files,
-    images,
-    metrics,
-    networks,
-    plugins,
-    registry,
-    secrets,
-    streams,
-    swarm,
-    system,
-    usage,
-    volumes,
-)
-from .router import Route
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from . import containers, images, metrics, networks, plugins, streams, swarm, system, volumes
+from .router import Handler, Route
+
+if TYPE_CHECKING:
+    from .call import Call
+
+_LATE: dict[str, list[tuple[str, str, str]]] = {
+    "beyond": [
+        ("POST", "/images/bootstrap", "bootstrap"),
+        ("POST", "/sampan/migrate", "migrate"),
+        ("POST", "/sampan/volumes/{name}/rename", "rename_volume"),
+        ("POST", "/sampan/volumes/{name}/copy", "copy_volume"),
+        ("GET", "/sampan/volumes/{name}/snapshots", "list_snapshots"),
+        ("POST", "/sampan/volumes/{name}/snapshots", "snapshot_volume"),
+        ("DELETE", "/sampan/volumes/{name}/snapshots/{snapshot}", "remove_snapshot"),
+        ("POST", "/sampan/volumes/{name}/restore", "restore_volume"),
+        ("GET", "/sampan/volumes/{name}/data", "export_volume"),
+        ("PUT", "/sampan/volumes/{name}/data", "import_volume"),
+    ],
+    "build": [
+        ("POST", "/build", "build"),
+        ("POST", "/build/prune", "prune"),
+        ("POST", "/sampan/builds", "begin_session"),
+        ("GET", "/sampan/images/{name:*}/tree", "image_tree"),
+        ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
+    ],
+    "check": [
+        ("POST", "/system/check", "check"),
+    ],
+    "files": [
+        ("HEAD", "/containers/{id}/archive", "stat_path"),
+        ("GET", "/containers/{id}/archive", "copy_out"),
+        ("PUT", "/containers/{id}/archive", "copy_in"),
+        ("GET", "/containers/{id}/changes", "show_changes"),
+        ("GET", "/containers/{id}/export", "export_container"),
+        ("POST", "/commit", "commit_container"),
+    ],
+    "registry": [
+        ("POST", "/images/create", "create"),
+        ("GET", "/images/search", "find"),
+        ("POST", "/images/{name:*}/push", "push"),
+        ("POST", "/auth", "authenticate"),
+        ("GET", "/distribution/{name:*}/json", "inspect"),
+    ],
+    "secrets": [
+        ("GET", "/secrets", "list_secrets"),
+        ("POST", "/secrets/create", "create"),
+        ("GET", "/secrets/{id}", "inspect"),
+        ("DELETE", "/secrets/{id}", "remove"),
+    ],
+    "usage": [
+        ("GET", "/system/df", "disk_usage"),
+    ],
+}
+"""Method, path, function by module: what is rarely asked for is imported with its first request, to keep the idle
+daemon small."""
+
+
+def _late(module: str, function: str) -> Handler:
+    async def handler(call: Call) -> None:
+        await getattr(import_module(f".{module}", __package__), function)(call)
+
+    return handler
+
+
+def _of(module: str) -> list[Route]:
+    return [(method, path, _late(module, function)) for method, path, function in _LATE[module]]
+
 
 ROUTES: list[Route] = [
-    *beyond.ROUTES,
+    *_of("beyond"),
     *system.ROUTES,
     *containers.ROUTES,
     *streams.ROUTES,
-    *files.ROUTES,
-    *registry.ROUTES,
+    *_of("files"),
+    *_of("registry"),
     *images.ROUTES,
     *networks.ROUTES,
     *volumes.ROUTES,
     *plugins.ROUTES,
-    *build.ROUTES,
-    *secrets.ROUTES,
-    *usage.ROUTES,
-    *check.ROUTES,
+    *_of("build"),
+    *_of("secrets"),
+    *_of("usage"),
+    *_of("check"),
     *metrics.ROUTES,
     *swarm.ROUTES,
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..engine import secrets
 from ..wire import secrets as wire
 from .call import Call
-from .router import Route
 
 
 def document(secret: secrets.Secret) -> wire.Secret:
@@ -32,11 +31,3 @@ async def inspect(call: Call) -> None:
 async def remove(call: Call) -> None:
     secrets.remove(call.engine, call.path["id"])
     await call.empty()
-
-
-ROUTES: list[Route] = [
-    ("GET", "/secrets", list_secrets),
-    ("POST", "/secrets/create", create),
-    ("GET", "/secrets/{id}", inspect),
-    ("DELETE", "/secrets/{id}", remove),
-]

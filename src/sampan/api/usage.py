@@ -16,7 +16,6 @@ from ..wire import system as wire
 from ..wire.container import ContainerSummary
 from . import images, shown
 from .call import Call
-from .router import Route
 from .volumes import document as volume_document
 
 KINDS = ("container", "image", "volume", "build-cache")
@@ -88,6 +87,3 @@ async def _volumes(call: Call) -> list[wire_storage.Volume]:
         )
         for volume in call.engine.volumes.list()
     ]
-
-
-ROUTES: list[Route] = [("GET", "/system/df", disk_usage)]
