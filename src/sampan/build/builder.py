@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
@@ -22,6 +23,7 @@ from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache
+from .context import read_dockerfile
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
@@ -135,7 +137,7 @@ class Builder:
         session = _session(self.engine, request, listener)
         asked = _front_end_request(request)
         try:
-            _warn(read(request.dockerfile, asked), asked, session)
+            _warn(_read(request, asked), asked, session)
         except SampanError as error:
             _point(session, request, error)
             raise
@@ -143,7 +145,7 @@ class Builder:
     async def target(self, request: BuildRequest, session: Session) -> Target:
         """The front end's part: what is to be built."""
         asked = _front_end_request(request)
-        parsed = read(request.dockerfile, asked)
+        parsed = _read(request, asked)
         _warn(parsed, asked, session)
         bases = Bases(self.engine, always_pull=request.pull, auth=request.auth)
         return await convert(parsed, asked, bases.resolve)
@@ -168,6 +170,15 @@ class Builder:
             self.cache.drop(key)
             freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
         return freed
+
+
+def _read(request: BuildRequest, asked: Request) -> Parsed:
+    def included(path: str) -> str:
+        if not request.context:
+            raise InvalidArgument(f"INCLUDE {path}: the build has no context")
+        return read_dockerfile(request.context, path)
+
+    return read(request.dockerfile, asked, included)
 
 
 def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
@@ -203,6 +214,7 @@ def _front_end_request(request: BuildRequest) -> Request:
         target=request.target,
         platform=request.platform or host,
         build_platform=host,
+        runs=_runs,
         labels=request.labels,
         no_cache=request.no_cache,
         no_cache_stages=request.no_cache_stages,
@@ -210,6 +222,14 @@ def _front_end_request(request: BuildRequest) -> Request:
         contexts={name: _context_vertex(name, where, host) for name, where in request.contexts.items()},
         context=Vertex(op=LocalSource("context"), name="load build context"),
     )
+
+
+def _runs(platform: Platform) -> bool:
+    """Whether this machine can run programs of a platform: by itself, or by an interpreter in binfmt_misc."""
+    if platforms.rank(platforms.host(), platform) is not None:
+        return True
+    name = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}.get(platform.architecture, platform.architecture)
+    return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{name}")
 
 
 def _context_vertex(name: str, where: str, platform: Platform) -> Vertex:

@@ -43,6 +43,7 @@ class StepMounts:
 
     async def add_all(self, operation: Exec) -> None:
         """All mounts of the step, in order."""
+        await self._lock([one for one in operation.mounts if one.kind == "cache" and one.sharing == "locked"])
         for one in operation.mounts:
             match one.kind:
                 case "bind":
@@ -56,6 +57,13 @@ class StepMounts:
                     self._secret(one)
                 case "ssh":
                     self._ssh(one)
+
+    async def _lock(self, caches: Sequence[Mount]) -> None:
+        """All locks of a step in one order, whatever order it names them in: two steps cannot wait for each other."""
+        for name in sorted({_directory_name(one) for one in caches}):
+            lock = CACHE_LOCKS.get(name)
+            await lock.acquire()
+            self._stack.callback(lock.release)
 
     async def _bind(self, one: Mount) -> None:
         result = self._inputs[one.input]
@@ -84,16 +92,13 @@ class StepMounts:
     async def _cache(self, one: Mount) -> None:
         root = f"{self._session.engine.paths.build}/cache"
         os.makedirs(root, mode=0o700, exist_ok=True)
-        name = hashlib.sha256(one.id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        if one.sharing == "locked":
-            lock = CACHE_LOCKS.get(name)
-            await lock.acquire()
-            self._stack.callback(lock.release)
-        elif one.sharing == "private":
+        name = _directory_name(one)
+        if one.sharing == "private":
             name = self._private(name)
         path = f"{root}/{name}"
-        if not os.path.isdir(path):
-            await self._fill(one, path)
+        async with CACHE_LOCKS.get(f"fill {name}"):
+            if not os.path.isdir(path):
+                await self._fill(one, path)
         self.mounts.append(BundleMount(one.target, "bind", inside(path, one.source if one.input < 0 else ""),
                                        ["rbind", "ro" if one.read_only else "rw"], self._ids))  # fmt: skip
 
@@ -143,6 +148,10 @@ class StepMounts:
         target = one.target or f"/run/buildkit/ssh_agent.{len(self.mounts)}"
         self.mounts.append(BundleMount(target, "bind", agent, ["rbind", "rw"], self._ids))
         self.env.append(f"SSH_AUTH_SOCK={target}")
+
+
+def _directory_name(cache: Mount) -> str:
+    return hashlib.sha256(cache.id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def inside(root: str, path: str) -> str:

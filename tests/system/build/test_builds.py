@@ -250,8 +250,32 @@ def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
             built = daemon.sampan("build", "-t", name, remote)
             assert built.status == 0, (remote, built)
             assert daemon.ok("run", "--rm", name, "ls", path) == path
-        missing = daemon.sampan("build", f"git://127.0.0.1:{GIT_PORT}/repo.git#other:../..")
+        missing = daemon.sampan("build", f"git://127.0.0.1:{GIT_PORT}/repo.git#other:none")
         assert missing.status != 0
     finally:
         origins.close()
+    daemon.ok("rmi", name)
+
+
+def test_include_and_locks_and_platforms(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    where = _context(
+        tmp_path, "# syntax=sampan/dockerfile:1\nFROM busybox\nINCLUDE common\nRUN cat /common > /copy\n",
+        common=f"ENV INCLUDED=yes\nRUN echo {name} > /common\n",
+    )  # fmt: skip
+    assert daemon.sampan("build", "-t", name, where).status == 0
+    assert daemon.ok("run", "--rm", name, "sh", "-c", "echo $INCLUDED; cat /copy") == f"yes\n{name}"
+    _context(tmp_path, "FROM busybox\nINCLUDE common\n")
+    refused = daemon.sampan("build", where)
+    assert "unknown instruction: INCLUDE (it needs `# syntax=sampan/dockerfile`" in refused.err
+    caches = [f"--mount=type=cache,id={name}{letter},target=/{letter},sharing=locked" for letter in "ab"]
+    _context(
+        tmp_path, f"FROM busybox AS one\nRUN {caches[0]} {caches[1]} sleep 0.2; echo {name} > /1\n"
+        f"FROM busybox AS two\nRUN {caches[1]} {caches[0]} sleep 0.2; echo {name} > /2\n"
+        "FROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n",
+    )  # fmt: skip
+    assert daemon.sampan("build", where).status == 0, "steps that lock in opposite orders"
+    _context(tmp_path, 'FROM scratch\nRUN ["/x"]\n')
+    foreign = daemon.sampan("build", "--platform", "linux/s390x", where)
+    if not Path("/proc/sys/fs/binfmt_misc/qemu-s390x").exists():
+        assert "cannot run programs of linux/s390x" in foreign.err, foreign
     daemon.ok("rmi", name)

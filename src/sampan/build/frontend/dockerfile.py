@@ -16,6 +16,7 @@ from ...oci.platform import Platform
 from ..graph import SCRATCH, ImageSource, Vertex
 from . import files, metadata
 from . import run as runs
+from .including import ReadFile, include
 from .request import Request, ResolvedImage, Resolver, Target
 from .stage import StageState
 
@@ -38,9 +39,9 @@ def platform_arguments(request: Request) -> dict[str, str]:
     return values
 
 
-def read(text: str, request: Request) -> Parsed:
+def read(text: str, request: Request, included: ReadFile) -> Parsed:
     """Parse and split into stages; raises DockerfileError."""
-    dockerfile = parse(text)
+    dockerfile = include(parse(text), included)
     scope = {**platform_arguments(request), **request.arguments}
     return Parsed(dockerfile, plan(dockerfile, scope))
 

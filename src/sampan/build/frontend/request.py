@@ -36,6 +36,8 @@ class Request(Struct, frozen=True, kw_only=True):
     target: str = ""
     platform: Platform
     build_platform: Platform
+    runs: Callable[[Platform], bool] = lambda platform: True
+    """Whether programs of a platform can be run here."""
     labels: Mapping[str, str] = {}
     no_cache: bool = False
     no_cache_stages: frozenset[str] = frozenset()

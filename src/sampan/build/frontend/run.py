@@ -21,6 +21,11 @@ _PIPES = "/dev/pipes"
 
 def run(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
     """One RUN: its command, what it mounts, its network and security."""
+    if not state.request.runs(state.platform):
+        raise instruction.refusal(
+            f"cannot run programs of {state.platform} on {state.request.build_platform}: "
+            "binfmt_misc has no interpreter for them (qemu-user-static)"
+        )
     inputs: list[Vertex] = [state.vertex]
     mounts = [_mount(state, instruction, text, inputs, tree) for text in flag_values(instruction, "mount")]
     script = _script(instruction)
