@@ -6,10 +6,12 @@ import gc
 import io
 import socket
 import tarfile
+import time
 from collections.abc import Iterator
 
 import docker
 import pytest
+from docker.types import IPAMConfig, IPAMPool
 from docker.utils.socket import demux_adaptor, frames_iter
 
 from ..support.daemon import Daemon
@@ -127,3 +129,75 @@ def test_images_volumes_networks(client: docker.DockerClient, name: str) -> None
     with pytest.raises(docker.errors.APIError) as no_manager:
         client.nodes.list()
     assert no_manager.value.status_code == 503
+
+
+def test_health_update_and_events(client: docker.DockerClient, name: str) -> None:
+    since = time.time()
+    health = {"test": ["CMD", "test", "-e", "/tmp/ok"], "interval": 10**8, "timeout": 10**9, "retries": 100}
+    container = client.containers.run(
+        "busybox", "sleep 999", name=name, detach=True, network_mode="none", healthcheck=health, mem_limit="64m",
+        restart_policy={"Name": "on-failure", "MaximumRetryCount": 2}, labels={"k": name},
+    )  # fmt: skip
+    try:
+        feed = client.events(decode=True, since=since, filters={"container": name, "event": "health_status"})
+        assert container.exec_run("touch /tmp/ok").exit_code == 0
+        assert next(feed)["Action"] == "health_status: healthy"
+        feed.close()
+        container.reload()
+        assert (container.health, container.attrs["State"]["Health"]["Log"][-1]["ExitCode"]) == ("healthy", 0)
+        changed = container.update(
+            mem_limit="96m", memswap_limit="-1", cpu_shares=300, restart_policy={"Name": "always"}
+        )
+        assert not changed.get("Warnings")
+        container.reload()
+        host = container.attrs["HostConfig"]
+        assert (host["Memory"], host["CpuShares"], host["RestartPolicy"]["Name"]) == (96 << 20, 300, "always")
+        assert container.stats(stream=False)["memory_stats"]["limit"] == 96 << 20
+        assert [
+            found.name for found in client.containers.list(filters={"health": "healthy", "label": f"k={name}"})
+        ] == [name]
+    finally:
+        container.remove(force=True)
+    replayed = client.events(
+        decode=True, since=since, until=time.time(), filters={"container": [name], "type": "container"}
+    )
+    actions = [event["Action"] for event in replayed]
+    assert [action for action in actions if not action.startswith("exec_")] == [
+        "create", "start", "health_status: healthy", "update", "kill", "die", "destroy",
+    ]  # fmt: skip
+
+
+def test_volumes_are_shared_and_networks_connected(client: docker.DockerClient, name: str) -> None:
+    pool = IPAMConfig(pool_configs=[IPAMPool(subnet="10.199.7.0/24", gateway="10.199.7.1")])
+    network = client.networks.create(name, ipam=pool, labels={"k": name})
+    volume = client.volumes.create(name, driver_opts={"type": "tmpfs", "device": "tmpfs"})
+    server = client.containers.run(
+        "busybox", ["sh", "-c", "echo shared >/d/f; exec httpd -f -p 80 -h /d"], name=f"{name}-a", detach=True,
+        volumes={name: {"bind": "/d", "mode": "rw"}}, network_mode="none",
+    )  # fmt: skip
+    asker = client.containers.run("busybox", "sleep 999", name=f"{name}-b", detach=True, network=name,
+                                  volumes_from=[f"{name}-a:ro"])  # fmt: skip
+    try:
+        client.networks.get("none").disconnect(server)
+        network.connect(server, ipv4_address="10.199.7.9", aliases=["shop"])
+        assert asker.exec_run("wget -qO- http://shop/f").output == b"shared\n"
+        assert asker.exec_run("ping -c 1 -W 5 10.199.7.9").exit_code == 0
+        assert asker.exec_run("cat /d/f").output == b"shared\n"
+        assert asker.exec_run("touch /d/g").exit_code == 1
+        network.reload()
+        assert {found.name for found in network.containers} == {f"{name}-a", f"{name}-b"}
+        server.reload()
+        assert server.attrs["NetworkSettings"]["Networks"][name]["IPAddress"] == "10.199.7.9"
+        network.disconnect(server)
+        assert asker.exec_run("ping -c 1 -W 1 10.199.7.9").exit_code == 1
+        with pytest.raises(docker.errors.APIError, match="active endpoints"):
+            network.remove()
+        with pytest.raises(docker.errors.APIError, match="volume is in use"):
+            volume.remove()
+    finally:
+        server.remove(force=True)
+        asker.remove(force=True)
+    assert client.networks.prune(filters={"label": f"k={name}"})["NetworksDeleted"] == [name]
+    volume.remove()
+    with pytest.raises(docker.errors.NotFound):
+        client.volumes.get(name)
