@@ -1,4 +1,4 @@
-"""`image copy`: between registries and OCI layouts, with no daemon."""
+"""`image copy`: between registries, OCI layouts and archives, with no daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @command(
     "[OPTIONS] SOURCE TARGET",
-    "Copy an image, or a whole index, between registries ([docker://]NAME) and OCI layouts (oci:DIRECTORY[:TAG])",
+    "Copy an image, or a whole index, between registries ([docker://]NAME), OCI layouts (oci:DIRECTORY[:TAG]) and "
+    "archives (oci-archive:FILE[:TAG], docker-archive:FILE[:NAME:TAG])",
     strings("insecure-registry", "Registry that may be spoken to without TLS"),
     string("certs-dir", "Directory of certificates", default="/etc/docker/certs.d"),
     arity=exactly(2),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import secrets
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,10 +33,14 @@ SECOND = 10**9
     string("tls-cert", "Certificate (PEM)"),
     string("tls-client-ca", "Ask clients for a certificate of this CA (PEM)"),
     string("tls-key", "Private key (PEM)"),
-    string("token-key", "File with the key of bearer tokens: switches token authentication on"),
+    string(
+        "token-key", "File with the key of bearer tokens, made where missing: switches token authentication on"
+    ),
     string("token-realm", "URL that issues tokens (default: this server, to the users of the htpasswd file)"),
     string("upstream", "Pull through: the registry behind, as a URL"),
+    string("upstream-password-file", "File with the password for the registry behind"),
     duration("upstream-ttl", "Time for which a tag of the registry behind is not looked up again (default 0s)"),
+    string("upstream-user", "User name at the registry behind"),
 )
 def serve(session: Session, options: Options, arguments: list[str]) -> int:
     from sampan.registry.server.run import serve as run
@@ -81,13 +87,25 @@ def _token(options: Options) -> TokenAuth | None:
 
     if not options["token-key"]:
         return None
-    with open(options["token-key"], "rb") as file:
+    key = options["token-key"]
+    try:
+        # Who can read the key can make tokens for everything.
+        with open(key, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(secrets.token_hex(32).encode() + b"\n")
+    except FileExistsError:
+        pass
+    with open(key, "rb") as file:
         return TokenAuth(realm=options["token-realm"], key=file.read().strip())
 
 
 def _upstream(options: Options) -> Upstream | None:
+    from sampan.registry.config import ANONYMOUS, AuthConfig
     from sampan.registry.server.config import Upstream
 
     if not options["upstream"]:
         return None
-    return Upstream(options["upstream"].rstrip("/"), ttl=options["upstream-ttl"] / SECOND)
+    auth = ANONYMOUS
+    if options["upstream-user"]:
+        with open(options["upstream-password-file"], encoding="utf-8") as file:
+            auth = AuthConfig(username=options["upstream-user"], password=file.read().rstrip("\n"))
+    return Upstream(options["upstream"].rstrip("/"), auth, options["upstream-ttl"] / SECOND)

@@ -1,4 +1,4 @@
-"""`image copy`: images between registries and OCI layouts, whole indexes included, without an engine's store.
+"""`image copy`: images between registries, OCI layouts and archives, whole indexes included, without an engine's store.
 
 Digests never change: manifests and blobs go over byte by byte, parts before what names them.
 """
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..cas import Store
-from ..errors import InvalidArgument, NotFound
+from ..cas.compression import CHUNK
+from ..errors import NotFound
 from ..oci import manifest as manifests
 from ..oci import reference
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.reference import Reference
+from . import archives
+from .archives import REF_NAME
 from .config import AuthConfig, RegistryConfig, endpoints
 from .download import Download
 from .failures import RegistryFailure, Unreachable
@@ -27,7 +30,6 @@ from .transport import Transport
 from .upload import Upload
 
 _SLOTS = 4
-_REF_NAME = "org.opencontainers.image.ref.name"
 
 
 class Place(Protocol):
@@ -102,28 +104,28 @@ class LayoutPlace:
 
     def _named(self) -> Descriptor:
         entries = self._index().manifests
-        found = [entry for entry in entries if (entry.annotations or {}).get(_REF_NAME, "") == self.tag]
+        found = [entry for entry in entries if (entry.annotations or {}).get(REF_NAME, "") == self.tag]
         found = found or (entries if not self.tag and len(entries) == 1 else [])
         if len(found) != 1:
             raise NotFound(f"{self.directory} holds no image of the name {self.tag!r}")
         return found[0]
 
     async def fetch(self, blob: Descriptor, store: Store) -> None:
-        if store is self.store:
-            self.store.size(blob.digest)
-            return
-        raise InvalidArgument("copies between layouts are made with cp")
+        self.store.size(blob.digest)  # the copy's store is this one, or it is taken from here by `send`
+        if store is not self.store:
+            await asyncio.to_thread(_copy_blob, self.store, store, blob.digest)
 
     async def send(self, blob: Descriptor, store: Store) -> None:
-        return  # the store is the layout's own
+        if store is not self.store:
+            await asyncio.to_thread(_copy_blob, store, self.store, blob.digest)
 
     async def put(self, found: RemoteManifest, media_type: str, *, top: bool) -> None:
         self.store.add(found.data, found.descriptor.digest)
         if not top:
             return
-        names = {_REF_NAME: self.tag} if self.tag else None
+        names = {REF_NAME: self.tag} if self.tag else None
         entry = Descriptor(media_type, found.descriptor.digest, len(found.data), annotations=names)
-        kept = [old for old in self._index().manifests if (old.annotations or {}).get(_REF_NAME, "") != self.tag]
+        kept = [old for old in self._index().manifests if (old.annotations or {}).get(REF_NAME, "") != self.tag]
         data = manifests.encode(Index(2, [*kept, entry], media_type=manifests.OCI_INDEX))
         with open(f"{self.directory}/index.json.new", "wb") as file:
             file.write(data)
@@ -132,13 +134,22 @@ class LayoutPlace:
         os.rename(f"{self.directory}/index.json.new", f"{self.directory}/index.json")
 
 
+def _copy_blob(source: Store, target: Store, digest: str) -> None:
+    if target.exists(digest):
+        return
+    with source.open(digest) as blob, target.writer(digest) as writer:
+        while chunk := blob.read(CHUNK):
+            writer.write(chunk)
+        writer.commit()
+
+
 async def copy(
     source: str, target: str, scratch: str, config: RegistryConfig, auth: Callable[[Reference], AuthConfig]
 ) -> str:
     """Copy an image or a whole index; returns its digest. `scratch` is an empty directory for blobs on the way."""
     async with AsyncExitStack() as stack:
-        origin = await stack.enter_async_context(_open(source, config, auth))
-        goal = await stack.enter_async_context(_open(target, config, auth))
+        origin = await stack.enter_async_context(_open(source, f"{scratch}/from", config, auth))
+        goal = await stack.enter_async_context(_open(target, f"{scratch}/to", config, auth, writing=True))
         layouts = [place for place in (origin, goal) if isinstance(place, LayoutPlace)]
         store = layouts[0].store if layouts else Store(f"{scratch}/content", f"{scratch}/tmp")
         return await _copy(origin, goal, store, await origin.manifest(), top=True)
@@ -168,11 +179,40 @@ async def _one(origin: Place, goal: Place, store: Store, part: Descriptor) -> No
 
 
 @asynccontextmanager
-async def _open(text: str, config: RegistryConfig, auth: Callable[[Reference], AuthConfig]) -> AsyncIterator[Place]:
-    if text.startswith("oci:"):
-        directory, _, tag = text[4:].partition(":")
+async def _open(
+    text: str, scratch: str, config: RegistryConfig, auth: Callable[[Reference], AuthConfig], *, writing: bool = False
+) -> AsyncIterator[Place]:
+    kind, _, rest = text.partition(":")
+    if kind == "oci":
+        directory, _, tag = rest.partition(":")
         yield LayoutPlace(directory, tag, Store(directory, f"{directory}/tmp"))
-        return
+    elif kind in {"oci-archive", "docker-archive"}:
+        async with _archive(kind, rest, scratch, writing=writing) as place:
+            yield place
+    else:
+        async with _registry(text, config, auth) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _archive(kind: str, text: str, scratch: str, *, writing: bool) -> AsyncIterator[LayoutPlace]:
+    """A file, by way of a layout in the scratch directory; it is written when the copy has succeeded."""
+    path, _, name = text.partition(":")
+    os.mkdir(scratch)
+    if not writing and kind == "oci-archive":
+        await asyncio.to_thread(archives.unpack_layout, path, scratch)
+    elif not writing:
+        await asyncio.to_thread(archives.unpack_docker, path, scratch, name)
+    tag = name if kind == "oci-archive" else ""
+    yield LayoutPlace(scratch, tag, Store(scratch, f"{scratch}/tmp"))
+    if writing:
+        await asyncio.to_thread(archives.pack, scratch, path, name, docker=kind == "docker-archive")
+
+
+@asynccontextmanager
+async def _registry(
+    text: str, config: RegistryConfig, auth: Callable[[Reference], AuthConfig]
+) -> AsyncIterator[RegistryPlace]:
     name = reference.parse(text.removeprefix("docker://")).with_default_tag()
     for endpoint in endpoints(config, name.domain):
         transport = Transport(config, endpoint, auth(name))

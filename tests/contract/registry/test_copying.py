@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from sampan.errors import NotFound
 from sampan.image import variants
 from sampan.image.importing import ImportOptions
 from sampan.model.progress import Progress
+from sampan.oci import digest as digests
 from sampan.oci import manifest as manifests
 from sampan.oci import reference
 from sampan.oci.manifest import Descriptor, Index
@@ -148,3 +152,33 @@ async def test_several_platforms_travel_in_an_archive(store: tuple[Host, str, st
     one = b"".join([chunk async for chunk in use.save(host, use.select(host, [name], wanted[1:2]))])
     (image,) = await use.load(Host(tmp_path / "one"), body(one), lambda _: None, wanted[1:2])
     assert image.id == use.inspect(host, name, wanted[1]).id
+
+
+async def test_archives_are_ends_of_a_copy_too(tmp_path: Path) -> None:
+    one = ServerConfig(f"{tmp_path}/one", host="127.0.0.1", port=0)
+    async with serving(one) as (_, port):
+        address = f"127.0.0.1:{port}"
+        maker = Host(tmp_path / "maker")
+        digest = await publish(maker, address)
+
+        async def go(origin: str, goal: str) -> str:
+            with tempfile.TemporaryDirectory(dir=tmp_path) as scratch:
+                return await copy(origin, goal, scratch, FAST, lambda _: ANONYMOUS)
+
+        whole, docker = f"oci-archive:{tmp_path}/whole.tar:v1", f"docker-archive:{tmp_path}/docker.tar:team/x:1"
+        assert await go(f"{address}/multi:all", whole) == digest
+        assert await go(whole, f"oci:{tmp_path}/layout:v1") == digest
+        assert await go(f"oci:{tmp_path}/layout:v1", f"oci-archive:{tmp_path}/again.tar:v1") == digest
+        assert await go(f"oci-archive:{tmp_path}/again.tar:v1", f"{address}/back:all") == digest
+        single = await go(f"{address}/multi:linux-amd64", docker)
+        assert await go(f"docker-archive:{tmp_path}/docker.tar", f"{address}/single:1") == single
+        loaded = Host(tmp_path / "loaded")
+        (image,) = await use.load(loaded, body((tmp_path / "docker.tar").read_bytes()), lambda _: None)
+        assert loaded.images.get("team/x:1").id == image.id
+        with pytest.raises(NotFound, match="0 images named other"):
+            await go(f"docker-archive:{tmp_path}/docker.tar:other", f"{address}/single:2")
+        if shutil.which("skopeo"):
+            command = ["skopeo", "inspect", "--raw", f"oci-archive:{tmp_path}/again.tar:v1"]
+            process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+            out, _ = await process.communicate()
+            assert digests.of_bytes(out) == digest
