@@ -135,7 +135,7 @@ def _info(call: Call) -> wire.Info:
         security_options=_security(call, cgroup.version),
         default_address_pools=_pools(call),
         firewall_backend={"Driver": "nftables"} if call.version >= (1, 49) else UNSET,
-        cdi_spec_dirs=list(system.CDI_DIRS),
+        cdi_spec_dirs=list(config.cdi_directories),
         warnings=_warnings(call, cgroup),
     )
 

@@ -21,6 +21,7 @@ from ..engine.config import (
 )
 from ..errors import InvalidArgument
 from ..paths import CONFIG_FILES, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_PIDFILE, DEFAULT_SOCKET
+from ..runtime.cdi import DIRECTORIES
 from .checks import check, parse_api_version
 from .flags import CommandLine
 from .settings import Settings
@@ -200,11 +201,19 @@ def _engine(settings: Settings) -> EngineConfig:
         container=_container(settings),
         labels=tuple(settings.labels),
         shutdown_timeout=settings.shutdown_timeout,
+        cdi_directories=_cdi_directories(settings),
         min_api_version=parse_api_version(settings.min_api_version or versions.text(versions.MINIMUM)),
         debug=settings.debug,
         experimental=settings.experimental,
         features=settings.features,
     )
+
+
+def _cdi_directories(settings: Settings) -> tuple[str, ...]:
+    """Docker's defaults where none is named; the feature can be turned off."""
+    if not settings.features.get("cdi", True):
+        return ()
+    return tuple(path for path in settings.cdi_spec_dirs if path) if settings.cdi_spec_dirs else DIRECTORIES
 
 
 def _network(settings: Settings) -> NetworkDefaults:

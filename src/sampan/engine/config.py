@@ -9,6 +9,7 @@ from ..model.idmap import IdMap
 from ..network.config import AddressPool as AddressPool
 from ..network.config import NetworkDefaults as NetworkDefaults
 from ..paths import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Paths
+from ..runtime.cdi import DIRECTORIES
 
 SAMPAN_RUNTIME = "sampan"
 """The name of the runtime that runs inside the shim; every other runtime is a program."""
@@ -86,6 +87,7 @@ class EngineConfig:
     shutdown_timeout: int = 15
     id_map: IdMap | None = None
     """The ids of containers (`userns-remap`); None: the host's own."""
+    cdi_directories: tuple[str, ...] = DIRECTORIES
     min_api_version: tuple[int, int] = (1, 24)
     debug: bool = False
     experimental: bool = False

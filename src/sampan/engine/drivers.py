@@ -17,5 +17,7 @@ def check_logging(config: LogConfig) -> None:
 def check_storage_options(host: HostConfig) -> None:
     """`--storage-opt size=` needs project quotas, which no driver offers yet."""
     options = host.storage_opt
-    if isinstance(options, dict) and options:
+    for name in options if isinstance(options, dict) else ():
+        if name.lower() != "size":
+            raise InvalidArgument(f"Unknown option {name}")
         raise InvalidArgument("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")

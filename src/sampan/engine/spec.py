@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..errors import Conflict, InvalidArgument, SampanError
+from ..errors import Conflict, InvalidArgument
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
-from . import cgroups, environment, secrets, security, shm, userns, workdir
+from . import cgroups, devicerequests, environment, secrets, security, shm, userns, workdir
 from .config import SAMPAN_RUNTIME
 from .container import Container
 from .engine import Engine
@@ -104,7 +104,7 @@ def inputs(
 ) -> bundle.Inputs:
     """All that the OCI configuration is made from; resolves the user and makes the working directory."""
     config, host = container.config, container.host_config
-    _refuse_device_requests(container)
+    edits = devicerequests.edits(engine.config, host.device_requests)
     user = users.resolve(rootfs, config.user, host.group_add or [])
     mapping = userns.ids(engine, container)
     with userns.making(mapping):
@@ -134,14 +134,8 @@ def inputs(
         init=wants_init(engine, container),
         pids_limit=defaults.pids_limit,
         id_mappings=mapping.as_oci() if mapping else None,
+        edits=edits,
     )
-
-
-def _refuse_device_requests(container: Container) -> None:
-    """Docker's words for `--gpus` where no driver can serve it; there is none here."""
-    for request in container.host_config.device_requests or ():
-        shown = " ".join(f"[{' '.join(words)}]" for words in request.capabilities or ())
-        raise SampanError(f'could not select device driver "{request.driver}" with capabilities: [{shown}]')
 
 
 def wants_init(engine: Engine, container: Container) -> bool:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 NETWORK_DRIVERS: Final = ("bridge", "host", "ipvlan", "macvlan", "null")
 LOG_DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "none", "syslog")
-CDI_DIRS: Final = ("/etc/cdi", "/var/run/cdi")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from ..linux.cgroup import Hierarchy
 from ..model.container import ContainerConfig, HostConfig, Ulimit
 from ..model.idmap import IdMap
 from ..ocirun.init import INIT_KEY
+from . import cdi
 from .devices import Devices
 from .privileges import capabilities, seccomp, security_options
 from .resources import resources
@@ -91,6 +92,8 @@ class Inputs:
     pids_limit: int = 0
     devices: list[dict[str, Any]] = field(default_factory=list)
     id_mappings: tuple[list[dict[str, int]], list[dict[str, int]]] | None = None
+    edits: list[cdi.Edits] = field(default_factory=list)
+    """Of CDI devices."""
 
 
 def build(inputs: Inputs) -> dict[str, Any]:
@@ -108,6 +111,7 @@ def build(inputs: Inputs) -> dict[str, Any]:
         spec["hostname"] = inputs.hostname
     if isinstance(host.annotations, dict) and host.annotations:
         spec["annotations"] = dict(host.annotations)
+    cdi.inject(spec, inputs.edits)
     return spec
 
 

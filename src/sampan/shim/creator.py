@@ -148,7 +148,7 @@ class _Worker:
             console=console,
             cgroup=cgroup,
             parked=parked,
-            launch=ocirun.Launch(container_id, cache=_filters[0]),
+            launch=ocirun.Launch(container_id, cache=_filters[0], state=_hook_state(container_id, bundle, document)),
         )
         return _described(created)
 
@@ -184,6 +184,14 @@ _VERBS = {"parked": _Worker.parked, "create": _Worker.create, "start": _Worker.s
 def _described(created: ocirun.Created) -> tuple[dict[str, Any], list[int]]:
     answer = {"pid": created.pid, "warnings": created.warnings}
     return answer, [created.console_fd] if created.console_fd >= 0 else []
+
+
+def _hook_state(container_id: str, bundle: str, spec: dict[str, Any]) -> str:
+    """The OCI state that hooks (of CDI devices) read."""
+    if not spec.get("hooks"):
+        return ""
+    document = {"ociVersion": spec["ociVersion"], "id": container_id, "status": "creating", "bundle": bundle}
+    return documents.dumps(document)[:-1] + ',"pid":%PID%}'
 
 
 def _give_streams(spec: dict[str, Any], process: dict[str, Any], streams: list[int]) -> None:
