@@ -61,7 +61,7 @@ async def attempt(tmp_path: Path, document: object, content: dict[str, bytes], k
     return host
 
 
-async def test_the_honest_image_comes(tmp_path: Path) -> None:
+async def test_s16_the_honest_image_comes(tmp_path: Path) -> None:
     host = await attempt(tmp_path, IMAGE, blobs(), manifests.OCI_MANIFEST)
     assert len(host.images.all()) == 1
 
@@ -82,7 +82,7 @@ async def test_the_honest_image_comes(tmp_path: Path) -> None:
         ({"layers": [{**part(manifests.OCI_LAYER, LAYER), "size": 1 << 40}]}, manifests.OCI_MANIFEST),
     ],
 )  # fmt: skip
-async def test_a_manifest_that_lies_is_refused(tmp_path: Path, change: dict[str, object], kind: str) -> None:
+async def test_s16_a_manifest_that_lies_is_refused(tmp_path: Path, change: dict[str, object], kind: str) -> None:
     with pytest.raises(SampanError):
         await attempt(tmp_path / "a", {**IMAGE, **change}, blobs(), kind)
     left = Host(tmp_path / "a")
@@ -91,7 +91,7 @@ async def test_a_manifest_that_lies_is_refused(tmp_path: Path, change: dict[str,
 
 
 @pytest.mark.parametrize("wrong", ["layer", "config", "diff-id"])
-async def test_wrong_bytes_leave_nothing(tmp_path: Path, wrong: str) -> None:
+async def test_s16_wrong_bytes_leave_nothing(tmp_path: Path, wrong: str) -> None:
     flipped = LAYER[:-1] + bytes([LAYER[-1] ^ 1])
     content = {"layer": blobs(layer=flipped), "config": blobs(config=CONFIG[:-1] + b" ")}.get(wrong, blobs())
     document: dict[str, object] = IMAGE

@@ -27,7 +27,7 @@ def bomb(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
-async def test_a_layer_that_expands_too_much_is_refused_and_leaves_nothing(tmp_path: Path, pack: object) -> None:
+async def test_s17_a_layer_that_expands_too_much_is_refused_and_leaves_nothing(tmp_path: Path, pack: object) -> None:
     host = Host(tmp_path)
     limits = Limits(max_bytes=1 << 40, max_ratio=50, ratio_floor=1 << 20)
     host.images = Images(host.db, host.store, host.snapshots, limits)
@@ -40,7 +40,7 @@ async def test_a_layer_that_expands_too_much_is_refused_and_leaves_nothing(tmp_p
     assert not host.snapshots.layers
 
 
-async def test_a_layer_that_is_too_big_is_refused(tmp_path: Path) -> None:
+async def test_s17_a_layer_that_is_too_big_is_refused(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.images = Images(host.db, host.store, host.snapshots, Limits(max_bytes=1 << 20))
     with pytest.raises(InvalidArgument, match="larger than"):
@@ -48,7 +48,7 @@ async def test_a_layer_that_is_too_big_is_refused(tmp_path: Path) -> None:
     assert not list(host.store.walk())
 
 
-async def test_an_archive_of_endless_members_is_refused(tmp_path: Path) -> None:
+async def test_s17_an_archive_of_endless_members_is_refused(tmp_path: Path) -> None:
     endless = tarfile.TarInfo("x").tobuf() * 100_002
     with pytest.raises(InvalidArgument, match="more than 100000 members"):
         await use.load(Host(tmp_path), body(endless, 1 << 20), lambda _: None)

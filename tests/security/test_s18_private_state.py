@@ -10,7 +10,7 @@ from ..support.daemon import Daemon
 NOBODY = 65534
 
 
-def test_no_directory_of_state_lets_other_users_in(daemon: Daemon, name: str) -> None:
+def test_s18_no_directory_of_state_lets_other_users_in(daemon: Daemon, name: str) -> None:
     daemon.ok("run", "-d", "--name", name, "busybox", "sleep", "1000")
     container = daemon.ok("inspect", "--format", "{{.Id}}", name)
     try:

@@ -16,7 +16,7 @@ from ..support.certificates import make_certificates
 from ..support.daemon import BIN, Daemon
 
 
-def test_the_socket_is_closed_to_others(daemon: Daemon) -> None:
+def test_s24_the_socket_is_closed_to_others(daemon: Daemon) -> None:
     found = os.stat(daemon.socket)
     assert stat.S_IMODE(found.st_mode) == 0o660
     assert found.st_uid == 0
@@ -24,7 +24,7 @@ def test_the_socket_is_closed_to_others(daemon: Daemon) -> None:
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in sockets)
 
 
-def test_the_group_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
+def test_s24_the_group_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     path = f"{tmp_path}/s"
     made = listeners.unix_socket(path, "12345")
     assert os.stat(path).st_gid == 12345
@@ -42,7 +42,7 @@ def test_the_group_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     assert Path(path).read_text() == "kept"
 
 
-def test_tcp_without_verification_is_refused(daemon: Daemon, tmp_path: Path) -> None:
+def test_s24_tcp_without_verification_is_refused(daemon: Daemon, tmp_path: Path) -> None:
     argv = [str(BIN / "sampand"), "--data-root", f"{tmp_path}/d", "--exec-root", f"{tmp_path}/r"]
     argv += ["--pidfile", f"{tmp_path}/p", "--config-file", str(daemon.config), "-H", "tcp://127.0.0.1:0"]
     for given in ([], ["--tls"]):
@@ -51,7 +51,7 @@ def test_tcp_without_verification_is_refused(daemon: Daemon, tmp_path: Path) -> 
         assert "without verifying clients" in done.stderr
 
 
-def test_tcp_with_verification(make_daemon: object, tmp_path: Path) -> None:
+def test_s24_tcp_with_verification(make_daemon: object, tmp_path: Path) -> None:
     assert callable(make_daemon)
     make_certificates(tmp_path)
     tls = ["--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem"]
@@ -74,7 +74,7 @@ def test_tcp_with_verification(make_daemon: object, tmp_path: Path) -> None:
     assert plain.out != "OK"
 
 
-def test_abstract_sockets_are_not_served(daemon: Daemon) -> None:
+def test_s24_abstract_sockets_are_not_served(daemon: Daemon) -> None:
     """A container in the host's network namespace would reach them (CVE-2020-15257)."""
     listening = Path("/proc/net/unix").read_text()
     assert f"@{daemon.exec_root}" not in listening

@@ -156,7 +156,7 @@ def fuzzed() -> Iterator[Daemon]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_request_is_the_daemons_fault(fuzzed: Daemon, seed: int) -> None:
+def test_s25_no_request_is_the_daemons_fault(fuzzed: Daemon, seed: int) -> None:
     maker = Maker(seed)
     for _ in range(COUNT // 4):
         request = maker.request()
@@ -169,7 +169,7 @@ def test_no_request_is_the_daemons_fault(fuzzed: Daemon, seed: int) -> None:
     assert ask(fuzzed, b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n")[2] == b"OK"
 
 
-def test_bodies_have_a_bound(fuzzed: Daemon) -> None:
+def test_s25_bodies_have_a_bound(fuzzed: Daemon) -> None:
     head = "POST /v1.51/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
     big = b'{"Image": "' + b"x" * (17 << 20) + b'"}'
     for framing, data in (

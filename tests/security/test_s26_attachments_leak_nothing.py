@@ -81,7 +81,7 @@ def cycle(daemon: Daemon, container: str) -> None:
         assert b" 200 " in read_all(resized)[:20]
 
 
-def test_cycles_leave_no_trace(own: Daemon) -> None:
+def test_s26_cycles_leave_no_trace(own: Daemon) -> None:
     container = own.ok("run", "-dit", "--network", "none", "busybox", "sleep", "9999")
     for _ in range(30):
         cycle(own, container)
@@ -93,7 +93,7 @@ def test_cycles_leave_no_trace(own: Daemon) -> None:
     own.ok("rm", "-f", container)
 
 
-def test_a_client_that_does_not_read_stalls_nobody(own: Daemon) -> None:
+def test_s26_a_client_that_does_not_read_stalls_nobody(own: Daemon) -> None:
     container = own.ok("run", "-d", "--network", "none", "--log-driver", "none", "busybox", "sleep", "9999")
     body = {"Cmd": ["yes"], "AttachStdout": True}
     stuck = []

@@ -29,7 +29,7 @@ def question(name: str) -> bytes:
     return dnsmessage.query(dnsmessage.question(name, dnsmessage.A), 1)
 
 
-async def test_an_internal_network_leaks_nothing(lab: Lab) -> None:
+async def test_s27_an_internal_network_leaks_nothing(lab: Lab) -> None:
     other = lab.neighbour()
     (lab.directory / "resolv.conf").write_text("nameserver 10.99.0.2\n")
     async with lab.networks() as networks:
@@ -58,7 +58,7 @@ async def test_an_internal_network_leaks_nothing(lab: Lab) -> None:
             assert await call(other, "10.99.0.1", 8080, REFUSAL) == "ConnectionRefusedError", "nor is it published"
 
 
-async def test_ipv6_is_off_unasked(lab: Lab) -> None:
+async def test_s27_ipv6_is_off_unasked(lab: Lab) -> None:
     async with lab.networks() as networks:
         await networks.create(NetworkSpec(name="four"))
         inside = lab.namespace()

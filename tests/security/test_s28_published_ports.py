@@ -45,7 +45,7 @@ def send_frame(namespace: Namespace, link: str, mac: str, packet: bytes) -> None
         raw.close()
 
 
-async def test_loopback_ports_stay_on_the_host(lab: Lab) -> None:
+async def test_s28_loopback_ports_stay_on_the_host(lab: Lab) -> None:
     other = lab.neighbour()
     async with lab.networks() as networks:
         web, friend = lab.namespace(), lab.namespace()

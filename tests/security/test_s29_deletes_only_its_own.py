@@ -23,7 +23,7 @@ def directory() -> Iterator[Path]:
         support.discard(path)
 
 
-async def test_removal_stops_at_links_and_mounts(directory: Path, tmp_path: Path) -> None:
+async def test_s29_removal_stops_at_links_and_mounts(directory: Path, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     canary.mkdir()
     (canary / "kept").write_text("kept")
@@ -46,7 +46,7 @@ async def test_removal_stops_at_links_and_mounts(directory: Path, tmp_path: Path
                 removal.remove_directory(engine, name)
 
 
-async def test_bind_mounts_and_volumes_survive_their_container(directory: Path, tmp_path: Path) -> None:
+async def test_s29_bind_mounts_and_volumes_survive_their_container(directory: Path, tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("kept")
     async with support.opened(directory) as engine:
         host = support.HostConfig(network_mode="none", binds=[f"{tmp_path}:/data", "named:/named"])

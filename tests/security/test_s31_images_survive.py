@@ -69,7 +69,7 @@ async def retried(host: Host, name: str) -> None:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed_in_mid_pull(published: tuple[FaultyProxy, str, int], tmp_path: Path, point: str) -> None:
+async def test_s31_killed_in_mid_pull(published: tuple[FaultyProxy, str, int], tmp_path: Path, point: str) -> None:
     proxy, name, size = published
     name_of_point, _, count = point.partition("@")
     process = await asyncio.create_subprocess_exec(
@@ -87,7 +87,7 @@ async def test_killed_in_mid_pull(published: tuple[FaultyProxy, str, int], tmp_p
 
 @pytest.mark.parametrize("code", ["ENOSPC", "EIO"])
 @pytest.mark.parametrize("point", ["cas.write@2", "cas.commit", "pull.unpacked"])
-async def test_a_full_or_failing_disk(
+async def test_s31_a_full_or_failing_disk(
     published: tuple[FaultyProxy, str, int], tmp_path: Path, point: str, code: str
 ) -> None:
     _, name, _ = published
@@ -103,7 +103,7 @@ async def test_a_full_or_failing_disk(
     await retried(host, name)
 
 
-async def test_a_damaged_or_missing_blob_is_found_and_a_pull_mends_it(
+async def test_s31_a_damaged_or_missing_blob_is_found_and_a_pull_mends_it(
     published: tuple[FaultyProxy, str, int], tmp_path: Path
 ) -> None:
     _, name, _ = published
@@ -122,7 +122,7 @@ async def test_a_damaged_or_missing_blob_is_found_and_a_pull_mends_it(
     assert host.snapshots.layers
 
 
-async def test_a_database_that_is_lost_does_not_stop_the_engine(tmp_path: Path) -> None:
+async def test_s31_a_database_that_is_lost_does_not_stop_the_engine(tmp_path: Path) -> None:
     host = Host(tmp_path)
     await use.import_image(host, body(layer_tar({})), ImportOptions(platform("linux/amd64")), reference.parse("x"))
     host.db.close()

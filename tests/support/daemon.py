@@ -107,6 +107,11 @@ class Daemon:
         self._process = None
         return status
 
+    @property
+    def alive(self) -> bool:
+        """Whether the daemon's process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def stop_waiting(self, timeout: float = 30) -> None:
         """The daemon has killed itself at a fault point: wait for its end."""
         assert self._process is not None

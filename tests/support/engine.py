@@ -96,10 +96,10 @@ class Ran:
 
 
 async def make(engine: Engine, *cmd: str, name: str | None = None, host: HostConfig | None = None,
-               **config: object) -> Container:  # fmt: skip
+               image_name: str = "busybox", **config: object) -> Container:  # fmt: skip
     """Create a container on no network unless `host` says otherwise."""
     host = host or HostConfig(network_mode="none")
-    request = CreateRequest(image="busybox", cmd=list(cmd), host_config=host, **config)  # type: ignore[arg-type]
+    request = CreateRequest(image=image_name, cmd=list(cmd), host_config=host, **config)  # type: ignore[arg-type]
     created = await create.create(engine, name, request)
     return engine.containers.get(created.id)
 

@@ -18,7 +18,7 @@ from sampan.image.record import ImageUser
 from sampan.paths import Paths
 from sampan.registry.config import RegistryConfig
 
-FAST = RegistryConfig(retry_delay=0.01, stall_timeout=5, connect_timeout=5)
+FAST = RegistryConfig(retry_delay=0.01, stall_timeout=20, connect_timeout=20)
 
 
 class ListedUnpacking:

@@ -36,7 +36,8 @@ def network() -> list[str]:
     ip -o link | cut -d: -f2 | sed 's/^ */link /; s/@.*//'
     nft list tables 2>/dev/null
     ls /run/netns 2>/dev/null | sed 's/^/netns /'
-    for name in ipv4/ip_forward ipv6/conf/all/forwarding; do echo "$name $(cat /proc/sys/net/$name 2>/dev/null)"; done
+    for name in ipv4/ip_forward ipv6/conf/all/forwarding; do grep -q 1 /proc/sys/net/$name && echo "$name 1"; done
+    true
     """
     done = subprocess.run(command("sh", "-c", script), capture_output=True, text=True, check=True)
     return done.stdout.splitlines()

@@ -34,7 +34,7 @@ async def stream(call: Call, work: Work) -> None:
 async def _finish(call: Call, task: asyncio.Future[object]) -> None:
     try:
         task.result()
-    except SampanError as error:
+    except (SampanError, OSError) as error:  # a full disk, too, is told on the stream
         if not call.exchange.started:
             raise
         await _send(call, failure(str(error)))

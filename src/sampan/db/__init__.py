@@ -87,11 +87,14 @@ class Database:
             yield
             self.execute("COMMIT")
         except BaseException:
-            # A COMMIT that fails may leave the transaction open; other errors may have closed it
-            # (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
             raise
+
+    def _roll_back(self) -> None:
+        # A COMMIT that fails may leave the transaction open; other errors may have closed it
+        # (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the connection; the write-ahead log is folded in."""

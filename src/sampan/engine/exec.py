@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from .. import faults
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
 from ..runtime import CommandFailed, ExecProcess, Exit, ShimGone, bundle, users
 from . import detach, naming, spec
@@ -125,12 +126,16 @@ async def _run(
             stderr=config.attach_stderr,
         )
         process.running = True
+        faults.point("engine.exec.registered")
         pid = await shim.exec(message, theirs)
+        faults.point("engine.exec.running")
         if process.exit_code is None:  # its end may have been told first
             process.pid = pid
     except (SampanError, OSError) as error:
         _finish(engine, container, process, error.exit_code if isinstance(error, CommandFailed) else 126)
-        raise
+        if isinstance(error, SampanError):
+            raise
+        raise SampanError(str(error)) from error
 
 
 def _check_directory(config: ExecConfig) -> None:

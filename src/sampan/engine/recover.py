@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 
 from ..errors import NotFound, SampanError
 from ..model.times import nanoseconds
 from ..runtime import Exit, Shim, ShimGone, Status, read_exit
-from . import cgroups, copies, environment, exec, exits, health, mounts, networks, recreate, removal, restarts, userns
+from . import (
+    cgroups,
+    copies,
+    environment,
+    exec,
+    exits,
+    health,
+    mounts,
+    networks,
+    recreate,
+    removal,
+    restarts,
+    strays,
+    userns,
+)
 from .container import Container
 from .engine import Engine
 from .launch import launch
@@ -32,7 +45,7 @@ async def recover(engine: Engine) -> None:
         engine.warnings.append(f"container {container_id}: its record cannot be read")
     wanted = [container for container in engine.containers if _wanted(container)]
     adopted = await _reconcile(engine)
-    _collect(engine)
+    await strays.collect(engine)
     await networks.restore(engine)
     engine.snapshots.release_unused()
     for container, shim in adopted:
@@ -128,26 +141,6 @@ def _how_it_ended(engine: Engine, container: Container) -> Exit:
 def _booted() -> int:
     """When the kernel came up, in ns since the epoch."""
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
-
-
-def _collect(engine: Engine) -> None:
-    """Remove directories and layers of containers that have no row: their removal or creation was cut short."""
-    engine.store.sweep()
-    kept = {*engine.containers.unreadable, *(container.id for container in engine.containers)}
-    for directory in (engine.paths.containers, engine.paths.shims):
-        for name in os.listdir(directory):
-            if _is_id(name) and name not in kept:
-                removal.remove_directory(engine, name)
-    for info in list(engine.snapshots.walk()):
-        if not info.committed and _is_id(info.key) and info.key not in kept:
-            try:
-                engine.snapshots.remove(info.key)
-            except (SampanError, OSError) as error:
-                engine.warnings.append(f"layer {info.key}: cannot be removed: {error}")
 
 
 async def _roll_back(engine: Engine) -> None:

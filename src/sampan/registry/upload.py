@@ -57,7 +57,15 @@ class Upload:
             await repository.finish_upload(current, self.descriptor.digest)
             faults.point("upload.finished")
 
-        await repository.transport.retrying(attempt)
+        async def attempt_or_done() -> None:
+            try:
+                await attempt()
+            except RegistryFailure as error:
+                # The attempt before, whose answer never came, may have finished it meanwhile.
+                if error.code != "BLOB_UPLOAD_UNKNOWN" or not await repository.has_blob(self.descriptor.digest):
+                    raise
+
+        await repository.transport.retrying(attempt_or_done)
 
     async def _rest(self, repository: Repository, session: UploadSession) -> UploadSession:
         """Send what is missing. aiohttp's timeouts watch the answer only: a registry that stops reading is ours."""
