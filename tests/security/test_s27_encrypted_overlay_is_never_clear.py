@@ -60,7 +60,7 @@ def esp_only(frames: list[bytes]) -> bool:
     return bool(between) and all(frame[23] == socket.IPPROTO_ESP and b"legible" not in frame for frame in between)
 
 
-async def test_what_is_between_the_hosts_is_esp_or_nothing(lab: Lab) -> None:
+async def test_s27_what_is_between_the_hosts_is_esp_or_nothing(lab: Lab) -> None:
     async with AsyncExitStack() as stack:
         one, two = await machines(lab, stack, 2)
         if not kernel_has_esp():
@@ -112,7 +112,7 @@ async def _is_refused(machine: Machine) -> None:
         assert machine.networks.list({"driver": ["overlay"]}) == []
 
 
-async def test_policies_alone_keep_clear_text_out(lab: Lab) -> None:
+async def test_s27_policies_alone_keep_clear_text_out(lab: Lab) -> None:
     """Whether or not the kernel has ESP: without keys, the ports of the network are shut in both directions."""
     other = lab.neighbour()
     here, there = ip_address("10.99.0.1"), ip_address("10.99.0.2")
@@ -145,7 +145,7 @@ async def test_policies_alone_keep_clear_text_out(lab: Lab) -> None:
     encryption.close()
 
 
-def test_keys_differ_by_direction_port_and_secret() -> None:
+def test_s27_keys_differ_by_direction_port_and_secret() -> None:
     keys = [state(HERE, THERE, 4794, SECRET), state(THERE, HERE, 4794, SECRET), state(HERE, THERE, 4796, SECRET),
             state(HERE, THERE, 4794, SECRET + ".")]  # fmt: skip
     assert state(HERE, THERE, 4794, SECRET) == keys[0], "both hosts come to the same"
@@ -159,7 +159,7 @@ def test_keys_differ_by_direction_port_and_secret() -> None:
     [({"psk": ""}, "need a secret of 16 bytes"), ({"psk": "short"}, "need a secret of 16 bytes"),
      ({"psk-file": "/does/not/exist"}, "cannot be read"), ({"psk-file": "/x", "psk": SECRET}, "exclude each other")],
 )  # fmt: skip
-async def test_without_a_secret_there_is_no_network(lab: Lab, options: dict[str, str], text: str) -> None:
+async def test_s27_without_a_secret_there_is_no_network(lab: Lab, options: dict[str, str], text: str) -> None:
     lab.neighbour()
     given = {"peers": "10.99.0.1,10.99.0.2", "encrypted": "", **options}
     async with lab.networks() as networks:
@@ -168,7 +168,7 @@ async def test_without_a_secret_there_is_no_network(lab: Lab, options: dict[str,
         assert not [link for link in networks._route.links() if link.kind == "vxlan"]
 
 
-async def test_a_port_is_encrypted_or_it_is_not(lab: Lab) -> None:
+async def test_s27_a_port_is_encrypted_or_it_is_not(lab: Lab) -> None:
     lab.neighbour()
     plain = NetworkSpec(name="plain", driver="overlay", ipam=IPAM(config=[IPAMPool(subnet="10.78.0.0/24")]),
                         options={"peers": "10.99.0.1,10.99.0.2", "port": str(ENCRYPTED_PORT + 1)})  # fmt: skip

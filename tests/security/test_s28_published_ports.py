@@ -79,3 +79,22 @@ async def test_s28_loopback_ports_stay_on_the_host(lab: Lab) -> None:
             assert listening.recv(100) == b"proof"
             with pytest.raises(BlockingIOError):
                 inside.recv(100)
+
+
+async def test_s28_the_operators_chain_wins_over_published_ports(lab: Lab) -> None:
+    other, friend = lab.neighbour(0), lab.neighbour(1)
+    async with lab.networks() as networks:
+        web = lab.namespace()
+        await networks.attach(request(web, "web", ports=("8080:80",)))
+        lab.nft(
+            "add", "rule", "inet", "sampan", "operator", "ip", "saddr", "10.99.0.0/24", "tcp", "dport", "8080", "drop"
+        )
+        lab.nft(
+            "add", "rule", "inet", "sampan", "operator", "ip6", "saddr", "fd99::/64", "tcp", "dport", "8080", "drop"
+        )
+        async with server(web, 80):
+            assert await call(other, "10.99.0.1", 8080, REFUSAL) == "TimeoutError"
+            assert await call(other, "fd99::1", 8080, REFUSAL) == "TimeoutError", "relayed ports obey as well"
+            assert await call(friend, "10.99.1.1", 8080) == "10.99.1.2"
+        networks._firewall.load()
+        assert "10.99.0.0/24" in lab.nft("list", "chain", "inet", "sampan", "operator")

@@ -56,7 +56,7 @@ async def made(root: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed_in_mid_push(registry: tuple[FaultyProxy, str], tmp_path: Path, point: str) -> None:
+async def test_s31_killed_in_mid_push(registry: tuple[FaultyProxy, str], tmp_path: Path, point: str) -> None:
     proxy, address = registry
     name = f"{address}/x:1"
     manifest = await made(tmp_path / "host", name)
@@ -83,7 +83,7 @@ async def test_killed_in_mid_push(registry: tuple[FaultyProxy, str], tmp_path: P
     assert again.images.get(name).repo_digests == [f"{address}/x@{manifest}"]
 
 
-async def test_a_registry_that_stops_reading_is_given_up(registry: tuple[FaultyProxy, str], tmp_path: Path) -> None:
+async def test_s31_a_registry_that_stops_reading_is_given_up(registry: tuple[FaultyProxy, str], tmp_path: Path) -> None:
     _, address = registry
     upstream_host, _, upstream_port = address.partition(":")
     stalled = 0
@@ -137,7 +137,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-async def test_a_full_disk_in_mid_pull(registry: tuple[FaultyProxy, str], tmp_path: Path, small_disk: Path) -> None:
+async def test_s31_a_full_disk_in_mid_pull(registry: tuple[FaultyProxy, str], tmp_path: Path, small_disk: Path) -> None:
     proxy, address = registry
     name = f"{address}/x:1"
     await made(tmp_path / "maker", name)

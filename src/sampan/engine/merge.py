@@ -10,7 +10,7 @@ from ..errors import InvalidArgument
 from ..model.container import ContainerConfig, HealthConfig
 from ..oci.config import ExecutionConfig, Healthcheck
 
-RESERVED_LABEL_PREFIXES = ("com.sampan.engine.",)
+RESERVED_LABEL_PREFIXES = ("dev.sampan.",)
 """Labels that steer the engine; an image may not bring them (S19)."""
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 
 import pytest
 
 from sampan.linux import rtnetlink
-from sampan.model.container import EndpointSettings
 from sampan.network import options
 from sampan.network.ipam import ip_network
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
 
-from ...support.netlab import PATIENCE, REFUSAL, Capture, Lab, Namespace, address, call, request, server
+from ...support.netlab import PATIENCE, REFUSAL, Lab, Namespace, address, call, request, server
 
 
 def add_route(namespace: Namespace, subnet: str, via: str) -> None:
@@ -23,41 +21,6 @@ def add_route(namespace: Namespace, subnet: str, via: str) -> None:
     assert link is not None
     route.request(rtnetlink.route(link.index, rtnetlink.IPv4Address(via), ip_network(subnet)))
     route.close()
-
-
-async def test_networks_are_isolated_until_connected(lab: Lab) -> None:
-    async with lab.networks() as networks:
-        for name in ("red", "blue"):
-            await networks.create(NetworkSpec(name=name, enable_ipv6=True))
-        red, blue = lab.namespace(), lab.namespace()
-        first = await networks.attach(request(red, "red-1", "red"))
-        second = await networks.attach(request(blue, "blue-1", "blue"))
-        seen = {"red": Capture(red), "blue": Capture(blue)}
-        async with server(red, 80, socket.AF_INET6), server(blue, 80, socket.AF_INET6):
-            for caller, target in ((red, second), (blue, first)):
-                endpoint = next(iter(target.endpoints.values()))
-                assert await call(caller, endpoint.ip_address, 80, REFUSAL) == "TimeoutError"
-                assert await call(caller, endpoint.global_ipv6_address, 80, REFUSAL) == "TimeoutError"
-            for name, other in (("red", second), ("blue", first)):
-                source = socket.inet_aton(next(iter(other.endpoints.values())).ip_address)
-                assert not [frame for frame in seen[name].frames() if frame[26:30] == source], "nothing crossed"
-            given = await networks.connect(first.container_id, "blue", EndpointSettings())
-            target = address(second, "blue")
-            assert (await call(red, target, 80)).endswith(given.ip_address)
-            held = red.socket()
-            loop = asyncio.get_running_loop()
-            with held:
-                await loop.sock_connect(held, (target, 80))
-                await loop.sock_recv(held, 100)
-                seen["blue"].frames()
-                await networks.disconnect(first.container_id, "blue")
-                # Established or not, nothing arrives any more.
-                await loop.sock_sendall(held, b"after")
-                await asyncio.sleep(REFUSAL)  # silence takes time
-            assert not [frame for frame in seen["blue"].frames() if b"after" in frame]
-            assert await call(red, target, 80, REFUSAL) == "TimeoutError"
-        for capture in seen.values():
-            capture.close()
 
 
 async def test_only_published_ports_are_reached_by_routing(lab: Lab) -> None:
@@ -92,44 +55,6 @@ async def test_icc_can_be_turned_off(lab: Lab, bridge_netfilter: str) -> None:
         async with server(first, 80):
             assert await call(second, address(sandbox, "quiet"), 80, REFUSAL) in ("TimeoutError", "OSError")
             assert await call(second, "172.18.0.1", 8080) != "TimeoutError", "published ports go on"
-
-
-async def test_the_operators_chain_wins_over_published_ports(lab: Lab) -> None:
-    other, friend = lab.neighbour(0), lab.neighbour(1)
-    async with lab.networks() as networks:
-        web = lab.namespace()
-        await networks.attach(request(web, "web", ports=("8080:80",)))
-        lab.nft(
-            "add", "rule", "inet", "sampan", "operator", "ip", "saddr", "10.99.0.0/24", "tcp", "dport", "8080", "drop"
-        )
-        lab.nft(
-            "add", "rule", "inet", "sampan", "operator", "ip6", "saddr", "fd99::/64", "tcp", "dport", "8080", "drop"
-        )
-        async with server(web, 80):
-            assert await call(other, "10.99.0.1", 8080, REFUSAL) == "TimeoutError"
-            assert await call(other, "fd99::1", 8080, REFUSAL) == "TimeoutError", "relayed ports obey as well"
-            assert await call(friend, "10.99.1.1", 8080) == "10.99.1.2"
-        networks._firewall.load()
-        assert "10.99.0.0/24" in lab.nft("list", "chain", "inet", "sampan", "operator")
-
-
-async def test_a_flushed_firewall_is_mended(lab: Lab) -> None:
-    other = lab.neighbour()
-    async with lab.networks(userland_proxy=False) as networks:
-        await networks.create(NetworkSpec(name="other"))
-        web, stranger = lab.namespace(), lab.namespace()
-        sandbox = await networks.attach(request(web, "web", ports=("8080:80",)))
-        await networks.attach(request(stranger, "stranger", "other"))
-        async with server(web, 80):
-            for command in (("flush", "ruleset"), ("delete", "table", "inet", "sampan"),
-                            ("flush", "set", "inet", "sampan", "within"),
-                            ("add", "rule", "inet", "sampan", "forward", "accept")):  # fmt: skip
-                lab.nft(*command)
-                async with asyncio.timeout(3):
-                    while not networks._firewall.intact():
-                        await asyncio.sleep(0.02)  # nothing tells a test that it was mended
-                assert await call(other, "10.99.0.1", 8080) == "10.99.0.2"
-                assert await call(stranger, address(sandbox), 80, REFUSAL) == "TimeoutError"
 
 
 async def test_addresses_and_gateways(lab: Lab) -> None:

@@ -78,7 +78,7 @@ def test_times() -> None:
 def test_merge_with_the_image() -> None:
     image = ExecutionConfig(
         user="app", env=["PATH=/bin", "A=image"], entrypoint=["/entry"], cmd=["serve"], working_dir="/srv",
-        labels={"a": "1", "com.sampan.engine.privileged": "1"}, exposed_ports={"80/tcp": {}}, volumes={"/data": {}},
+        labels={"a": "1", "dev.sampan.secrets": "1"}, exposed_ports={"80/tcp": {}}, volumes={"/data": {}},
         stop_signal="SIGQUIT", healthcheck=Healthcheck(test=["CMD", "check"], interval=5),
     )  # fmt: skip
     config = ContainerConfig(env=["A=mine"], labels={"b": "2"}, healthcheck=HealthConfig(retries=7))
