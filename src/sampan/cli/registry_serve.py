@@ -33,9 +33,7 @@ SECOND = 10**9
     string("tls-cert", "Certificate (PEM)"),
     string("tls-client-ca", "Ask clients for a certificate of this CA (PEM)"),
     string("tls-key", "Private key (PEM)"),
-    string(
-        "token-key", "File with the key of bearer tokens, made where missing: switches token authentication on"
-    ),
+    string("token-key", "File with the key of bearer tokens, made where missing: switches token authentication on"),
     string("token-realm", "URL that issues tokens (default: this server, to the users of the htpasswd file)"),
     string("upstream", "Pull through: the registry behind, as a URL"),
     string("upstream-password-file", "File with the password for the registry behind"),

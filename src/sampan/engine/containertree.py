@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from ..tree.private import Bind, PrivateTree
 from . import userns
 from .container import Container
 from .engine import Engine
 from .etc import FILES
+from .mounts import mount_volume
 
 
 @asynccontextmanager
@@ -19,7 +20,7 @@ async def opened(engine: Engine, container: Container) -> AsyncIterator[PrivateT
     """The tree as the container's own root would show it, but for tmpfs and what it mounted itself."""
     root = userns.mount(engine, container)
     try:
-        with _volumes(engine, container) as binds:
+        async with _volumes(engine, container) as binds:
             tree = await asyncio.to_thread(PrivateTree, root, binds, userns.ids(engine, container))
             try:
                 yield tree
@@ -29,8 +30,8 @@ async def opened(engine: Engine, container: Container) -> AsyncIterator[PrivateT
         engine.snapshots.unmount(container.id)
 
 
-@contextmanager
-def _volumes(engine: Engine, container: Container) -> Iterator[list[Bind]]:
+@asynccontextmanager
+async def _volumes(engine: Engine, container: Container) -> AsyncIterator[list[Bind]]:
     user = f"archive-{secrets.token_hex(8)}"
     mounted: list[str] = []
     directory = engine.paths.container(container.id)
@@ -38,8 +39,8 @@ def _volumes(engine: Engine, container: Container) -> Iterator[list[Bind]]:
     try:
         for point in container.mounts:
             if point.type == "volume" and engine.volumes.exists(point.name):
+                source = await mount_volume(engine, point.name, user)
                 mounted.append(point.name)
-                source = engine.volumes.mount(point.name, user)
                 source += f"/{point.spec_subpath}" if point.spec_subpath else ""
                 binds.append(Bind(source, point.destination, point.rw))
             elif point.type == "bind":

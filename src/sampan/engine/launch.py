@@ -38,6 +38,7 @@ class Launch:
         try:
             # The zygote makes the shim meanwhile.
             rootfs = self._mount()
+            await mounts.mount_volumes(engine, container)
             given = mounts.activate(engine, container, rootfs)
             faults.point("engine.start.mounted")
         finally:

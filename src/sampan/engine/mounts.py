@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from ..cas.threads import run_abandonable
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
 from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, umount2
 from ..linux.openat2 import open_in_root
@@ -166,8 +167,23 @@ def _wants_copy_up(engine: Engine, point: MountPoint) -> bool:
     return point.type == "volume" and point.copy_up and engine.volumes.wants_copy_up(point.name)
 
 
+async def mount_volumes(engine: Engine, container: Container) -> None:
+    """Before `activate`: mount the volumes that may keep us waiting, beside the event loop."""
+    for point in container.mounts:
+        if point.type == "volume" and engine.volumes.exists(point.name):
+            await mount_volume(engine, point.name, container.id)
+
+
+async def mount_volume(engine: Engine, name: str, user: str) -> str:
+    """The path of a volume, mounted for a user; a plugin or a file server that does not answer stops nobody else."""
+    mounting = engine.volumes.mounting(name, user)
+    if mounting is not None:
+        engine.volumes.mounted_at(name, user, await run_abandonable(mounting))
+    return engine.volumes.mount(name, user)
+
+
 async def _copy_up(engine: Engine, container: Container, root: int, point: MountPoint) -> None:
-    engine.volumes.mount(point.name, container.id)
+    await mount_volume(engine, point.name, container.id)
     try:
         volume = engine.volumes.get(point.name)
         if await asyncio.to_thread(engine.volumes.fill, root, point.destination, volume):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from ..cas.compression import Decompressed
 from ..cas.threads import run_in_thread
@@ -14,6 +14,7 @@ from ..volume import Pruned, Volume, copies
 from .bodies import fed
 from .engine import Engine
 from .export import in_threads
+from .mounts import mount_volume
 
 Filters = dict[str, list[str]]
 
@@ -72,10 +73,10 @@ def rename(engine: Engine, name: str, new: str) -> Volume:
     return volume
 
 
-@contextmanager
-def _mounted(engine: Engine, name: str) -> Iterator[str]:
+@asynccontextmanager
+async def _mounted(engine: Engine, name: str) -> AsyncIterator[str]:
     user = f"copy-{secrets.token_hex(8)}"
-    path = engine.volumes.mount(name, user)
+    path = await mount_volume(engine, name, user)
     try:
         yield path
     finally:
@@ -89,7 +90,7 @@ async def copy(engine: Engine, name: str, new: str) -> Volume:
         raise Conflict(f"copy {name}: volume {new} exists")
     made = create(engine, new, origin.driver, origin.options, origin.labels)
     try:
-        with _mounted(engine, name) as source, _mounted(engine, new) as target:
+        async with _mounted(engine, name) as source, _mounted(engine, new) as target:
             await asyncio.to_thread(copies.copy_contents, source, target)
     except BaseException:
         remove(engine, new, force=True)
@@ -101,7 +102,7 @@ async def copy(engine: Engine, name: str, new: str) -> Volume:
 async def snapshot(engine: Engine, name: str, snapshot_name: str) -> None:
     """Keep the volume's present state under a name."""
     volume = engine.volumes.get(name)
-    with _mounted(engine, name):
+    async with _mounted(engine, name):
         await asyncio.to_thread(copies.snapshot, engine.volumes.local, volume, snapshot_name)
     _publish(engine, "snapshot", volume, snapshot=snapshot_name)
 
@@ -123,7 +124,7 @@ async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
     if running:
         raise Conflict(f"restore {name}: volume is in use - [{', '.join(running)}]")
     if volume.options and "size" in volume.options:
-        with _mounted(engine, name):
+        async with _mounted(engine, name):
             await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
     else:
         await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
@@ -132,7 +133,7 @@ async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
 
 async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
     """The volume's data as a tar, chunk by chunk."""
-    with _mounted(engine, name) as path:
+    async with _mounted(engine, name) as path:
         async for chunk in in_threads(copies.export(path)):
             yield chunk
 
@@ -141,7 +142,6 @@ async def import_tar(engine: Engine, name: str, body: AsyncIterator[bytes]) -> N
     """Extract a tar (compressed or not) into a volume, made when it does not exist."""
     if not engine.volumes.exists(name):
         create(engine, name, "", None, None)
-    with _mounted(engine, name) as path:
-        async with fed(body) as stream:
-            await run_in_thread(lambda: copies.import_tar(path, Decompressed(stream)), stream.interrupt)
+    async with _mounted(engine, name) as path, fed(body) as stream:
+        await run_in_thread(lambda: copies.import_tar(path, Decompressed(stream)), stream.interrupt)
     engine.volumes.mark_copied(name)

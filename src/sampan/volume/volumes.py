@@ -55,7 +55,7 @@ class Volumes:
         self._db = db
         self.users = users
         self.local = Local(root, owner)
-        self._mounts: set[tuple[str, str]] = set()
+        self._mounts: dict[tuple[str, str], str] = {}
         self.plugins = plugins or Plugins()
         self._sweep()
 
@@ -90,16 +90,16 @@ class Volumes:
         options: dict[str, str] | None = None,
         labels: dict[str, str] | None = None,
     ) -> Volume:
-        """Make a volume; an existing one of that name and driver is returned as it is, as Docker does."""
+        """Make a volume; an existing one is returned as it is unless another driver is asked for."""
         if not name:
             name = secrets.token_hex(32)
             labels = {**(labels or {}), ANONYMOUS: ""}
-        driver = driver or "local"
         row = self._row(name)
         if row is not None:
-            if row["driver"] != driver:
+            if driver and row["driver"] != driver:
                 raise Conflict(f"create {name}: conflict: volume name must be unique")
             return self._volume(row)
+        driver = driver or "local"
         volume = Volume(name, driver, options=options, labels=labels, created=_now())
         try:
             self.driver(driver).create(name, options or {})
@@ -217,11 +217,25 @@ class Volumes:
             raise Conflict(f"{what} {name}: volume is in use - [{', '.join(users)}]")
 
     def mount(self, name: str, user: str) -> str:
-        """Make a volume's data available for a user (a container's id); its path."""
+        """Make a volume's data available for a user (a container's id); its path. Again is no other mount."""
+        if (name, user) not in self._mounts:
+            volume = self.get(name)
+            self._mounts[name, user] = self.driver(volume.driver).mount(name, volume.options or {}, user)
+        return self._mounts[name, user]
+
+    def mounting(self, name: str, user: str) -> Callable[[], str] | None:
+        """What `mount` would wait for, to be called in a thread: a plugin's answer, a server. None where it is quick.
+
+        `mounted_at` takes its result.
+        """
         volume = self.get(name)
-        path = self.driver(volume.driver).mount(name, volume.options or {}, user)
-        self._mounts.add((name, user))
-        return path
+        if (name, user) in self._mounts or (volume.driver == "local" and "device" not in (volume.options or {})):
+            return None
+        return lambda: self.driver(volume.driver).mount(name, volume.options or {}, user)
+
+    def mounted_at(self, name: str, user: str, path: str) -> None:
+        """`mounting` has come to its end."""
+        self._mounts[name, user] = path
 
     def mounted(self, name: str, user: str) -> bool:
         """Whether a user has a volume mounted, as far as this process knows or the kernel says."""
@@ -229,7 +243,7 @@ class Volumes:
 
     def unmount(self, name: str, user: str) -> None:
         """The user is done; unknown volumes are fine."""
-        self._mounts.discard((name, user))
+        self._mounts.pop((name, user), None)
         row = self._row(name)
         if row is not None:
             self.driver(row["driver"]).unmount(name, user)
