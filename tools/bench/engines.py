@@ -69,7 +69,10 @@ class Sampan:
 
     def keepers(self, container: str) -> list[int]:
         init = _init_pid(self.argv("inspect", "-f", "{{.State.Pid}}", container))
-        return [init, _parent(init)]
+        kept, zygote = [init], self.daemons()[1]
+        while (parent := _parent(kept[-1])) != zygote:
+            kept.append(parent)
+        return kept
 
     def close(self) -> None:
         self.daemon.close()

@@ -57,6 +57,16 @@ def proportional(pids: Sequence[int]) -> float:
     return total / 1000
 
 
+def peak(pids: Sequence[int]) -> float:
+    """The most memory that processes have had resident so far, each at its own time, MB."""
+    total = 0
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                total += int(line.split()[1])
+    return total / 1000
+
+
 def processor(pids: Sequence[int]) -> float:
     """Processor seconds used so far by processes."""
     ticks = 0
