@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import posixpath
 from base64 import b64decode, urlsafe_b64decode
@@ -29,6 +30,7 @@ from ..registry.config import ANONYMOUS, AuthConfig
 from . import progress
 from .buildlog import ClassicLog
 from .call import Call
+from .hijack import Takeover, upgrade_head
 from .query import Query
 
 
@@ -65,6 +67,25 @@ async def send_context(call: Call) -> None:
     """A named context as a tar archive."""
     await builder_of(call.engine).handovers.get(call.path["id"]).receive(call.path["name"], call.chunks())
     await call.empty()
+
+
+async def lend_agent(call: Call) -> None:
+    """A connection that the client offers to its ssh agent: a step's connection is joined to it when one comes."""
+    handover = builder_of(call.engine).handovers.lender(call.path["id"])
+    agent = handover.lend(call.path["name"])
+    client = await Takeover.take(call, upgrade_head(call, tty=True, complete=False))
+    waiting = asyncio.ensure_future(agent.accept())
+    gone = asyncio.ensure_future(client.gone())
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done() and not waiting.cancelled():
+            with waiting.result() as connection:
+                await client.pump(connection)
+    finally:
+        waiting.cancel()
+        gone.cancel()
+        await asyncio.gather(waiting, gone, return_exceptions=True)
+        client.close()
 
 
 async def build(call: Call) -> None:

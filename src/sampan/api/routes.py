@@ -28,6 +28,7 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/build", "build"),
         ("POST", "/build/prune", "prune"),
         ("POST", "/sampan/builds", "begin_session"),
+        ("POST", "/sampan/builds/{id}/ssh/{name}", "lend_agent"),
         ("GET", "/sampan/images/{name:*}/tree", "image_tree"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
     ],

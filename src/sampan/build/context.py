@@ -21,7 +21,7 @@ from ..linux.mount import MNT_DETACH, MS_NODEV, MS_NOSUID, mount, umount2
 from ..linux.openat2 import open_in_root
 from ..tree.extract import ExtractOptions, extract
 from ..tree.reader import Readable
-from ..tree.remove import remove
+from .removing import remove_tree
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -96,16 +96,6 @@ def _unpack(path: str, feed: Readable) -> None:
         extract(root, Decompressed(feed, DEFAULT_LIMITS), ExtractOptions(owner=(0, 0)))
     finally:
         os.close(root)
-
-
-def remove_tree(path: str) -> None:
-    """Remove a directory of the engine's own by fd."""
-    parent, _, name = path.rpartition("/")
-    directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove(directory, name)
-    finally:
-        os.close(directory)
 
 
 def drop_ignored(context: str, dockerfile: str) -> None:

@@ -93,7 +93,7 @@ async def clone(session: Session, source: GitSource) -> tuple[str, str]:
     await _checkout(git, source)
     commit = await git.run("rev-parse", "HEAD")
     if not source.keep_git_dir:
-        from .context import remove_tree
+        from .removing import remove_tree
 
         await asyncio.to_thread(remove_tree, f"{directory}/.git")
     return _confined(directory, source.subdir), commit

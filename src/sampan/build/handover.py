@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from secrets import token_hex
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from ..errors import Conflict, NotFound
+from .agents import AgentSocket
 from .context import received
 
 if TYPE_CHECKING:
@@ -28,9 +30,22 @@ class Handover:
         self.id = token_hex(16)
         self.contexts: dict[str, str] = {}
         self.secrets: dict[str, bytes] = {}
-        self.agents: dict[str, str] = {}
+        self.lent: dict[str, AgentSocket] = {}
         self.stack = AsyncExitStack()
         self._engine = engine
+
+    @property
+    def agents(self) -> dict[str, str]:
+        """Sockets of agents by name."""
+        return {name: agent.path for name, agent in self.lent.items()}
+
+    def lend(self, name: str) -> AgentSocket:
+        """The socket of an agent that the client lends; made when it is first asked for."""
+        if name not in self.lent:
+            agent = AgentSocket(f"{self._engine.paths.exec_root}/builds/{token_hex(8)}/agent")
+            self.stack.push_async_callback(agent.close)
+            self.lent[name] = agent
+        return self.lent[name]
 
     async def receive(self, name: str, body: AsyncIterator[bytes]) -> None:
         """Unpack a named context."""
@@ -44,13 +59,14 @@ class Handovers:
 
     def __init__(self) -> None:
         self._held: dict[str, Handover] = {}
+        self._all: WeakValueDictionary[str, Handover] = WeakValueDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     def begin(self, engine: Engine) -> Handover:
         """A new one."""
         made = Handover(engine)
-        self._held[made.id] = made
+        self._held[made.id] = self._all[made.id] = made
         self._restart(made.id)
         return made
 
@@ -60,6 +76,13 @@ class Handovers:
         if found is None:
             raise NotFound(f"no such build session: {identity}")
         self._restart(identity)
+        return found
+
+    def lender(self, identity: str) -> Handover:
+        """One by its id, whether a build has taken it up or not; a new agent is lent only before that."""
+        found = self._all.get(identity)
+        if found is None:
+            raise NotFound(f"no such build session: {identity}")
         return found
 
     def take(self, identity: str) -> Handover:

@@ -146,6 +146,8 @@ class StepMounts:
                 raise NotFound(f"unset ssh forward key {one.id}")
             return
         target = one.target or f"/run/buildkit/ssh_agent.{len(self.mounts)}"
+        os.chown(agent, one.uid, one.gid)
+        os.chmod(agent, one.mode)
         self.mounts.append(BundleMount(target, "bind", agent, ["rbind", "rw"], self._ids))
         self.env.append(f"SSH_AUTH_SOCK={target}")
 

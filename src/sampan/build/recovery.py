@@ -18,7 +18,7 @@ from ..engine.engine import Engine
 from ..errors import SampanError
 from ..linux.cgroup import Cgroup
 from ..linux.mount import MNT_DETACH, umount2
-from .context import remove_tree
+from .removing import remove_tree
 
 PREFIXES = ("context-", "build-")
 _TRIES, _PAUSE = 100, 0.02

@@ -88,10 +88,10 @@ class Exclusion:
     """`--exclude` patterns, relative to each source."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._rules = IgnoreRules(read_patterns("\n".join(patterns)))
+        self._rules = IgnoreRules(found) if (found := read_patterns("\n".join(patterns))) else None
 
     def __call__(self, path: str) -> bool:
-        return self._rules.matches(path)
+        return self._rules is not None and self._rules.matches(path)
 
 
 def nodes(directories: Directories, chosen: Selected, excluded: Exclusion) -> Iterator[Node]:

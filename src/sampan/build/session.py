@@ -53,7 +53,7 @@ class Session:
 
     async def close(self) -> None:
         """Wait for what still reads this build's directories, and remove those that it made."""
-        from .context import remove_tree
+        from .removing import remove_tree
 
         if self.begun:
             await asyncio.wait(self.begun)

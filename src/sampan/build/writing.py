@@ -28,6 +28,7 @@ from .selecting import Exclusion, Selected, nodes, select
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SMALL = 1 << 18
 _SYMBOLIC = re.compile(r"^([ugoa]*)([-+=])([rwxXst]*)$")
 _MAGIC = ((b"\x1f\x8b\x08", 0), (b"BZh", 0), (b"\xfd7zXZ\x00", 0), (b"\x28\xb5\x2f\xfd", 0), (b"ustar", 257))
 _SEVERAL = "When using COPY with more than one source file, the destination must be a directory and end with a /"
@@ -209,11 +210,11 @@ class _Copying:
             return
         if node.is_directory:
             _ensure_directory(directory, name, above)
+        elif stat.S_ISREG(found.st_mode):
+            self._regular(node, directory, name, above)
+            return
         else:
             _clear(directory, name, above)
-        if stat.S_ISREG(found.st_mode):
-            self._regular(node, directory, name)
-            return
         if stat.S_ISLNK(found.st_mode):
             os.symlink(os.readlink(node.name, dir_fd=node.directory), name, dir_fd=directory)
         elif not node.is_directory:
@@ -222,13 +223,13 @@ class _Copying:
         xattrs = {} if stat.S_ISLNK(found.st_mode) else read_xattrs(f"/proc/self/fd/{node.directory}/{node.name}")
         apply_node(directory, name, mode, *self._owner_of(found), found.st_mtime_ns, xattrs)
 
-    def _regular(self, node: Node, directory: int, name: str) -> None:
+    def _regular(self, node: Node, directory: int, name: str, above: str) -> None:
         found = node.stat
         source = os.open(node.name, _READ, dir_fd=node.directory)
         try:
-            target = os.open(name, _CREATE, 0o600, dir_fd=directory)
+            target = _create(directory, name, above)
             try:
-                copy_contents(source, target)
+                _fill(source, target, found.st_size)
                 os.fchown(target, *self._owner_of(found))
                 os.fchmod(target, change_mode(stat.S_IMODE(found.st_mode), self._action.mode, is_directory=False))
                 write_xattrs(target, read_xattrs(source))
@@ -306,6 +307,28 @@ def _ensure_directory(directory: int, name: str, above: str) -> None:
     except FileExistsError:
         if not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             raise InvalidArgument(f"cannot copy to non-directory: {posixpath.join('/', above, name)}") from None
+
+
+def _create(directory: int, name: str, above: str) -> int:
+    """A new file; what has the name already is looked at only where there is something."""
+    try:
+        return os.open(name, _CREATE, 0o600, dir_fd=directory)
+    except FileExistsError:
+        _clear(directory, name, above)
+    return os.open(name, _CREATE, 0o600, dir_fd=directory)
+
+
+def _fill(source: int, target: int, size: int) -> None:
+    """A small file takes two calls; holes are worth looking for in large ones only."""
+    if size > _SMALL:
+        copy_contents(source, target)
+        return
+    while data := os.read(source, _SMALL):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(target, view) :]
+        if len(data) < _SMALL:
+            return
 
 
 def _clear(directory: int, name: str, above: str) -> None:

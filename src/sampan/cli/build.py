@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import credentials
 from .archives import chunks
+from .build_agents import lend, read_agent
 from .build_context import Context, ignore_rules
 from .build_output import Output, parse_output, push_tags, write_output
 from .build_progress import choose, follow
@@ -66,6 +67,7 @@ EXTERNAL = ".dockerfile.from-outside"
     boolean("push", "Push the image once it is built"),
     string_array("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'),
     many("security-opt", "Security options", hidden=True),
+    string_array("ssh", 'SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")'),
     size("shm-size", "Shared memory size for build containers"),
     string_array("tag", 'Name and optionally a tag (format: "name:tag")', short="t"),
     string("target", "Set the target build stage to build"),
@@ -78,7 +80,8 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     outputs = [parse_output(text) for text in options["output"]]
     secrets = dict(read_secret(text) for text in options["secret"])
     extras = build_extras(options)
-    _hand_over(session, secrets, options["build-context"], extras)
+    agents = dict(read_agent(text) for text in options["ssh"])
+    _hand_over(session, secrets, options["build-context"], agents, extras)
     context, query = _context(options, arguments[0])
     query.update(build_query(options))
     auths = credentials.all_auths(session.config)
@@ -100,15 +103,19 @@ def build_extras(options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _hand_over(session: Session, secrets: dict[str, bytes], contexts: list[str], extras: dict[str, Any]) -> None:
+def _hand_over(
+    session: Session, secrets: dict[str, bytes], contexts: list[str], agents: dict[str, str], extras: dict[str, Any]
+) -> None:
     """Send secrets and directories ahead of the build."""
     named = dict(_named_context(text) for text in contexts)
     directories = {name: where for name, where in named.items() if os.path.isdir(where)}
     extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
-    if not secrets and not directories:
+    if not secrets and not directories and not agents:
         return
     encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
     extras["Session"] = identity = session.client.build_session(encoded)["Id"]
+    for name, path in agents.items():
+        lend(session.client, identity, name, path)
     for name, where in directories.items():
         session.client.build_context(identity, name, Context(where, ignore_rules(where, ""), {}).chunks())
 

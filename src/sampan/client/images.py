@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from .call import Call, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+from .call import Call, Hijack, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
 
 if TYPE_CHECKING:
     from .types import ImageSummary, Json, Progress
@@ -166,6 +166,12 @@ def build_context(session: str, name: str, tar: Payload) -> Call[None]:
     """Send a named context for that build (Sampan only)."""
     path = f"/sampan/builds/{session}/contexts/{name}"
     return Call("PUT", path, body=tar, headers=TAR, decode=decode_nothing)
+
+
+def build_agent_call(session: str, name: str) -> Hijack:
+    """Offer a connection to our ssh agent to that build (Sampan only)."""
+    headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+    return Hijack("POST", f"/sampan/builds/{session}/ssh/{name}", headers=headers, decode=decode_nothing)
 
 
 @streaming

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import tarfile
 import time
@@ -144,10 +145,10 @@ def _leftovers(daemon: Daemon) -> dict[str, list[str]]:
 NOTHING: dict[str, list[str]] = {"mounts": [], "steps": [], "shims": [], "links": [], "tmp": [], "groups": []}
 
 
-def _begin(daemon: Daemon, where: str) -> subprocess.Popen[str]:
-    """A build whose second step has said that it runs."""
+def _begin(daemon: Daemon, where: str, *flags: str) -> subprocess.Popen[str]:
+    """A build whose last step has said that it runs."""
     client = daemon.popen(
-        [str(BIN / "sampan"), "build", "--progress", "plain", "--secret", f"id=s,src={where}/s", where],
+        [str(BIN / "sampan"), "build", "--progress", "plain", "--secret", f"id=s,src={where}/s", *flags, where],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert client.stderr is not None
@@ -279,3 +280,36 @@ def test_include_and_locks_and_platforms(daemon: Daemon, name: str, tmp_path: Pa
     if not Path("/proc/sys/fs/binfmt_misc/qemu-s390x").exists():
         assert "cannot run programs of linux/s390x" in foreign.err, foreign
     daemon.ok("rmi", name)
+
+
+def test_ssh_agent_of_the_client(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Each connection of a step's reaches the agent on the client's machine; here one that answers in capitals."""
+    daemon = make_daemon()
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(str(tmp_path / "agent"))
+    agent.listen()
+    agent.settimeout(30)
+    where = _context(
+        tmp_path / "c", "FROM busybox\nRUN --mount=type=ssh,id=other test -z \"$SSH_AUTH_SOCK\"\n"
+        "RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo running; sleep 1000\n", s="secret",
+    )  # fmt: skip
+    client = _begin(daemon, where, "--ssh", f"default={tmp_path}/agent")
+    (path,) = (daemon.exec_root / "builds").glob("*/agent")  # what the step has mounted
+    for word in (b"one", b"two"):
+        with socket.socket(socket.AF_UNIX) as step:
+            step.settimeout(30)
+            step.connect(str(path))
+            step.sendall(word)
+            answering, _ = agent.accept()
+            with answering:
+                answering.sendall(answering.recv(100).upper())
+                assert step.recv(100) == word.upper()
+    client.terminate()
+    client.communicate(timeout=30)
+    agent.close()
+    deadline = time.monotonic() + 10
+    while _leftovers(daemon) != NOTHING and time.monotonic() < deadline:
+        time.sleep(0.05)  # the daemon tells nobody that a build is undone
+    assert _leftovers(daemon) == NOTHING
+    required = _context(tmp_path / "d", "FROM busybox\nRUN --mount=type=ssh,required id\n")
+    assert "unset ssh forward key default" in daemon.sampan("build", required).err
