@@ -56,7 +56,8 @@ async def recover(engine: Engine) -> None:
 
 
 def _wanted(container: Container) -> bool:
-    return restarts.wanted_at_boot(container.host_config.restart_policy, container.state)
+    # What was only created waits for its user, whatever its policy; dockerd does the same.
+    return container.has_been_started and restarts.wanted_at_boot(container.host_config.restart_policy, container.state)
 
 
 async def _reconcile(engine: Engine) -> list[tuple[Container, Shim]]:

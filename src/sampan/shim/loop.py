@@ -47,7 +47,7 @@ class Loop:
         self._timers: list[Timer] = []
         self._children: dict[int, Callable[[int], None]] = {}
         self._unclaimed: dict[int, int] = {}
-        self._running = False
+        self._running = True
         self._wakeup, self._signal_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.watch(self._wakeup, READ, self._on_wakeup)
         _signal.set_wakeup_fd(self._signal_end, warn_on_full_buffer=False)
@@ -99,7 +99,7 @@ class Loop:
         self._running = False
 
     def run(self) -> None:
-        self._running = True
+        # Whatever called `stop` before, in a keeper that took over as its container ended, meant it.
         while self._running:
             for fd, mask in self._epoll.poll(self._timeout(), 32):
                 entry = self._handlers.get(fd)  # an earlier handler of this round may have dropped it
