@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from . import rpmdb
+
 _DPKG = ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
 _APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -16,7 +18,7 @@ _NPM = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+/package\.json")
 
 @dataclass(frozen=True, order=True)
 class Package:
-    """`kind` is a package-url type: deb, apk, pypi, npm. `source` is the source package where it differs."""
+    """`kind` is a package-url type: deb, apk, rpm, pypi, npm. `source` is the source package where it differs."""
 
     kind: str
     name: str
@@ -41,6 +43,7 @@ def is_record(path: str) -> bool:
     return (
         path in _OS_RELEASE
         or path in _APK
+        or path in rpmdb.PATHS
         or path == _DPKG[0]
         or (path.startswith(_DPKG[1]) and not path.endswith(".md5sums"))
         or _PIP.fullmatch(path) is not None
@@ -53,6 +56,9 @@ def inventory(files: Mapping[str, bytes]) -> Inventory:
     found: set[Package] = set()
     release: dict[str, str] = {}
     for path, data in files.items():
+        if path in rpmdb.PATHS:
+            found.update(_rpm(data))
+            continue
         text = data.decode(errors="replace")
         if path in _OS_RELEASE:
             release = release or _os_release(text)
@@ -91,6 +97,19 @@ def _dpkg(text: str) -> Iterator[Package]:
         yield Package(
             "deb", fields["Package"], fields.get("Version", ""), fields.get("Architecture", ""), source,
             version.strip("()"),
+        )  # fmt: skip
+
+
+def _rpm(data: bytes) -> Iterator[Package]:
+    for tags in rpmdb.headers(data):
+        if "name" not in tags or tags["name"] == "gpg-pubkey":
+            continue
+        version = f"{tags.get('version', '')}-{tags.get('release', '')}"
+        epoch = tags.get("epoch", "0")
+        source = tags.get("sourcerpm", "").rsplit("-", 2)[0]
+        yield Package(
+            "rpm", tags["name"], version if epoch == "0" else f"{epoch}:{version}", tags.get("arch", ""),
+            "" if source == tags["name"] else source, license=tags.get("license", "")[:80],
         )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ def purl(package: Package, inventory: Inventory) -> str:
     """The package-url: `pkg:deb/debian/bash@5.2?arch=amd64&distro=debian-12`."""
     name = quote(package.name, safe="") if package.kind != "npm" else quote(package.name, safe="/")
     version = quote(package.version, safe=":+~.-")
-    if package.kind not in {"deb", "apk"}:
+    if package.kind not in {"deb", "apk", "rpm"}:
         return f"pkg:{package.kind}/{name}@{version}"
     owner = inventory.distribution or package.kind
     suffix = f"?arch={package.architecture}&distro={owner}-{inventory.release}"

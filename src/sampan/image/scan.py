@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .packages import Inventory, Package
-from .versions import compare_dpkg, compare_numeric
+from .versions import compare_apk, compare_dpkg, compare_numeric, compare_rpm
+
+_RPM = {"rocky": ("Rocky Linux", 1), "almalinux": ("AlmaLinux", 1), "opensuse-leap": ("openSUSE:Leap", 2)}
+"""OSV's name of a distribution, and how many parts of its release belong to it."""
 
 Compare = Callable[[str, str], int]
 
@@ -80,11 +83,14 @@ def _ecosystem(package: Package, inventory: Inventory) -> str:
         return f"{'Ubuntu' if inventory.distribution == 'ubuntu' else 'Debian'}:{inventory.release}"
     if package.kind == "apk":
         return f"Alpine:v{'.'.join(inventory.release.split('.')[:2])}"
+    if package.kind == "rpm":
+        name, parts = _RPM.get(inventory.distribution, (inventory.distribution, 1))
+        return f"{name}:{'.'.join(inventory.release.split('.')[:parts])}"
     return {"pypi": "PyPI", "npm": "npm"}[package.kind]
 
 
 def _comparison(package: Package) -> Compare:
-    return compare_dpkg if package.kind in {"deb", "apk"} else compare_numeric
+    return {"deb": compare_dpkg, "apk": compare_apk, "rpm": compare_rpm}.get(package.kind, compare_numeric)
 
 
 def affected_by(affected: dict[str, Any], version: str, compare: Compare) -> str | None:

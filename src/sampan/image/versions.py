@@ -1,9 +1,8 @@
-"""Comparing versions as dpkg does, and as semantic versions compare; both serve as keys for sorting."""
+"""Comparing versions as dpkg, rpm and apk do, and as semantic versions compare."""
 
 from __future__ import annotations
 
 import re
-from functools import cmp_to_key
 from typing import Any
 
 
@@ -54,6 +53,63 @@ def _order(text: str) -> list[int]:
     return [*ranks, 0]  # the end stands between `~` and everything else
 
 
+def compare_rpm(left: str, right: str) -> int:
+    """-1, 0 or 1 (rpm-version(7)): epoch, version, release, each in segments of digits or letters."""
+    left_epoch, left_rest = _epoch(left)
+    right_epoch, right_rest = _epoch(right)
+    if left_epoch != right_epoch:
+        return -1 if left_epoch < right_epoch else 1
+    (left_version, left_release), (right_version, right_release) = _revision(left_rest), _revision(right_rest)
+    return _compare_segments(left_version, right_version) or _compare_segments(left_release, right_release)
+
+
+_SEGMENT = re.compile(r"\d+|[a-zA-Z]+|~|\^")
+_TILDE, _END, _CARET, _LETTERS, _DIGITS = range(5)
+
+
+def _compare_segments(left: str, right: str) -> int:
+    left_key, right_key = [_segment_key(part) for part in (left, right)]
+    return (left_key > right_key) - (left_key < right_key)
+
+
+def _segment_key(text: str) -> list[tuple[int, int, str]]:
+    """`~` sorts before the end, `^` just after it, letters before digits."""
+    key = []
+    for part in _SEGMENT.findall(text):
+        if part.isdigit():
+            key.append((_DIGITS, int(part), ""))
+        else:
+            key.append(({"~": _TILDE, "^": _CARET}.get(part, _LETTERS), 0, part))
+    return [*key, (_END, 0, "")]
+
+
+_APK = re.compile(r"(\d+(?:\.\d+)*)([a-z]?)((?:_[a-z]+\d*)*)(?:~[0-9a-f]+)?(?:-r(\d+))?")
+_APK_SUFFIXES = {"alpha": -4, "beta": -3, "pre": -2, "rc": -1, "cvs": 1, "svn": 2, "git": 3, "hg": 4, "p": 5}
+
+
+def compare_apk(left: str, right: str) -> int:
+    """-1, 0 or 1 (apk-package(5)): `1.2_rc1` before `1.2` before `1.2_p1`; -r is the build. Else as dpkg."""
+    found, other = _APK.fullmatch(left), _APK.fullmatch(right)
+    if found is None or other is None:
+        return compare_dpkg(left, right)
+    for mine, theirs in zip(_apk_key(found), _apk_key(other), strict=True):
+        if mine != theirs:
+            return -1 if mine < theirs else 1
+    return 0
+
+
+def _apk_key(found: re.Match[str]) -> tuple[Any, ...]:
+    first, *rest = found[1].split(".")
+    # A part with a leading zero is a fraction: 1.05 before 1.1.
+    numbers = [(0, int(first), "")] + [
+        (0, 0, part) if part.startswith("0") and len(part) > 1 else (1, int(part), "") for part in rest
+    ]
+    suffixes = [
+        (_APK_SUFFIXES.get(name, 0), int(number or 0)) for name, number in re.findall(r"_([a-z]+)(\d*)", found[3])
+    ]
+    return numbers, found[2], [*suffixes, (0, -1)], int(found[4] or 0)
+
+
 def compare_numeric(left: str, right: str) -> int:
     """Dotted numbers by value; a suffix (`-rc1`, `a1`) comes before the plain version."""
     left_key, right_key = _numeric(left), _numeric(right)
@@ -69,7 +125,3 @@ def _numeric(version: str) -> tuple[list[int], int, list[tuple[int, int, str]]]:
     after = re.match(r"[._-]?(post|p|r)\d", rest)
     parts = [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.findall(r"\d+|[a-z]+", rest.lower())]
     return numbers, 1 if after else (0 if not rest else -1), parts
-
-
-dpkg_key: Any = cmp_to_key(compare_dpkg)
-numeric_key: Any = cmp_to_key(compare_numeric)

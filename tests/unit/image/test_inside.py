@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
+import struct
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import pytest
@@ -16,10 +19,11 @@ from sampan.image.archive import Archive, ArchivedImage
 from sampan.image.contents import flatten, read_layers
 from sampan.image.explore import explore, failures
 from sampan.image.packages import inventory, is_record
+from sampan.image.rpmdb import headers
 from sampan.image.sbom import cyclonedx, spdx
 from sampan.image.scan import affected_by, scan
 from sampan.image.squash import squash
-from sampan.image.versions import compare_dpkg, compare_numeric
+from sampan.image.versions import compare_apk, compare_dpkg, compare_numeric, compare_rpm
 
 
 def layer(files: dict[str, bytes | str]) -> bytes:
@@ -162,3 +166,80 @@ def test_ranges_with_gaps() -> None:
     affected: dict[str, Any] = {"ranges": [{"type": "SEMVER", "events": events}]}
     hits = {version: affected_by(affected, version, compare_numeric) for version in ("1", "2", "3", "4.5", "5", "6")}
     assert hits == {"1": "2", "2": None, "3": None, "4.5": "", "5": "", "6": None}
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("1.2_rc1", "1.2"),
+        ("1.2_alpha2", "1.2_beta"),
+        ("1.2", "1.2_p1"),
+        ("1.2", "1.2a"),
+        ("1.2-r1", "1.2-r10"),
+        ("1.9.1", "1.10"),
+        ("1.05", "1.1"),
+        ("1.2", "1.2.1_rc1"),
+        ("1.1.1v-r0", "1.1.1w-r0"),
+        ("1.2_git20230101", "1.2_p1"),
+    ],
+)
+def test_apk_versions(low: str, high: str) -> None:
+    assert (compare_apk(low, high), compare_apk(high, low), compare_apk(low, low)) == (-1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        ("1.0~rc1-1", "1.0-1"),
+        ("1.0-1", "1.0^git1-1"),
+        ("1.0^git1-1", "1.0.1-1"),
+        ("5.1.8-6.el9", "5.1.8-9.el9"),
+        ("2.0-1", "1:1.0-1"),
+        ("1.0a-1", "1.0.1-1"),
+        ("1.9-1", "1.10-1"),
+        ("1.0-1.el9", "1.0-1.el9_2.1"),
+    ],
+)
+def test_rpm_versions(low: str, high: str) -> None:
+    assert (compare_rpm(low, high), compare_rpm(high, low), compare_rpm(low, low)) == (-1, 1, 0)
+    assert compare_rpm("1.0.0-1", "1_0_0-01") == 0  # separators and leading zeros do not count
+
+
+def rpm_header(**tags: str | int) -> bytes:
+    """One package as rpm stores it."""
+    numbers = {"name": 1000, "version": 1001, "release": 1002, "epoch": 1003, "arch": 1022, "sourcerpm": 1044}
+    index, data = b"", b""
+    for name, value in tags.items():
+        raw = value.to_bytes(4, "big") if isinstance(value, int) else value.encode() + b"\0"
+        data += bytes(-len(data) % 4) if isinstance(value, int) else b""
+        index += struct.pack(">IIII", numbers[name], 4 if isinstance(value, int) else 6, len(data), 1)
+        data += raw
+    return struct.pack(">II", len(tags), len(data)) + index + data
+
+
+def test_rpm_packages_are_read_from_sqlite(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "rpmdb.sqlite")
+    connection.execute("PRAGMA journal_mode = WAL")  # as rpm leaves it
+    connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
+    rows = [
+        rpm_header(name="openssl-libs", version="3.0.7", release="24.el9", epoch=1, arch="x86_64",
+                   sourcerpm="openssl-3.0.7-24.el9.src.rpm"),
+        rpm_header(name="gpg-pubkey", version="x", release="y"),
+        b"\xff" * 40,
+    ]  # fmt: skip
+    connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(row,) for row in rows])
+    connection.commit()
+    connection.close()
+    files: dict[str, bytes | str] = {
+        "etc/os-release": b'ID="rocky"\nVERSION_ID="9.3"\n',
+        "var/lib/rpm/rpmdb.sqlite": (tmp_path / "rpmdb.sqlite").read_bytes(),
+    }
+    with archive_of(layer(files)) as opened:
+        found = inventory(flatten(read_layers(*opened, [], is_record)))
+    (package,) = found.packages
+    assert (package.name, package.version, package.source) == ("openssl-libs", "1:3.0.7-24.el9", "openssl")
+    record = {"id": "RLSA-1", "affected": [{
+        "package": {"ecosystem": "Rocky Linux:9", "name": "openssl-libs"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1:3.0.7-25"}]}]}]}  # fmt: skip
+    assert [(hit.id, hit.fixed) for hit in scan(found, iter([record]))] == [("RLSA-1", "1:3.0.7-25")]
+    assert not list(headers(b"no database"))
