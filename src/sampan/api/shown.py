@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
@@ -148,11 +150,11 @@ def _networks(container: Container, version: Version, *, names: bool) -> dict[st
 
 
 def _network_settings(container: Container, version: Version) -> wire.NetworkSettings:
-    settings = wire.NetworkSettings(
-        ports=port_map(container), networks=_networks(container, version, names=True), sandbox_key=container.sandbox_key
-    )
-    if container.running:
-        settings.sandbox_id = container.sandbox_key.rpartition("/")[2]
+    settings = wire.NetworkSettings(ports=port_map(container), networks=_networks(container, version, names=True))
+    if container.running and container.networks:
+        # A file that nsenter takes, as Docker's is; no mount of ours has to be kept for it.
+        settings.sandbox_key = f"/proc/{container.state.pid}/ns/net"
+        settings.sandbox_id = sha256(f"{container.id} {container.state.started_at}".encode()).hexdigest()
     default = container.networks.get("bridge")
     if default is not None:
         settings.endpoint_id = default.endpoint_id

@@ -64,7 +64,6 @@ class Container(Struct, kw_only=True):
     """Chain id of the image's top layer; empty for an image without layers."""
     ports: PortMap = field(default_factory=dict)
     """Published ports with the host ports that were given; empty when not running."""
-    sandbox_key: str = ""
     cgroup: str = ""
     """Path of the container's cgroup below each hierarchy, while running."""
     has_been_started: bool = False

@@ -126,7 +126,8 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     for mode, joining in ((host.pid_mode, ""), (host.ipc_mode, ""), (host.network_mode, _JOINING)):
         if mode.startswith("container:"):
             _check_joined(engine, mode.removeprefix("container:"), joining)
-    for link in host.links or ():
+    # On other networks links are names, which somebody may have later.
+    for link in (host.links or ()) if host.network_mode in ("", "default", "bridge") else ():
         _check_link(engine, link)
     if host.network_mode == "host" and (host.port_bindings or host.publish_all_ports):
         warnings.append(_IGNORED_PORTS)

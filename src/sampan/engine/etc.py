@@ -15,7 +15,7 @@ FILES = ("resolv.conf", "hostname", "hosts")
 def write(engine: Engine, container: Container) -> None:
     """Write all three into the container's directory; called at each start, once the addresses are known."""
     directory = engine.paths.container(container.id)
-    if engine.networks.sandbox(container.id) is not None:
+    if engine.networks.sandbox(container.id) is not None and container.host_config.network_mode != "host":
         made = engine.networks.files(container.id)
         contents = {"hosts": made.hosts, "resolv.conf": made.resolv_conf, "hostname": made.hostname}
     else:

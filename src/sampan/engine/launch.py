@@ -7,6 +7,7 @@ import os
 
 from .. import faults
 from ..errors import Conflict, SampanError
+from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.state import ContainerState
 from ..model.times import rfc3339
 from ..runtime import CommandFailed, CreateContainer, Shim, bundle
@@ -64,9 +65,10 @@ class Launch:
         return self.live.rootfs
 
     async def _connect(self, shim: Shim) -> None:
-        if not spec.has_own_network(self.container) or not self.container.networks:
+        hosted = self.container.host_config.network_mode == "host"
+        if not (hosted or spec.has_own_network(self.container)) or not self.container.networks:
             return
-        netns = await shim.netns()
+        netns = open_namespace(os.getpid(), CLONE_NEWNET) if hosted else await shim.netns()
         try:
             self.networked = True
             await networks.attach_all(self.engine, self.container, netns)

@@ -13,6 +13,7 @@ from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig, PortMap
 from ..model.times import rfc3339
 from ..network.checks import check_settings
+from ..network.creation import PREDEFINED
 from ..network.endpoint import mac_of
 from ..network.inspection import Check, MapNetwork
 from ..network.sandbox import Files, Sandbox, SandboxRequest
@@ -129,7 +130,6 @@ async def detach_all(engine: Engine, container: Container) -> None:
     await engine.networks.detach(container.id)
     container.networks = {name: cleared(settings) for name, settings in container.networks.items()}
     container.ports = {}
-    container.sandbox_key = ""
     for name in container.networks if attached else ():
         try:
             _event(engine, "disconnect", engine.networks.get(name), container)
@@ -244,6 +244,8 @@ async def connect(engine: Engine, ref: str, container_ref: str, settings: Endpoi
 
 
 def _refuse_connection(container: Container, network: Network, settings: EndpointSettings) -> None:
+    if network.name not in PREDEFINED:
+        check_settings(network, settings)
     if network.name in container.networks:
         raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
     if network.name == "none" or "none" in container.networks:
@@ -257,7 +259,8 @@ def _refuse_connection(container: Container, network: Network, settings: Endpoin
     if container.state.status in ("dead", "removing"):
         raise Conflict(f"container {container.id} is marked for removal and cannot be connected or disconnected to "
                        "the network")  # fmt: skip
-    check_settings(network, settings)
+    if network.name in PREDEFINED:
+        check_settings(network, settings)
 
 
 async def disconnect(engine: Engine, ref: str, container_ref: str, force: bool) -> None:

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from ..errors import InvalidArgument
 from ..linux.rtnetlink import mac_bytes
 from ..model.container import EndpointSettings
+from .ipam import IPAddress
 from .options import endpoint_sysctls
 from .spec import Network
 
@@ -37,25 +38,26 @@ def check_settings(network: Network, settings: EndpointSettings) -> None:
 
 def _address_faults(network: Network, settings: EndpointSettings) -> list[str]:
     wanted = settings.ipam_config
-    texts = [text for text in (wanted.ipv4_address, wanted.ipv6_address) if text] if wanted else []
-    if not texts:
+    texts = {4: wanted.ipv4_address, 6: wanted.ipv6_address} if wanted else {}
+    if not any(texts.values()):
         return []
     faults = [] if network.name not in ("bridge", "none", "host") else [ON_USER_DEFINED]
-    for text in texts:
-        fault = _address_fault(network, text)
-        if fault and fault not in faults:
-            faults.append(fault)
-    return faults
+    for version, text in texts.items():
+        if text:
+            faults += _address_fault(network, version, text)
+    return list(dict.fromkeys(faults))
 
 
-def _address_fault(network: Network, text: str) -> str:
+def _address_fault(network: Network, version: int, text: str) -> list[str]:
     try:
-        address = ip_address(text)
+        address: IPAddress | None = ip_address(text)
     except ValueError:
-        return f"invalid IP address: {text}"
-    if network.name in ("bridge", "none", "host") or not network.user_subnets:
-        return ON_CONFIGURED
+        address = None
+    faults = [] if address and address.version == version else [f"invalid IPv{version} address: {text}"]
     subnets = [ip_network(pool.subnet) for pool in network.ipam.config or () if pool.subnet]
-    if not any(address in subnet for subnet in subnets if subnet.version == address.version):
-        return f"no configured subnet or ip-range contain the IP address {text}"
-    return ""
+    same = [subnet for subnet in subnets if subnet.version == version]
+    if network.name in ("bridge", "none", "host") or not network.user_subnets or not same:
+        return [*faults, ON_CONFIGURED]
+    if address is None or not any(address in subnet for subnet in same):
+        faults.append(f"no configured subnet or ip-range contain the IP address {text}")
+    return faults

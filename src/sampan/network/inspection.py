@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from ..errors import NotFound
+from ..errors import InvalidArgument, NotFound
 from ..linux.rtnetlink import Route
 from ..model.container import DockerValue
 from .endpoint import Endpoint
@@ -107,6 +107,8 @@ class Inspection:
         held = self._sandboxes.find(ref)
         if held is None:
             raise NotFound(f"container {ref} is not running on any network")
+        if held.on_host:
+            raise InvalidArgument(f"container {held.name} is on the host's own network: no rule of ours is in its way")
         return held
 
     def _way(self, one: Held, other: Held, port: int | None) -> Check:

@@ -239,7 +239,8 @@ class Networks:
         if network.config_only:
             users = [other for other in self._store if other.network.config_from.network == network.name]
             if users:
-                raise Forbidden(f'configuration network "{network.name}" is in use')
+                raise Forbidden(f'error while removing network: configuration network "{network.name}" '
+                                "is in use")  # fmt: skip
         active = self._sandboxes.on(stored)
         if active:
             raise Forbidden(f"error while removing network: network {network.name} has active endpoints "

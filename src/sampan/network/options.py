@@ -128,11 +128,12 @@ def endpoint_sysctls(options: Mapping[str, str] | None, interface: str) -> list[
     for setting in filter(None, (options or {}).get(ENDPOINT_SYSCTLS, "").split(",")):
         name, equals, value = setting.partition("=")
         parts = name.strip().split(".")
-        if not equals or len(parts) != 5 or parts[0] != "net" or parts[3] != "IFNAME":
-            raise InvalidArgument(f"unable to parse endpoint sysctl '{setting}'")
-        if parts[1] not in ("ipv4", "ipv6", "mpls") or parts[2] not in ("conf", "neigh"):
-            raise InvalidArgument(f"unrecognised endpoint sysctl '{setting}'")
-        if "/" in parts[4]:
-            raise InvalidArgument(f"unrecognised endpoint sysctl '{setting}'")
+        # The docker client writes options in lower case.
+        known = len(parts) == 5 and parts[0] == "net" and parts[1] in ("ipv4", "ipv6", "mpls")
+        if not known or not equals or parts[3] not in ("IFNAME", "ifname"):
+            raise InvalidArgument(f"unrecognised network interface sysctl '{setting}'; represent 'net.X.Y.ethN.Z=V' as "
+                                  "'net.X.Y.IFNAME.Z=V', 'X' must be 'ipv4', 'ipv6' or 'mpls'")  # fmt: skip
+        if parts[2] not in ("conf", "neigh") or "/" in parts[4]:
+            raise InvalidArgument(f"unrecognised network interface sysctl '{setting}'")
         settings.append((f"net/{parts[1]}/{parts[2]}/{interface}/{parts[4]}", value.strip()))
     return settings

@@ -48,8 +48,14 @@ class Held:
 
     @property
     def named_endpoints(self) -> list[Endpoint]:
-        """Its endpoints on networks that have names."""
-        return [endpoint for endpoint in self.endpoints.values() if endpoint.names]
+        """Its endpoints on networks that have names; those that are to be preferred first."""
+        named = [endpoint for endpoint in self.endpoints.values() if endpoint.names]
+        return sorted(named, key=preference) if len(named) > 1 else named
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the host's own namespace is the container's: nothing in it is ours to set up."""
+        return any(endpoint.network.network.driver == "host" for endpoint in self.endpoints.values())
 
     @property
     def reaches_out(self) -> bool:
@@ -66,9 +72,15 @@ class Held:
         )
 
 
+def preference(endpoint: Endpoint) -> tuple[int, bool, str]:
+    """Of several networks: the highest `gw_priority` wins, internal ones come last, then the name decides."""
+    network = endpoint.network.network
+    return -endpoint.settings.gw_priority, network.internal, network.name
+
+
 def choose_gateways(endpoints: Iterable[Endpoint]) -> Gateways:
-    """The highest `gw_priority` wins, then the network's name; per address family."""
-    ordered = sorted(endpoints, key=lambda one: (-one.settings.gw_priority, one.network.network.name))
+    """By preference, per address family."""
+    ordered = sorted(endpoints, key=preference)
     able = [one for one in ordered if not one.network.network.internal]
     four = next((one for one in able if one.gateway4 and one.address4), None)
     six = next((one for one in able if one.gateway6 and one.address6), None)
@@ -131,7 +143,7 @@ class Sandboxes:
             for ref, settings in request.networks.items():
                 interfaces += await self._plug(held, self._store.get(ref), settings)
             held.gateways = choose_gateways(held.endpoints.values())
-            if held.netns_fd >= 0:
+            if held.netns_fd >= 0 and not held.on_host:
                 setup = Setup(loopback=True, interfaces=tuple(interfaces), gateways=_routes(held.gateways))
                 self._namespaces.set_up(held.netns_fd, setup)
             self._publish(held, requests(request.port_bindings, request.exposed_ports, request.publish_all))

@@ -7,9 +7,9 @@ import pytest
 from sampan.errors import InvalidArgument
 from sampan.model.container import EndpointIPAMConfig, EndpointSettings, PortBinding
 from sampan.network import files, filters, options, ports
-from sampan.network.checks import check_settings
+from sampan.network.checks import ON_CONFIGURED, check_settings
 from sampan.network.files import Overrides, ResolvConf
-from sampan.network.spec import Network
+from sampan.network.spec import IPAM, IPAMPool, Network
 
 
 def test_bridge_options() -> None:
@@ -22,11 +22,12 @@ def test_bridge_options() -> None:
 
 
 def test_endpoint_sysctls() -> None:
-    given = {options.ENDPOINT_SYSCTLS: "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=2"}
+    # The docker client writes options in lower case.
+    given = {options.ENDPOINT_SYSCTLS: "net.ipv4.conf.ifname.log_martians=1,net.ipv6.conf.IFNAME.accept_ra=2"}
     assert options.endpoint_sysctls(given, "eth1") == [
         ("net/ipv4/conf/eth1/log_martians", "1"), ("net/ipv6/conf/eth1/accept_ra", "2")]  # fmt: skip
     for bad in ("net.ipv4.conf.eth0.forwarding=1", "kernel.conf.x.IFNAME.y=1", "net.ipv4.conf.IFNAME.a/../b=1", "x"):
-        with pytest.raises(InvalidArgument):
+        with pytest.raises(InvalidArgument, match="unrecognised network interface sysctl"):
             options.endpoint_sysctls({options.ENDPOINT_SYSCTLS: bad}, "eth0")
 
 
@@ -76,3 +77,18 @@ def test_endpoint_settings_on_the_default_bridge() -> None:
         "* user specified IP address is supported on user defined networks only\n"
         "* user specified IP address is supported only when connecting to networks with user configured subnets"
     )
+
+
+def test_addresses_are_checked_by_family() -> None:
+    pools = IPAM(config=[IPAMPool(subnet="10.1.0.0/24")])
+    network = Network(name="front", id="abc", created="", ipam=pools, user_subnets=True)
+    cases = {
+        ("fish", ""): "* invalid IPv4 address: fish\n* no configured subnet or ip-range contain the IP address fish",
+        ("", "fd00::9"): ON_CONFIGURED,
+        ("10.2.0.1", ""): "no configured subnet or ip-range contain the IP address 10.2.0.1",
+    }
+    for (four, six), text in cases.items():
+        wanted = EndpointSettings(ipam_config=EndpointIPAMConfig(ipv4_address=four, ipv6_address=six))
+        with pytest.raises(InvalidArgument) as raised:
+            check_settings(network, wanted)
+        assert str(raised.value) == f"invalid endpoint settings:\n{text}"
