@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 from ..support.daemon import Daemon
+from ..support.images import busybox_rootfs
 
 
 def _tar(**files: str) -> bytes:
@@ -93,3 +96,23 @@ def test_volumes_and_networks(daemon: Daemon, name: str) -> None:
         daemon.ok("rm", "-f", container)
         daemon.ok("network", "rm", name)
         daemon.ok("volume", "rm", name)
+
+
+def test_import_from_a_web_server(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    (tmp_path / "root.tar").write_bytes(busybox_rootfs())
+    server = daemon.host.popen(
+        sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), "0",
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert server.stdout is not None
+    try:
+        port = server.stdout.readline().split()[5].decode()
+        daemon.ok("import", f"http://127.0.0.1:{port}/root.tar", name)
+        assert daemon.ok("run", "--rm", "--network", "none", name, "/bin/busybox", "echo", "hi") == "hi"
+        missing = daemon.docker("import", f"http://127.0.0.1:{port}/nosuch")
+        assert missing.status == 1 and "File not found" in missing.err
+        assert "unsupported protocol scheme" in daemon.docker("import", "file:///etc/passwd", name).err
+    finally:
+        server.kill()
+        server.communicate()
+        daemon.ok("rmi", "-f", name)

@@ -155,3 +155,11 @@ def test_after_a_restart_of_the_daemon(remapped: Remapped, name: str) -> None:
     remapped.ok("restart", "-t", "0", name)
     assert remapped.ok("exec", name, "stat", "-c", "%u", "/y") == "0"
     remapped.ok("rm", "-f", name)
+
+
+def test_secrets(remapped: Remapped, name: str) -> None:
+    assert remapped.sampan("secret", "create", name, "-", stdin=b"hidden").status == 0
+    read = remapped.sampan("run", "--rm", "--secret", f"{name}:word:0400", "busybox", "sh", "-c",
+                           "cat /run/secrets/word; stat -c %u /run/secrets/word")  # fmt: skip
+    assert read.out == "hidden0\n", read
+    assert remapped.sampan("secret", "rm", name).status == 0

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import UNSET
 
 from ..engine import images
+from ..engine.download import download
 from ..engine.engine import Engine
-from ..errors import InvalidArgument, NotImplementedHere
+from ..errors import InvalidArgument
 from ..image import listing, variants
 from ..image.importing import ImportOptions
 from ..image.record import Image, Removal
@@ -233,8 +234,6 @@ async def _save(call: Call, names: Sequence[str]) -> None:
 async def import_image(call: Call) -> None:
     query = call.query
     source = query.text("fromSrc")
-    if source != "-":
-        raise NotImplementedHere("importing from a URL is not supported: download it and import it from standard input")
     target = _target(query.text("repo"), query.text("tag"))
     text = query.text("platform")
     options = ImportOptions(
@@ -245,7 +244,10 @@ async def import_image(call: Call) -> None:
     )
 
     async def work(report: Report) -> None:
-        image = await images.import_image(call.engine, call.chunks(), options, target)
+        if source != "-":
+            report(Progress(status=f"Downloading from {source}"))
+        body = call.chunks() if source == "-" else download(source)
+        image = await images.import_image(call.engine, body, options, target)
         report(Progress(status=image.id))
 
     await progress.stream(call, work)
