@@ -261,7 +261,10 @@ class Writer:
     def abort(self) -> None:
         """Drop the bytes."""
         if self._handle >= 0:
-            os.unlink(self._path)
+            try:
+                os.unlink(self._path)
+            except FileNotFoundError:
+                pass  # renamed already: what failed behind that is the error to be told
             self._close()
 
     def close(self) -> None:
