@@ -22,7 +22,7 @@ from .leaks import CGROUP_PARENT
 
 PACKAGES = (
     "docker.io docker-cli docker-buildx docker-compose podman runc crun containerd iptables nftables ca-certificates "
-    "netavark aardvark-dns passt procps skopeo docker-registry iperf3"
+    "netavark aardvark-dns passt procps skopeo docker-registry iperf3 git"
 )
 _NUMBERS = itertools.count()
 

@@ -193,7 +193,13 @@ def render(dockerfile: Dockerfile) -> str:
     """The file in canonical form, an instruction a line; parsing it gives the same instructions again."""
     out = [f"# {key}={value}" for key, value in dockerfile.directives.items()]
     for instruction in dockerfile.instructions:
-        out.append(instruction.line.text)
+        out.append(_closed(instruction.line.text, dockerfile.escape))
         for heredoc in instruction.heredocs:
             out.append(heredoc.content + heredoc.name)
     return "\n".join(out) + "\n"
+
+
+def _closed(text: str, escape: str) -> str:
+    """A last line that ends with the escape character was continued by nothing: without that it would be open."""
+    ends = text.endswith(escape) and not text.endswith(escape * 2)
+    return f"{text}\t{escape}" if ends else text
