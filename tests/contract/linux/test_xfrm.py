@@ -46,7 +46,9 @@ def xfrm() -> Iterator[Xfrm]:
 
 def shown(what: str) -> str:
     done = subprocess.run(["ip", "xfrm", what], check=True, capture_output=True, text=True)
-    return re.sub(r"\s+", " ", done.stdout)
+    # Names of protocols are there where /etc/protocols is.
+    return re.sub(r"\s+", " ", done.stdout).replace("proto 17 ", "proto udp ").replace("proto 50 ", "proto esp ").replace(
+        " ptype main", "")  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [FOUR, SIX])
@@ -71,8 +73,8 @@ def test_states(xfrm: Xfrm, state: State) -> None:
     try:
         xfrm.request(add_state(state))
     except OSError as error:
-        # The kernel has read the whole request when it looks for ESP.
-        assert error.errno == errno.EPROTONOSUPPORT
+        # The kernel has read the whole request when it looks for ESP, and then for the algorithms.
+        assert error.errno in (errno.EPROTONOSUPPORT, errno.ENOENT)
         assert xfrm.states() == []
         return
     assert xfrm.states() == [(state.source, state.destination, state.spi)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_interface, ip_network
+
 import pytest
 
 from sampan.errors import InvalidArgument, NotImplementedHere
@@ -77,9 +79,19 @@ async def test_vlan_100(lab: Lab) -> None:
                 await making
             return
         await making
-        other.route().request(rtnetlink.vlan("up0.100", other.route().link("up0").index, 100))  # type: ignore[union-attr] # it is there
+        route = other.route()
+        up0 = route.link("up0")
+        assert up0 is not None
+        route.request(rtnetlink.vlan("up0.100", up0.index, 100))
+        tagged = route.link("up0.100")
+        assert tagged is not None
+        route.request(rtnetlink.set_link(tagged.index, up=True),
+                      rtnetlink.address(tagged.index, ip_interface("10.97.0.2/24")))  # fmt: skip
+        route.close()
         inside = lab.namespace()
-        await networks.attach(request(inside, "inside", "tagged"))
+        sandbox = await networks.attach(request(inside, "inside", "tagged"))
+        async with server(inside, 80):
+            assert await call(other, address(sandbox, "tagged"), 80) == "10.97.0.2", "its own address, tagged"
         assert networks._route.link("up0.100") is not None
 
 
@@ -87,7 +99,8 @@ async def test_vlan_100(lab: Lab) -> None:
 async def test_ipvlan(lab: Lab, mode: str) -> None:
     other = lab.neighbour()
     async with lab.networks() as networks:
-        making = make(networks, "shared", "ipvlan", "10.99.0.0/24", "10.99.0.2", parent="up0", ipvlan_mode=mode)
+        subnet = "10.99.0.0/24" if mode == "l2" else "10.96.0.0/24"
+        making = make(networks, "shared", "ipvlan", subnet, subnet[:6] + "0.2", parent="up0", ipvlan_mode=mode)
         if not has("ipvlan", lab):
             with pytest.raises(NotImplementedHere, match=r"^this kernel has no ipvlan interfaces$"):
                 await making
@@ -95,5 +108,12 @@ async def test_ipvlan(lab: Lab, mode: str) -> None:
         await making
         inside = lab.namespace()
         sandbox = await networks.attach(request(inside, "inside", "shared"))
+        if mode != "l2":
+            # Nobody answers for its addresses on the segment: they are behind this host.
+            route = other.route()
+            up0 = route.link("up0")
+            assert up0 is not None
+            route.request(rtnetlink.route(up0.index, ip_address("10.99.0.1"), ip_network(subnet)))
+            route.close()
         async with server(other, 9000):
             assert await call(inside, "10.99.0.2", 9000) == address(sandbox, "shared")
