@@ -46,9 +46,9 @@ def xfrm() -> Iterator[Xfrm]:
 
 def shown(what: str) -> str:
     done = subprocess.run(["ip", "xfrm", what], check=True, capture_output=True, text=True)
+    found = re.sub(r"\s+", " ", done.stdout).replace(" ptype main", "")
     # Names of protocols are there where /etc/protocols is.
-    return re.sub(r"\s+", " ", done.stdout).replace("proto 17 ", "proto udp ").replace("proto 50 ", "proto esp ").replace(
-        " ptype main", "")  # fmt: skip
+    return found.replace("proto 17 ", "proto udp ").replace("proto 50 ", "proto esp ")
 
 
 @pytest.mark.parametrize("state", [FOUR, SIX])
