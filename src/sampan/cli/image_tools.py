@@ -77,7 +77,7 @@ def _commands(config: bytes) -> list[str]:
     return [entry.get("created_by") or entry.get("comment", "") for entry in history if not entry.get("empty_layer")]
 
 
-def _show(session: Session, report: dict) -> None:  # type: ignore[type-arg]
+def _show(session: Session, report: dict) -> None:  # type: ignore[type-arg] # a JSON document
     session.say(f"{'SIZE':>12} {'ADDED':>7} {'CHANGED':>7} {'REMOVED':>7}  COMMAND")
     for layer in report["layers"]:
         numbers = f"{layer['size']:>12} {layer['added']:>7} {layer['changed']:>7} {layer['removed']:>7}"

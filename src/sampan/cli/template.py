@@ -135,7 +135,7 @@ class _Parser:
 
     def _output(self) -> Node:
         declares = len(self._tokens) > 1 and self._tokens[1].kind in ("declare", "assign")
-        value = self._pipeline(depth_kept=True)
+        value = self._pipeline()
         self._finish()
         if declares:
             return lambda scope: void(value(scope))
@@ -158,7 +158,7 @@ class _Parser:
     def _branches(self, opening: Token) -> tuple[Expression, Node, Node]:
         """Condition, body and the else part of if and with; `else if` and `else with` nest."""
         depth = len(self._names)
-        condition = self._pipeline(depth_kept=True)
+        condition = self._pipeline()
         self._finish()
         body, end = self._body(opening)
         otherwise = _sequence([])
@@ -258,7 +258,7 @@ class _Parser:
 
     # -- expressions
 
-    def _pipeline(self, depth_kept: bool = False) -> Expression:
+    def _pipeline(self) -> Expression:
         declared = self._declaration()
         value = self._command(None)
         while self._tokens and self._tokens[0].kind == "pipe":

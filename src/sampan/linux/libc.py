@@ -37,7 +37,7 @@ _syscall.restype = ctypes.c_long
 _locked_syscall = locked_libc.syscall
 _locked_syscall.restype = ctypes.c_long
 
-Argument = int | bytes | None | ctypes.Array  # type: ignore[type-arg]
+Argument = int | bytes | None | ctypes.Array  # type: ignore[type-arg] # of any kind
 Name = str | bytes | None
 
 

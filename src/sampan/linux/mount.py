@@ -103,11 +103,6 @@ def fsconfig_flag(fd: int, key: str) -> None:
     syscall("fsconfig", fd, _FSCONFIG_SET_FLAG, key.encode(), None, 0, about=key)
 
 
-def fsconfig_fd(fd: int, key: str, value: int) -> None:
-    """fsconfig(2) FSCONFIG_SET_FD."""
-    syscall("fsconfig", fd, _FSCONFIG_SET_FD, key.encode(), None, value, about=key)
-
-
 def fsconfig_create(fd: int) -> None:
     """fsconfig(2) FSCONFIG_CMD_CREATE: make the superblock."""
     syscall("fsconfig", fd, _FSCONFIG_CMD_CREATE, None, None, 0)

@@ -54,11 +54,6 @@ def set_child_subreaper() -> None:
     check(_prctl(*_SUBREAPER), "prctl")
 
 
-def set_parent_death_signal(signo: int) -> None:
-    """The signal that this process gets when its parent thread ends; 0 for none."""
-    prctl(PR_SET_PDEATHSIG, signo)
-
-
 def end_with_parent() -> None:
     """This process is killed when its parent ends, of which it was forked just now."""
     check(_prctl(*_PDEATHSIG), "prctl")

@@ -101,7 +101,7 @@ class SocketSink:
         if isinstance(target, str):
             family, resolved = socket.AF_UNIX, target
         else:
-            family, _, _, _, resolved = socket.getaddrinfo(*target, type=kind)[0]  # type: ignore[assignment]
+            family, _, _, _, resolved = socket.getaddrinfo(*target, type=kind)[0]  # type: ignore[assignment] # the type is fixed
         sock = socket.socket(family, kind)
         try:
             sock.settimeout(seconds if seconds is not None else 0)

@@ -66,17 +66,6 @@ class Repository:
         media_type = fields.get("Content-Type", "").partition(";")[0].strip()
         return RemoteManifest(data, Descriptor(media_type, actual, len(data)))
 
-    async def head_manifest(self, reference: str) -> Descriptor | None:
-        """What a tag or digest stands for, None when there is none."""
-        status, fields, _ = await self.transport.fetch(
-            "HEAD", f"{self._base}/manifests/{reference}", scope=self._pull, headers={"Accept": _ACCEPT},
-            accept=frozenset({200, 404}),
-        )  # fmt: skip
-        digest = fields.get("Docker-Content-Digest", "")
-        if status == 404 or not digests.is_digest(digest):
-            return None
-        return Descriptor(fields.get("Content-Type", ""), digest, int(fields.get("Content-Length", 0)))
-
     async def put_manifest(self, reference: str, data: bytes, media_type: str) -> str:
         """Push a manifest by tag or digest; returns its digest."""
         await self.transport.fetch(

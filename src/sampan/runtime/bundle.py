@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..linux.cgroup import Hierarchy
 from ..model.container import ContainerConfig, HostConfig, Ulimit
 from ..model.idmap import IdMap
 from ..ocirun.init import INIT_KEY
@@ -237,11 +236,6 @@ def _propagation(mounts: list[BundleMount]) -> str:
     if words & {"shared", "rshared"}:
         return "shared"
     return "rslave" if words & {"slave", "rslave"} else ""
-
-
-def default_cgroupns() -> str:
-    """Docker's default of --cgroupns: private where v2 makes that safe and complete."""
-    return "private" if Hierarchy.detect().version == 2 else "host"
 
 
 @dataclass(frozen=True)

@@ -183,13 +183,6 @@ class Cgroup:
 
         return stats.read(self.directories, self.hierarchy.version)
 
-    def update_devices(self, rules: list[dict[str, Any]]) -> None:
-        """Replace the device rules (part of `apply` when `resources` has them)."""
-        if self.hierarchy.version == 2:
-            devices.apply_v2(self.directories[""], rules)
-        elif "devices" in self.directories:
-            devices.apply_v1(self.directories["devices"], rules)
-
     def _listing(self) -> str:
         for controller in ("pids", "freezer", "devices", "name=systemd"):
             if controller in self.directories:

@@ -27,7 +27,7 @@ async def serving(config: ServerConfig) -> AsyncIterator[tuple[Registry, int]]:
     """A registry that listens; yields it and its port (of use when `port` is 0)."""
     with _locked(config.root):
         registry = Registry(config)
-        server = web.Server(registry.handle, access_log=None)  # type: ignore[arg-type]
+        server = web.Server(registry.handle, access_log=None)  # type: ignore[arg-type] # a bound method serves
         runner = web.ServerRunner(server, shutdown_timeout=5)
         await runner.setup()
         try:
