@@ -2,7 +2,7 @@
 # Installs the Debian packages that Sampan, its tests and its demo need; nothing where all are there.
 set -eu
 run="python3 python3-venv libseccomp2 git"
-tests="btrfs-progs fuse-overlayfs e2fsprogs busybox-static debootstrap nftables iptables iproute2 docker-cli|docker.io tcpdump skopeo docker-compose docker-registry runc crun etcd-server"
+tests="qemu-system-x86 erofs-utils btrfs-progs fuse-overlayfs e2fsprogs busybox-static debootstrap nftables iptables iproute2 docker-cli|docker.io tcpdump skopeo docker-compose docker-registry runc crun etcd-server"
 missing=""
 for package in $run $tests; do
     found=""

@@ -310,24 +310,36 @@ def mask(root: int, paths: list[str]) -> None:
     """OCI maskedPaths: a directory becomes an empty read-only tmpfs, a file /dev/null."""
     if not paths:
         return
-    null = open_null(root)
-    empty = -1
+    null, directory = open_null(root), -1
+    null_attached = False
     for path in paths:
         try:
             fd = open_in_root(root, path)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            empty = empty if empty >= 0 else _empty_tmpfs()
-            tree = mnt.open_tree(empty, "", _CLONE_FD)
+        # Before Linux 6.15 only an attached mount can be cloned: the first of a kind is attached itself.
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            _attach(null, fd, copy=null_attached)
+            null_attached = True
+        elif directory < 0:
+            directory = _empty_tmpfs()
+            _attach(directory, fd, copy=False)
         else:
-            tree = mnt.open_tree(null, "", _CLONE_FD)
-        mnt.move_mount(tree, fd)
-        os.close(tree)
+            _attach(directory, fd, copy=True)
         os.close(fd)
-    os.close(null)
-    if empty >= 0:
-        os.close(empty)
+    for tree in (null, directory):
+        if tree >= 0:
+            os.close(tree)
+
+
+def _attach(tree: int, target: int, *, copy: bool) -> None:
+    """Attach a detached mount, or a copy of it where it is attached already (it would be moved away from there)."""
+    if not copy:
+        mnt.move_mount(tree, target)
+        return
+    cloned = mnt.open_tree(tree, "", _CLONE_FD)
+    mnt.move_mount(cloned, target)
+    os.close(cloned)
 
 
 def open_null(root: int) -> int:

@@ -1,0 +1,29 @@
+"""Limits bite, on this machine's control groups and on an emulated machine's: v2, and v1 as other kernels have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ..support import emulator
+from ..support.limits import CHECKS
+from ..support.sites import Here, Site, There
+
+_HERE = pytest.param("here", marks=pytest.mark.xdist_group("limits-here"))
+_V2 = pytest.param("v2", marks=[pytest.mark.vm, pytest.mark.xdist_group("limits-vm")])
+
+
+@pytest.fixture(scope="module", params=[_HERE, _V2])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A daemon here, or on an emulated machine."""
+    if request.param != "here" and (reason := emulator.lacks()):
+        pytest.skip(reason)
+    made: Site = Here() if request.param == "here" else There(request.param)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_limit_bites(site: Site, check: Callable[[Site], None]) -> None:
+    check(site)
