@@ -100,7 +100,7 @@ def cpu_quota(site: Site) -> None:
 def block_rate(site: Site) -> None:
     """Reading a loop device past the cache takes as long as its limit says."""
     file = "/var/tmp/limits.img"
-    write = f"mkdir -p /var/tmp; dd if=/dev/zero of={file} bs=1M count=6 2>/dev/null"
+    write = f"modprobe loop 2>/dev/null; mkdir -p /var/tmp; dd if=/dev/zero of={file} bs=1M count=6 2>/dev/null"
     script = f"{write} && losetup -f && losetup -f {file}"
     made = site.run("sh", "-c", script)
     assert made.status == 0, made
