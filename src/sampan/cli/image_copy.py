@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @command(
     "[OPTIONS] SOURCE TARGET",
-    "Copy an image, or a whole index, between registries, OCI layouts (oci:DIRECTORY) and archives (oci-archive:FILE …)",
+    "Copy an image, or a whole index, between registries, OCI layouts (oci:DIRECTORY), archives (oci-archive:FILE …)",
     strings("insecure-registry", "Registry that may be spoken to without TLS"),
     string("certs-dir", "Directory of certificates", default="/etc/docker/certs.d"),
     arity=exactly(2),
