@@ -2,9 +2,11 @@
 # Installs the Debian packages that Sampan, its tests and its demo need; nothing where all are there.
 set -eu
 run="python3 python3-venv libseccomp2 git"
-tests="qemu-system-x86 erofs-utils btrfs-progs fuse-overlayfs e2fsprogs busybox-static debootstrap nftables iptables iproute2 docker-cli|docker.io tcpdump skopeo docker-compose docker-registry runc crun etcd-server"
+tools="curl ca-certificates openssl openssh-client procps kmod xz-utils iproute2 nftables iptables tcpdump e2fsprogs"
+images="busybox-static debootstrap btrfs-progs fuse-overlayfs erofs-utils qemu-system-x86"
+peers="docker-cli|docker.io docker-compose docker-registry skopeo runc crun etcd-server"
 missing=""
-for package in $run $tests; do
+for package in $run $tools $images $peers; do
     found=""
     for choice in $(echo "$package" | tr '|' ' '); do
         if dpkg-query -W -f '${Status}' "$choice" 2>/dev/null | grep -q 'install ok installed'; then found=1; fi
