@@ -137,8 +137,8 @@ class There(Site):
     def start(self) -> None:
         self._machine.ok("sh", "-c", _START.replace("FLAGS", self.flags))
         # nobody announces a socket that is not bound yet
-        wait = "for try in $(seq 300); do [ -S /run/s ] && exit 0; usleep 100000; done; exit 1"
-        started = self.run("sh", "-c", wait, timeout=120)
+        wait = "for try in $(seq 2000); do [ -S /run/s ] && exit 0; usleep 100000; done; exit 1"
+        started = self.run("sh", "-c", wait, timeout=300)
         answer = self.request("GET", "/_ping", b"", "")
         assert started.status == 0 and answer.status == 200, f"{answer}\n{self.read('/var/daemon.log')}"
 
