@@ -95,7 +95,7 @@ class Jobs:
         """Whatever there is beside the keeper, as names."""
         daemon, keeper = self.daemon, self.daemon.ok("inspect", "-f", "{{.Id}}", "keeper")
         gone = self.seen - {keeper}
-        groups = Path("/sys/fs/cgroup").glob(f"*{leaks.CGROUP_PARENT}/**/")
+        groups = leaks.groups_below(leaks.CGROUP_PARENT)
         mounts = Path(f"/proc/{daemon.pid}/mountinfo").read_text().splitlines()
         links = daemon.host.check("ip", "-o", "link").splitlines()
         return {

@@ -79,8 +79,13 @@ def _is_daemons(name: str = "1-1") -> bool:
 
 
 def _groups(token: str) -> list[Path]:
-    parent = f"sampan-test-{token}"
-    return [path for path in [*_ROOT.glob(f"*/{parent}/**/"), *_ROOT.glob(f"{parent}/**/")] if path.is_dir()]
+    return groups_below(f"sampan-test-{token}")
+
+
+def groups_below(parent: str) -> list[Path]:
+    """A control group and all below it, in every hierarchy; what vanishes meanwhile is left out."""
+    tops = [*_ROOT.glob(f"*/{parent.strip('/')}"), _ROOT / parent.strip("/")]
+    return [Path(path) for top in tops for path, _, _ in os.walk(top)]
 
 
 def remaining(before: list[str], *, patience: float = 15) -> list[str]:
@@ -130,7 +135,13 @@ def end(token: str) -> None:
 
 def _members(token: str) -> list[int]:
     """Processes of the session's cgroups: what runs in containers has another environment."""
-    return [int(pid) for path in _groups(token) for pid in (path / "cgroup.procs").read_text().split()]
+    found: list[int] = []
+    for path in _groups(token):
+        try:
+            found += map(int, (path / "cgroup.procs").read_text().split())
+        except OSError:
+            continue  # gone meanwhile
+    return found
 
 
 def remove_session() -> None:

@@ -14,11 +14,12 @@ from sampan.errors import Conflict, SampanError
 from sampan.model.container import HostConfig, RestartPolicy
 
 from ...support import engine as support
+from ...support import leaks
 from ...support.clock import FakeClock
 
 
 def nothing_of(engine: Engine, container: Container) -> bool:
-    groups = list(Path("/sys/fs/cgroup").glob(f"*{support.CGROUP_PARENT}/**/{container.id}"))
+    groups = [path for path in leaks.groups_below(leaks.CGROUP_PARENT) if path.name == container.id]
     held = engine.snapshots.exists(container.id) or Path(engine.paths.shim(container.id)).exists()
     return container.id not in engine.containers and not groups and not held
 
