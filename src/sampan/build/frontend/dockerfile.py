@@ -18,7 +18,7 @@ from . import files, metadata
 from . import run as runs
 from .including import ReadFile, include
 from .request import Request, ResolvedImage, Resolver, Target
-from .stage import StageState
+from .stage import DEFAULT_PATH, StageState
 
 
 class Parsed(Struct, frozen=True):
@@ -138,7 +138,7 @@ class _Conversion:
         elif stage.base in self._request.contexts:
             state.vertex = self._request.contexts[stage.base]
         if stage.base == "scratch":
-            state.config.env, state.config.working_dir = [f"PATH={_DEFAULT_PATH}"], "/"
+            state.config.env, state.config.working_dir = [f"PATH={DEFAULT_PATH}"], "/"
         for text in triggers:
             self._apply(state, _trigger(text, stage.origin, state.escape))
         for instruction in stage.instructions:
@@ -182,9 +182,6 @@ class _Conversion:
         if image is None:
             raise user.error(f"{name}: no such stage, and variables do not name images here")
         return image.vertex
-
-
-_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def _mentioned(stage: Stage) -> list[str]:
