@@ -49,7 +49,8 @@ def _store(session: Session) -> ContextStore:
     return ContextStore(session.config.directory)
 
 
-def _default_meta(session: Session) -> Meta:
+def default_meta(session: Session) -> Meta:
+    """The context `default`, which lies in no file."""
     host = session.options.host or os.environ.get("DOCKER_HOST") or DEFAULT_HOST
     return {
         "Name": DEFAULT_CONTEXT,
@@ -86,7 +87,7 @@ TABLE = "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEnd
 )
 def ls(session: Session, options: Options, arguments: list[str]) -> int:
     store = _store(session)
-    metas = [_default_meta(session), *(store.load(name) for name in store.names())]
+    metas = [default_meta(session), *(store.load(name) for name in store.names())]
     current = context_name(session.options)
     rows = [{**meta, "Current": meta["Name"] == current} for meta in sorted(metas, key=lambda meta: meta["Name"])]
     template = options["format"] or ("" if options["quiet"] else TABLE)
@@ -115,7 +116,7 @@ def _inspected(session: Session, name: str) -> Meta:
     store = _store(session)
     if name == DEFAULT_CONTEXT:
         storage = {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"}
-        return {**_default_meta(session), "TLSMaterial": {}, "Storage": storage}
+        return {**default_meta(session), "TLSMaterial": {}, "Storage": storage}
     meta_path, tls_path = store.directories(name)
     files = store.tls_files(name)
     return {
@@ -149,12 +150,24 @@ def _endpoint(session: Session, text: str) -> tuple[Meta, dict[str, bytes]]:
 
 def _copied(session: Session, name: str) -> tuple[Meta, dict[str, bytes]]:
     store = _store(session)
-    meta = _default_meta(session) if name == DEFAULT_CONTEXT else store.load(name)
+    meta = default_meta(session) if name == DEFAULT_CONTEXT else store.load(name)
     tls = {}
     for file, path in store.tls_files(name).items():
         with open(path, "rb") as source:
             tls[file] = source.read()
     return meta["Endpoints"]["docker"], tls
+
+
+def check_new(store: ContextStore, name: str) -> None:
+    """Refuse a name that no new context can have."""
+    if name == DEFAULT_CONTEXT:
+        raise CommandFailed('"default" is a reserved context name')
+    if not NAME.fullmatch(name):
+        raise CommandFailed(
+            f'context name "{name}" is invalid, names are validated against regexp "^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"'
+        )
+    if store.exists(name):
+        raise CommandFailed(f'context "{name}" already exists')
 
 
 @command(
@@ -167,14 +180,7 @@ def _copied(session: Session, name: str) -> tuple[Meta, dict[str, bytes]]:
 )
 def create(session: Session, options: Options, arguments: list[str]) -> int:
     name, store = arguments[0], _store(session)
-    if name == DEFAULT_CONTEXT:
-        raise CommandFailed('"default" is a reserved context name')
-    if not NAME.fullmatch(name):
-        raise CommandFailed(
-            f'context name "{name}" is invalid, names are validated against regexp "^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"'
-        )
-    if store.exists(name):
-        raise CommandFailed(f'context "{name}" already exists')
+    check_new(store, name)
     docker = ",".join(options["docker"])
     if not docker and not options["from"]:
         docker = f"from={DEFAULT_CONTEXT}"

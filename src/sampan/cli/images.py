@@ -111,12 +111,17 @@ def _containers(record: Record) -> str:
     string("format", FORMAT_USAGE),
     boolean("no-trunc", "Don't truncate output"),
     boolean("quiet", "Only show image IDs", short="q"),
+    boolean("tree", "List multi-platform images as a tree (EXPERIMENTAL)"),
     arity=at_most(1),
 )
 def ls(session: Session, options: Options, arguments: list[str]) -> int:
     wanted = filtering.parse(options["filter"]) or {}
     if arguments:
         wanted["reference"] = [*wanted.get("reference", []), arguments[0]]
+    if options["tree"]:
+        from .images_tree import show_tree
+
+        return show_tree(session, options, wanted or None)
     images = session.client.image_list(all=options["all"], filters=wanted or None, digests=options["digests"])
     template = options["format"] or ("" if options["quiet"] else session.config.text("imagesFormat"))
     with_digests = options["digests"] or ".Digest" in template

@@ -96,6 +96,8 @@ SYSTEM: dict[str, Entry] = {
 }
 CONTEXT: dict[str, Entry] = {
     "create": ("contexts:create", "Create a context"),
+    "export": ("context_transfer:export", "Export a context to a tar archive FILE or a tar stream on STDOUT."),
+    "import": ("context_transfer:import_context", "Import a context from a tar or zip file"),
     "inspect": ("contexts:inspect", "Display detailed information on one or more contexts"),
     "ls": ("contexts:ls", "List contexts"),
     "rm": ("contexts:rm", "Remove one or more contexts"),

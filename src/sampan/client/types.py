@@ -108,6 +108,7 @@ class ImageSummary(TypedDict, total=False):
     SharedSize: int
     Labels: dict[str, str] | None
     Containers: int
+    Manifests: list[dict[str, Any]]
 
 
 class Network(TypedDict, total=False):

@@ -12,7 +12,7 @@ from ..linux.cgroup import Hierarchy
 if TYPE_CHECKING:
     from .engine import Engine
 
-NETWORK_DRIVERS: Final = ("bridge", "host", "ipvlan", "macvlan", "null")
+NETWORK_DRIVERS: Final = ("bridge", "host", "ipvlan", "macvlan", "null", "overlay")
 LOG_DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "none", "syslog")
 
 
