@@ -94,3 +94,12 @@ def test_volumes_are_copied_and_kept(daemon: Daemon, name: str) -> None:
     assert (refused.status, "in use" in refused.err) == (1, True), refused
     daemon.ok("rm", user)
     daemon.ok("volume", "rm", first, second, f"{third}2")
+
+
+def test_the_stock_client_learns_that_there_is_no_swarm(daemon: Daemon) -> None:
+    begun = daemon.docker("swarm", "init")
+    assert (begun.status, begun.err) == (
+        1,
+        "Error response from daemon: swarm mode is not offered by Sampan, which is an engine for one machine\n",
+    )
+    assert "This node is not a swarm manager" in daemon.docker("node", "ls").err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import Unavailable
+from ..errors import NotImplementedHere, Unavailable
 from .call import Call
 from .router import Route
 
@@ -18,6 +18,10 @@ async def no_manager(call: Call) -> None:
 
 async def no_member(call: Call) -> None:
     raise Unavailable("This node is not part of a swarm")
+
+
+async def no_swarm(call: Call) -> None:
+    raise NotImplementedHere("swarm mode is not offered by Sampan, which is an engine for one machine")
 
 
 _PATHS = """
@@ -53,6 +57,8 @@ def _routes() -> list[Route]:
 
 ROUTES: list[Route] = [
     *_routes(),
+    ("POST", "/swarm/init", no_swarm),
+    ("POST", "/swarm/join", no_swarm),
     ("POST", "/swarm/leave", no_member),
     ("POST", "/swarm/unlock", no_manager),
 ]
