@@ -27,7 +27,7 @@ def data(engine: Engine, name: str) -> Path:
 
 
 async def test_s30_never_twice_and_never_over_data(engine: Engine) -> None:
-    engine.volumes.create("full")
+    await engine.volumes.create("full")
     (data(engine, "full") / "mine").touch()
     await rest.container(engine, "one", "evil", binds=["full:/data"])
     assert os.listdir(data(engine, "full")) == ["mine"]

@@ -37,16 +37,16 @@ async def create(call: Call) -> None:
     request = await call.body(wire.VolumeCreate)
     if request.cluster_volume_spec is not None:
         raise Unavailable(NOT_A_MANAGER)
-    made = volumes.create(call.engine, request.name, request.driver, request.driver_opts, request.labels)
+    made = await volumes.create(call.engine, request.name, request.driver, request.driver_opts, request.labels)
     await call.json(document(made), 201)
 
 
 async def inspect(call: Call) -> None:
-    await call.json(document(volumes.inspect(call.engine, call.path["name"])))
+    await call.json(document(await volumes.inspect(call.engine, call.path["name"])))
 
 
 async def remove(call: Call) -> None:
-    volumes.remove(call.engine, call.path["name"], force=call.query.flag("force"))
+    await volumes.remove(call.engine, call.path["name"], force=call.query.flag("force"))
     await call.empty()
 
 

@@ -12,7 +12,6 @@ from . import userns
 from .container import Container
 from .engine import Engine
 from .etc import FILES
-from .mounts import mount_volume
 
 
 @asynccontextmanager
@@ -39,7 +38,7 @@ async def _volumes(engine: Engine, container: Container) -> AsyncIterator[list[B
     try:
         for point in container.mounts:
             if point.type == "volume" and engine.volumes.exists(point.name):
-                source = await mount_volume(engine, point.name, user)
+                source = await engine.volumes.mount(point.name, user)
                 mounted.append(point.name)
                 source += f"/{point.spec_subpath}" if point.spec_subpath else ""
                 binds.append(Bind(source, point.destination, point.rw))
@@ -48,4 +47,4 @@ async def _volumes(engine: Engine, container: Container) -> AsyncIterator[list[B
         yield sorted(binds, key=lambda bind: bind.destination.count("/"))
     finally:
         for name in mounted:
-            engine.volumes.unmount(name, user)
+            await engine.volumes.unmount(name, user)

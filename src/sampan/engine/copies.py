@@ -37,6 +37,9 @@ def rebuild(engine: Engine) -> None:
         container.state = _state(f"{engine.paths.containers}/{container_id}")
         container.has_been_started = container.state.status == "exited"
         engine.containers.add(container)
+        for point in container.mounts:
+            if point.type == "volume" and point.driver != "local":  # local ones lie below our own root
+                engine.volumes.take_in(point.name, point.driver, point.source)
         engine.warnings.append(f"container {container.id} ({container.name}): rebuilt from its copy")
 
 

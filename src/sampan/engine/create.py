@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -78,12 +78,12 @@ async def create(engine: Engine, name: str | None, request: CreateRequest, platf
         layer_parent=image.chain_id,
     )
     container.path, container.args = command(config)
-    container.mounts = mounts.plan(engine, config, host, (image.config.config or ExecutionConfig()).volumes or {})
-    _store(engine, container)
+    container.mounts = await mounts.plan(engine, config, host, (image.config.config or ExecutionConfig()).volumes or {})
     try:
+        _store(engine, container)
         await mounts.populate(engine, container)
     except BaseException:
-        _undo(engine, container)
+        await _undo(engine, container)
         raise
     engine.container_event(container, "create")
     return Created(container.id, warnings)
@@ -167,34 +167,25 @@ def _adopt_hostname(engine: Engine, config: ContainerConfig, host: HostConfig, c
 
 
 def _store(engine: Engine, container: Container) -> None:
-    """Layer, directory and row, in one commit; nothing stays when one of them fails."""
-    directory = engine.paths.container(container.id)
-    try:
-        os.mkdir(directory, 0o710)
-        copies.keep(engine, container)
-        base = init_layer(engine.snapshots, container.layer_parent or None)
-        with engine.db.transaction():
-            engine.snapshots.prepare(container.id, base)
-            engine.containers.add(container)
-            engine.images.touch(container.image_id)
-            engine.events.flush()
-            faults.point("engine.create.stored")
-        faults.point("engine.create.committed")
-    except BaseException:
-        _undo(engine, container)
-        raise
+    """Directory, then layer and row in one commit."""
+    os.mkdir(engine.paths.container(container.id), 0o710)
+    copies.keep(engine, container)
+    base = init_layer(engine.snapshots, container.layer_parent or None)
+    with engine.db.transaction():
+        engine.snapshots.prepare(container.id, base)
+        engine.containers.add(container)
+        engine.images.touch(container.image_id)
+        engine.events.flush()
+        faults.point("engine.create.stored")
+    faults.point("engine.create.committed")
 
 
-def _undo(engine: Engine, container: Container) -> None:
+async def _undo(engine: Engine, container: Container) -> None:
     if container.id in engine.containers:
         engine.containers.forget(container)
-    steps: tuple[Callable[[], None], ...] = (
-        lambda: mounts.remove(engine, container, volumes=True),
-        lambda: engine.snapshots.remove(container.id),
-        lambda: removal.remove_directory(engine, container.id),
-    )
-    for step in steps:
+    for remove in (engine.snapshots.remove, functools.partial(removal.remove_directory, engine)):
         try:
-            step()
+            remove(container.id)
         except (SampanError, OSError):
             continue  # the error that led here is the one to tell
+    await mounts.remove(engine, container, volumes=True)

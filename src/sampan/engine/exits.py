@@ -66,18 +66,14 @@ async def release(engine: Engine, container: Container, *, networked: bool, moun
         except (SampanError, OSError) as error:
             engine.warn(f"container {container.id}: cannot detach networks: {error}")
     if mounted:
-        for part, what in ((_release_mounts, "volumes"), (_unmount, "root file system")):
+        for part, what in ((mounts.release, "volumes"), (_unmount, "root file system")):
             try:
-                part(engine, container)
+                await part(engine, container)
             except (SampanError, OSError) as error:
                 engine.warn(f"container {container.id}: cannot release {what}: {error}")
 
 
-def _release_mounts(engine: Engine, container: Container) -> None:
-    mounts.release(engine, container)
-
-
-def _unmount(engine: Engine, container: Container) -> None:
+async def _unmount(engine: Engine, container: Container) -> None:
     shm.release(engine, container)
     secrets.release(engine, container)
     engine.snapshots.unmount(container.id)

@@ -39,8 +39,7 @@ class Launch:
         try:
             # The zygote makes the shim meanwhile.
             rootfs = self._mount()
-            await mounts.mount_volumes(engine, container)
-            given = mounts.activate(engine, container, rootfs)
+            given = await mounts.activate(engine, container)
             faults.point("engine.start.mounted")
         finally:
             self.shim = await spawning

@@ -84,14 +84,14 @@ class _Migration:
         engine = self._engine
         if engine.volumes.exists(row.name):
             raise Conflict(f"volume {row.name} exists")
-        made = volumes.create(engine, row.name, row.driver, row.options, row.labels)
+        made = await volumes.create(engine, row.name, row.driver, row.options, row.labels)
         data = self._root.volume_data(row.name)
         if row.driver != "local" or row.options or not os.path.isdir(data):
             return  # what it holds is elsewhere
         try:
             await asyncio.to_thread(volume_copies.copy_contents, data, made.mountpoint)
         except BaseException:
-            volumes.remove(engine, row.name, force=True)
+            await volumes.remove(engine, row.name, force=True)
             raise
         engine.volumes.mark_copied(row.name)
 

@@ -4,6 +4,7 @@ create   plan       texts → list[MountPoint]; volumes are made, sources of --m
          populate   volumes that are empty take what the image has at their place, once (S30)
 start    activate   volumes and images are mounted, missing -v directories made → list[BundleMount], parents first
 exit     release    the other way round
+restart  adopt      of the daemon: what a container that lives has mounted is noted again, and nobody asked
 remove   remove     anonymous volumes go with their container when asked for
 """
 
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from ..cas.threads import run_abandonable
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
 from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, umount2
 from ..linux.openat2 import open_in_root
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _DEFAULT_PROPAGATION = "rprivate"
 
 
-def plan(
+async def plan(
     engine: Engine, config: ContainerConfig, host_config: HostConfig, image_volumes: Iterable[str] = ()
 ) -> list[MountPoint]:
     """All mount points of a new container, by destination. Raises InvalidArgument and NotFound with Docker's texts.
@@ -47,12 +47,19 @@ def plan(
         tmpfs_options(options)
     points = {point.destination: point for point in _from_containers(engine, host_config)}
     asked = _asked_for(host_config)
-    for spec in asked:
-        points[spec.target] = _point(engine, spec)
-    for destination in [*(config.volumes or {}), *image_volumes]:
-        target = posixpath.normpath(destination)
-        if target not in points and target not in tmpfs:
-            points[target] = _anonymous(engine, target, host_config.volume_driver)
+    made: list[MountPoint] = []
+    try:
+        for spec in asked:
+            made.append(await _point(engine, spec))
+        points |= {point.destination: point for point in made}
+        for destination in [*(config.volumes or {}), *image_volumes]:
+            target = posixpath.normpath(destination)
+            if target not in points and target not in tmpfs:
+                made.append(await _anonymous(engine, target, host_config.volume_driver))
+                points[target] = made[-1]
+    except BaseException:
+        await _remove_anonymous(engine, made)
+        raise
     return sorted(points.values(), key=lambda point: point.destination)
 
 
@@ -83,7 +90,9 @@ def _asked_for(host_config: HostConfig) -> list[Spec]:
     return specs
 
 
-def _point(engine: Engine, spec: Spec) -> MountPoint:
+async def _point(engine: Engine, spec: Spec) -> MountPoint:
+    if spec.mount.type == "volume":
+        return await _volume(engine, spec)
     return _MAKERS[spec.mount.type](engine, spec)
 
 
@@ -99,11 +108,11 @@ def _bind(engine: Engine, spec: Spec) -> MountPoint:
     )  # fmt: skip
 
 
-def _volume(engine: Engine, spec: Spec) -> MountPoint:
+async def _volume(engine: Engine, spec: Spec) -> MountPoint:
     asked, options = spec.mount, spec.mount.volume_options
     driver = (options and options.driver_config) or DriverConfig()
     labels = options.labels if options else None
-    volume = _make_volume(engine, asked.source, driver.name, driver.options, labels)
+    volume = await _make_volume(engine, asked.source, driver.name, driver.options, labels)
     return MountPoint(
         type="volume", name=volume.name, source=volume.mountpoint, destination=spec.target, driver=volume.driver,
         mode=spec.mode or ("z" if volume.driver == "local" else ""), rw=not asked.read_only,
@@ -112,20 +121,20 @@ def _volume(engine: Engine, spec: Spec) -> MountPoint:
     )  # fmt: skip
 
 
-def _make_volume(
+async def _make_volume(
     engine: Engine, name: str, driver: str, options: dict[str, str] | None, labels: dict[str, str] | None
 ) -> Volume:
     known = bool(name) and engine.volumes.exists(name)
-    volume = engine.volumes.create(name, driver, options, labels)
+    volume = await engine.volumes.create(name, driver, options, labels)
     if not known:
         engine.events.publish("volume", "create", volume.name, {"driver": volume.driver})
     return volume
 
 
-def _anonymous(engine: Engine, target: str, driver: str) -> MountPoint:
+async def _anonymous(engine: Engine, target: str, driver: str) -> MountPoint:
     if not target.startswith("/") or target == "/":
         raise InvalidArgument(f'invalid volume: "{target}" is not an absolute path below "/"')
-    volume = _make_volume(engine, "", driver, None, {ANONYMOUS: ""})
+    volume = await _make_volume(engine, "", driver, None, {ANONYMOUS: ""})
     return MountPoint(
         type="volume", name=volume.name, source=volume.mountpoint, destination=target, driver=volume.driver,
         copy_up=True, options=["rbind"], anonymous=True,
@@ -146,7 +155,7 @@ def _image(engine: Engine, spec: Spec) -> MountPoint:
     )  # fmt: skip
 
 
-_MAKERS = {"bind": _bind, "volume": _volume, "tmpfs": _tmpfs, "image": _image}
+_MAKERS = {"bind": _bind, "tmpfs": _tmpfs, "image": _image}
 
 
 async def populate(engine: Engine, container: Container) -> None:
@@ -167,63 +176,47 @@ def _wants_copy_up(engine: Engine, point: MountPoint) -> bool:
     return point.type == "volume" and point.copy_up and engine.volumes.wants_copy_up(point.name)
 
 
-async def mount_volumes(engine: Engine, container: Container) -> None:
-    """Before `activate`: mount the volumes that may keep us waiting, beside the event loop."""
-    for point in container.mounts:
-        if point.type == "volume" and engine.volumes.exists(point.name):
-            await mount_volume(engine, point.name, container.id)
-
-
-async def mount_volume(engine: Engine, name: str, user: str) -> str:
-    """The path of a volume, mounted for a user; a plugin or a file server that does not answer stops nobody else."""
-    mounting = engine.volumes.mounting(name, user)
-    if mounting is not None:
-        engine.volumes.mounted_at(name, user, await run_abandonable(mounting))
-    return engine.volumes.mount(name, user)
-
-
 async def _copy_up(engine: Engine, container: Container, root: int, point: MountPoint) -> None:
-    await mount_volume(engine, point.name, container.id)
+    await engine.volumes.mount(point.name, container.id)
     try:
         volume = engine.volumes.get(point.name)
         if await asyncio.to_thread(engine.volumes.fill, root, point.destination, volume):
             engine.volumes.mark_copied(point.name)
     finally:
-        engine.volumes.unmount(point.name, container.id)
+        await engine.volumes.unmount(point.name, container.id)
 
 
-def activate(engine: Engine, container: Container, rootfs: str) -> list[BundleMount]:
+async def activate(engine: Engine, container: Container) -> list[BundleMount]:
     """Mount what the container needs and describe it for the runtime, parents before children; all or nothing."""
     mounts: list[BundleMount] = []
     try:
         for index, point in enumerate(container.mounts):
-            mounts.append(_activate(engine, container, point, index))
+            mounts.append(await _activate(engine, container, point, index))
     except BaseException:
-        release(engine, container)
+        await release(engine, container)
         raise
     for target, options in (container.host_config.tmpfs or {}).items():
         mounts.append(BundleMount(posixpath.normpath(target), "tmpfs", "tmpfs", tuple(tmpfs_options(options))))
     return sorted(mounts, key=lambda one: one.destination.count("/"))
 
 
-def _activate(engine: Engine, container: Container, point: MountPoint, index: int) -> BundleMount:
+async def _activate(engine: Engine, container: Container, point: MountPoint, index: int) -> BundleMount:
     if point.type == "tmpfs":
         return BundleMount(point.destination, "tmpfs", "tmpfs", tuple(point.options))
     options = [*point.options, *([point.propagation] if point.propagation else [])]
     if not point.rw and not {"ro", "rro"} & set(options):
         options.append("ro")
-    return BundleMount(point.destination, "bind", _source(engine, container, point, index), tuple(options))
+    return BundleMount(point.destination, "bind", await _source(engine, container, point, index), tuple(options))
 
 
-def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:
+async def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:
     if point.type == "bind":
-        if not container.running:  # a live one has its mounts already
-            _require_source(container, point)
+        _require_source(container, point)
         return point.source
     if point.type == "image":
         path = _mount_image(engine, container, index, engine.images.by_id(point.source).chain_id)
     else:
-        path = _mount_volume(engine, container, point)
+        path = await _mount_volume(engine, container, point)
     return _pin_subpath(engine, container, path, point.spec_subpath, index) if point.spec_subpath else path
 
 
@@ -245,10 +238,10 @@ def _release_image(engine: Engine, key: str) -> None:
     engine.snapshots.remove(key)
 
 
-def _mount_volume(engine: Engine, container: Container, point: MountPoint) -> str:
+async def _mount_volume(engine: Engine, container: Container, point: MountPoint) -> str:
     if not engine.volumes.exists(point.name):  # pruned by force, or lost with the database: Docker makes it again
-        engine.volumes.create(point.name, point.driver, None, {ANONYMOUS: ""} if point.anonymous else None)
-    path = engine.volumes.mount(point.name, container.id)
+        await engine.volumes.create(point.name, point.driver, None, {ANONYMOUS: ""} if point.anonymous else None)
+    path = await engine.volumes.mount(point.name, container.id)
     engine.events.publish(
         "volume", "mount", point.name,
         {"container": container.id, "destination": point.destination, "driver": point.driver,
@@ -301,8 +294,6 @@ def _pin_subpath(engine: Engine, container: Container, path: str, subpath: str, 
 
 def _bind_pinned(fd: int, target: str) -> str:
     source = f"/proc/self/fd/{fd}"
-    if os.path.exists(target) and os.path.samefile(source, target):
-        return target  # the container is live and the daemon was restarted
     os.makedirs(os.path.dirname(target), 0o700, exist_ok=True)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
@@ -313,19 +304,35 @@ def _bind_pinned(fd: int, target: str) -> str:
     return target
 
 
-def release(engine: Engine, container: Container) -> None:
+def adopt(engine: Engine, container: Container) -> None:
+    """After a restart of the daemon: note what a container that lives has mounted. Never asks a driver."""
+    for index, point in enumerate(container.mounts):
+        if point.type == "image":
+            engine.snapshots.mount(_image_key(container, index), mapped=userns.ids(engine, container) is not None)
+        elif point.type == "volume" and engine.volumes.exists(point.name):
+            engine.volumes.adopt_mount(point.name, container.id)
+
+
+async def release(engine: Engine, container: Container) -> None:
     """Undo `activate`; safe to call twice, and after a restart of the daemon."""
     _unpin(f"{engine.paths.container(container.id)}/mounts")
     for index, point in enumerate(container.mounts):
         if point.type == "image":
             _release_image(engine, _image_key(container, index))
         elif point.type == "volume" and engine.volumes.mounted(point.name, container.id):
-            _unmount_volume(engine, container, point)
+            await _unmount_volume(engine, container, point)
 
 
-def _unmount_volume(engine: Engine, container: Container, point: MountPoint) -> None:
+def release_later(engine: Engine, container: Container) -> None:
+    """A container ended while no daemon ran: its plugins are told beside the start-up, which waits for nobody."""
+    for point in container.mounts:
+        if point.type == "volume" and point.driver != "local":
+            engine.spawn(_unmount_volume(engine, container, point), f"unmount {point.name}")
+
+
+async def _unmount_volume(engine: Engine, container: Container, point: MountPoint) -> None:
     try:
-        engine.volumes.unmount(point.name, container.id)
+        await engine.volumes.unmount(point.name, container.id)
     except SampanError as error:  # a plugin that is away must not keep a container from ending
         engine.warn(f"unmounting volume {point.name}: {error}")
     engine.events.publish("volume", "unmount", point.name, {"container": container.id, "driver": point.driver})
@@ -344,15 +351,18 @@ def _unpin(directory: str) -> None:
     os.rmdir(directory)
 
 
-def remove(engine: Engine, container: Container, volumes: bool) -> None:
+async def remove(engine: Engine, container: Container, volumes: bool) -> None:
     """The container is being removed (its record is gone): drop its anonymous volumes when asked for."""
-    if not volumes:
-        return
-    for point in container.mounts:
+    if volumes:
+        await _remove_anonymous(engine, container.mounts)
+
+
+async def _remove_anonymous(engine: Engine, points: Iterable[MountPoint]) -> None:
+    for point in points:
         if point.type != "volume" or not point.anonymous:
             continue
         try:
-            if engine.volumes.remove(point.name, force=True):
+            if await engine.volumes.remove(point.name, force=True):
                 engine.events.publish("volume", "destroy", point.name, {"driver": point.driver})
         except Conflict:
             continue  # another container has it through --volumes-from

@@ -31,6 +31,8 @@ KILLED = 137
 """The exit code of a container whose shim was killed, and the container with it."""
 SHIM_SECONDS = 5.0
 """How long a shim may take to answer: start-up never hangs on one."""
+BOOT_SECONDS = 5.0
+"""How long the start of one container may hold up the next: its volume's plugin may not answer for minutes."""
 POWER_CUT = 255
 """Docker's exit code for a container that was running when the machine went down."""
 
@@ -107,7 +109,7 @@ async def _ask(engine: Engine, container: Container) -> tuple[Shim, Status]:
 def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> None:
     live = engine.live(container)
     live.rootfs = userns.mount(engine, container)
-    mounts.activate(engine, container, live.rootfs)
+    mounts.adopt(engine, container)
     live.shim = shim
     container.cgroup = status.cgroup or cgroups.path(engine, container)
     container.state.pid = status.init_pid
@@ -123,6 +125,7 @@ async def _without_shim(engine: Engine, container: Container, ended: Exit | None
     await cgroups.destroy(engine, container)
     removal.remove_shim_directory(engine, container.id)
     if container.running:
+        mounts.release_later(engine, container)
         await exits.settle(engine, container, ended or _how_it_ended(engine, container))
     elif container.restarting:
         container.state.status = "exited"
@@ -156,17 +159,27 @@ async def _roll_back(engine: Engine) -> None:
 
 
 async def _start_wanted(engine: Engine, wanted: list[Container]) -> None:
-    """One after the other, those first that others join or link to."""
+    """One after the other, those first that others join or link to; only they wait for one that takes its time."""
+    starts: dict[str, asyncio.Task[None]] = {}
     for container in in_order(engine, wanted):
-        live = engine.live(container)
-        async with live.lock:
-            if container.running or container.id not in engine.containers:
-                continue
-            live.cancel_restart()
-            try:
-                await launch(engine, container)
-            except SampanError as error:
-                engine.warn(f"container {container.id}: cannot be started at boot: {error}")
+        needed = [starts[one.id] for one in _needs(engine, container) if one.id in starts]
+        starting = engine.spawn(_start_after(engine, container, needed), f"boot {container.id[:12]}")
+        starts[container.id] = starting
+        await asyncio.wait({starting}, timeout=BOOT_SECONDS)
+
+
+async def _start_after(engine: Engine, container: Container, needed: list[asyncio.Task[None]]) -> None:
+    if needed:
+        await asyncio.wait(needed)
+    live = engine.live(container)
+    async with live.lock:
+        if container.running or container.id not in engine.containers:
+            return
+        live.cancel_restart()
+        try:
+            await launch(engine, container)
+        except SampanError as error:
+            engine.warn(f"container {container.id}: cannot be started at boot: {error}")
 
 
 def in_order(engine: Engine, wanted: list[Container]) -> list[Container]:

@@ -28,7 +28,7 @@ async def finish(engine: Engine, container: Container, *, volumes: bool) -> None
         engine.events.flush()
         _remove_layer(engine, container)
     faults.point("engine.remove.forgotten")
-    _remove_volumes(engine, container, volumes=volumes)
+    await _remove_volumes(engine, container, volumes=volumes)
     remove_directory(engine, container.id)
     for exec_id in live.execs:
         engine.execs.pop(exec_id, None)
@@ -43,9 +43,9 @@ def _remove_layer(engine: Engine, container: Container) -> None:
         engine.warn(f"container {container.id}: cannot remove its layer yet: {error}")
 
 
-def _remove_volumes(engine: Engine, container: Container, *, volumes: bool) -> None:
+async def _remove_volumes(engine: Engine, container: Container, *, volumes: bool) -> None:
     try:
-        mounts.remove(engine, container, volumes=volumes)
+        await mounts.remove(engine, container, volumes=volumes)
     except (SampanError, OSError) as error:
         engine.warn(f"container {container.id}: cannot remove its volumes: {error}")
 

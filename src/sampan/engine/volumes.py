@@ -14,7 +14,6 @@ from ..volume import Pruned, Volume, copies
 from .bodies import fed
 from .engine import Engine
 from .export import in_threads
-from .mounts import mount_volume
 
 Filters = dict[str, list[str]]
 
@@ -23,26 +22,26 @@ def _publish(engine: Engine, action: str, volume: Volume, **attributes: str) -> 
     engine.events.publish("volume", action, volume.name, {"driver": volume.driver, **attributes})
 
 
-def create(
+async def create(
     engine: Engine, name: str, driver: str, options: dict[str, str] | None, labels: dict[str, str] | None
 ) -> Volume:
     """`docker volume create`; an existing volume of that name and driver is returned as it is."""
     known = bool(name) and engine.volumes.exists(name)
-    volume = engine.volumes.create(name, driver, options, labels)
+    volume = await engine.volumes.create(name, driver, options, labels)
     if not known:
         _publish(engine, "create", volume)
     return volume
 
 
-def inspect(engine: Engine, name: str) -> Volume:
+async def inspect(engine: Engine, name: str) -> Volume:
     """With what the driver says about it."""
-    return engine.volumes.status(engine.volumes.get(name))
+    return await engine.volumes.status(engine.volumes.get(name))
 
 
-def remove(engine: Engine, name: str, *, force: bool = False) -> None:
+async def remove(engine: Engine, name: str, *, force: bool = False) -> None:
     """`docker volume rm`."""
     known = engine.volumes.get(name) if engine.volumes.exists(name) else None
-    if engine.volumes.remove(name, force) and known is not None:
+    if await engine.volumes.remove(name, force) and known is not None:
         _publish(engine, "destroy", known)
 
 
@@ -51,7 +50,7 @@ async def prune(engine: Engine, filters: Filters) -> Pruned:
     removed, freed = [], 0
     for volume in engine.volumes.prunable(filters):
         size = await asyncio.to_thread(engine.volumes.size, volume)
-        if engine.volumes.users(volume.name) or not engine.volumes.remove(volume.name, force=True):
+        if engine.volumes.users(volume.name) or not await engine.volumes.remove(volume.name, force=True):
             continue  # somebody was quicker
         _publish(engine, "destroy", volume)
         removed.append(volume.name)
@@ -76,11 +75,11 @@ def rename(engine: Engine, name: str, new: str) -> Volume:
 @asynccontextmanager
 async def _mounted(engine: Engine, name: str) -> AsyncIterator[str]:
     user = f"copy-{secrets.token_hex(8)}"
-    path = await mount_volume(engine, name, user)
+    path = await engine.volumes.mount(name, user)
     try:
         yield path
     finally:
-        engine.volumes.unmount(name, user)
+        await engine.volumes.unmount(name, user)
 
 
 async def copy(engine: Engine, name: str, new: str) -> Volume:
@@ -88,12 +87,12 @@ async def copy(engine: Engine, name: str, new: str) -> Volume:
     origin = engine.volumes.get(name)
     if engine.volumes.exists(new):
         raise Conflict(f"copy {name}: volume {new} exists")
-    made = create(engine, new, origin.driver, origin.options, origin.labels)
+    made = await create(engine, new, origin.driver, origin.options, origin.labels)
     try:
         async with _mounted(engine, name) as source, _mounted(engine, new) as target:
             await asyncio.to_thread(copies.copy_contents, source, target)
     except BaseException:
-        remove(engine, new, force=True)
+        await remove(engine, new, force=True)
         raise
     engine.volumes.mark_copied(new)
     return made
@@ -141,7 +140,7 @@ async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
 async def import_tar(engine: Engine, name: str, body: AsyncIterator[bytes]) -> None:
     """Extract a tar (compressed or not) into a volume, made when it does not exist."""
     if not engine.volumes.exists(name):
-        create(engine, name, "", None, None)
+        await create(engine, name, "", None, None)
     async with _mounted(engine, name) as path, fed(body) as stream:
         await run_in_thread(lambda: copies.import_tar(path, Decompressed(stream)), stream.interrupt)
     engine.volumes.mark_copied(name)

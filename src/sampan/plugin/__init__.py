@@ -82,18 +82,18 @@ def _read_spec(path: str) -> Address:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("plugin", timeout=_SECONDS)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("plugin", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
 class Plugin:
-    """One plugin; calls block, up to 30 seconds: make them in a thread."""
+    """One plugin; calls block, for 30 seconds or what they say: make them in a thread."""
 
     def __init__(self, name: str, address: Address) -> None:
         self.name = name
@@ -103,9 +103,9 @@ class Plugin:
         """What it says that it is: `VolumeDriver`, `NetworkDriver`, `IpamDriver`."""
         return list(self.call("Plugin.Activate", {}).get("Implements") or [])
 
-    def call(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+    def call(self, method: str, body: dict[str, Any], seconds: float = _SECONDS) -> dict[str, Any]:
         """One call → its answer; Unavailable where the plugin is not there, SampanError with what it complains of."""
-        connection = self._connection()
+        connection = self._connection(seconds)
         try:
             headers = {"Accept": _TYPE, "Content-Type": "application/json"}
             connection.request("POST", f"/{method}", msgspec.json.encode(body), headers)
@@ -117,13 +117,13 @@ class Plugin:
             connection.close()
         return _answer(method, response.status, data)
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, seconds: float) -> http.client.HTTPConnection:
         kind, _, rest = self._address.url.partition("://")
         if kind == "unix":
-            return _UnixConnection(rest)
+            return _UnixConnection(rest, seconds)
         if self._address.tls:
-            return http.client.HTTPSConnection(rest, timeout=_SECONDS, context=_tls(self._address.tls))
-        return http.client.HTTPConnection(rest, timeout=_SECONDS)
+            return http.client.HTTPSConnection(rest, timeout=seconds, context=_tls(self._address.tls))
+        return http.client.HTTPConnection(rest, timeout=seconds)
 
 
 def _answer(method: str, status: int, data: bytes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 volumes/
   .sampan                 the root is ours (S29)
   <name>/                 0701
+    volume.json           a copy of the row, for a database that is lost
     _data                 what containers see; mount point for volumes with `type` and `device`
     _new                  a copy-up or restore that is not complete yet; removed at start
     _snapshots/<snapshot> full copies (`volume snapshot`)
@@ -96,8 +97,12 @@ class Local:
             self.create(name, options)
         if ("device" in options or "size" in options) and not is_mount_point(path):
             self._attach(name, path, options)
-        self._users.setdefault(name, set()).add(user)
+        self.add_user(name, user)
         return path
+
+    def add_user(self, name: str, user: str) -> None:
+        """Note who has it mounted."""
+        self._users.setdefault(name, set()).add(user)
 
     def unmount(self, name: str, user: str) -> None:
         users = self._users.get(name, set())

@@ -9,9 +9,13 @@ from sampan.errors import NotFound, SampanError
 
 from ..plugin import SOCKET_DIRECTORIES, SPEC_DIRECTORIES, Address, Directories, Plugin
 
+SECONDS = {"VolumeDriver.Create": 120.0, "VolumeDriver.Mount": 120.0}
+OTHERS = 60.0
+"""dockerd's limits (moby volume/drivers/proxy.go): making and mounting may take two minutes, all else one."""
+
 
 class Plugins:
-    """Finds plugins when they are asked for; one that answered stays known."""
+    """Finds plugins when they are asked for; one that answered stays known. Calls block."""
 
     def __init__(self, sockets: Sequence[str] = SOCKET_DIRECTORIES, specs: Sequence[str] = SPEC_DIRECTORIES) -> None:
         self._directories = Directories(sockets, specs)
@@ -49,7 +53,7 @@ class VolumePlugin:
         return "global" if str(capabilities.get("Scope", "")).lower() == "global" else "local"
 
     def _call(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._plugin.call(method, body)
+        return self._plugin.call(method, body, SECONDS.get(method, OTHERS))
 
     def create(self, name: str, options: dict[str, str]) -> None:
         self._call("VolumeDriver.Create", {"Name": name, "Opts": options})

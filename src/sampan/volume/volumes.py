@@ -1,20 +1,27 @@
 """All volumes of one engine: names, labels, drivers, who uses what. The row is the truth for names and labels.
 
 Who uses a volume is not stored here: the containers' records say so. The engine passes `users`, so that there is one
-truth and nothing to repair after a crash.
+truth and nothing to repair after a crash. A copy of each row lies beside its volume (`records`).
+
+What asks a driver is `async` and goes through `Volumes._ask`: a plugin or a file server may not answer for minutes.
+Everything else looks only at rows.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from sampan import faults
+from sampan.cas.threads import run_abandonable
 from sampan.db import Database, Row
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.linux.libc import syncfs
@@ -23,11 +30,13 @@ from sampan.tree.copy import copy_tree
 from sampan.tree.remove import remove
 from sampan.tree.walk import usage
 
+from . import records
 from .copies import require_local
 from .local import REMOVED, Local, check_name
 from .plugins import Plugins
 from .volume import ANONYMOUS, Driver, Volume
 
+T = TypeVar("T")
 Filters = dict[str, list[str]]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _TRUE, _FALSE = ("1", "t", "T", "true", "True", "TRUE"), ("0", "f", "F", "false", "False", "FALSE")
@@ -35,7 +44,7 @@ _TRUE, _FALSE = ("1", "t", "T", "true", "True", "TRUE"), ("0", "f", "F", "false"
 
 @dataclass(frozen=True)
 class Pruned:
-    """What `prune` removed, and the bytes of it."""
+    """What was pruned, and the bytes of it."""
 
     names: list[str]
     bytes: int
@@ -56,34 +65,48 @@ class Volumes:
         self.users = users
         self.local = Local(root, owner)
         self._mounts: dict[tuple[str, str], str] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.plugins = plugins or Plugins()
         self._sweep()
 
     def _sweep(self) -> None:
         """Half-made things of a crash; volume directories without a row get one back: they hold users' data (S31)."""
         for name in os.listdir(self.local.root):
+            home = f"{self.local.root}/{name}"
             if name.startswith(REMOVED):
                 self.local.discard(name)
-            if name.startswith((".", REMOVED)) or not os.path.isdir(f"{self.local.root}/{name}/_data"):
+            if name.startswith((".", REMOVED)) or not os.path.isdir(f"{home}/_data"):
                 continue
-            _remove_below(f"{self.local.root}/{name}", "_new")
+            _remove_below(home, "_new")
             if self._row(name) is None:
-                self._insert(Volume(name, options=None, labels=None, created=_now()))
+                self._insert(records.read(home) or Volume(name, options=None, labels=None, created=_now()))
+
+    async def _ask(self, driver: str, options: dict[str, str] | None, work: Callable[[Driver], T]) -> T:
+        """Have a driver do something; in a thread of its own unless it is a plain directory of ours."""
+        if driver == "local" and not options:
+            return work(self.local)
+        return await run_abandonable(lambda: work(self.driver(driver)))
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """One at a time for each volume; whoever waits or works holds it alive."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     def _row(self, name: str) -> Row | None:
         return self._db.one("SELECT * FROM volume WHERE name = ?", (name,))
 
     def _insert(self, volume: Volume) -> None:
         self._db.execute(
-            "INSERT INTO volume (name, driver, options, labels, created) VALUES (?, ?, ?, ?, ?)",
-            (volume.name, volume.driver, _json(volume.options), _json(volume.labels), volume.created),
-        )
+            "INSERT INTO volume (name, driver, options, labels, created, mountpoint, scope)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (volume.name, volume.driver, _json(volume.options), _json(volume.labels), volume.created,
+             volume.mountpoint, volume.scope),
+        )  # fmt: skip
 
     def driver(self, name: str) -> Driver:
-        """The driver of that name; a plugin is looked for when it is not `local`. NotFound with Docker's text."""
+        """The driver of that name; a plugin is asked who it is. NotFound with Docker's text. May block."""
         return self.local if name in ("", "local") else self.plugins.get(name)
 
-    def create(
+    async def create(
         self,
         name: str = "",
         driver: str = "",
@@ -94,19 +117,32 @@ class Volumes:
         if not name:
             name = secrets.token_hex(32)
             labels = {**(labels or {}), ANONYMOUS: ""}
-        row = self._row(name)
-        if row is not None:
-            if driver and row["driver"] != driver:
+        async with self._lock(name):
+            row = self._row(name)
+            if row is None:
+                await self._create(Volume(name, driver or "local", options=options, labels=labels, created=_now()))
+            elif driver and row["driver"] != driver:
                 raise Conflict(f"create {name}: conflict: volume name must be unique")
-            return self._volume(row)
-        driver = driver or "local"
-        volume = Volume(name, driver, options=options, labels=labels, created=_now())
+            return self.get(name)
+
+    async def _create(self, volume: Volume) -> None:
+        def make(driver: Driver) -> Volume:
+            driver.create(volume.name, volume.options or {})
+            place = "" if driver is self.local else driver.path(volume.name)
+            return replace(volume, mountpoint=place, scope=driver.scope)
+
         try:
-            self.driver(driver).create(name, options or {})
+            made = await self._ask(volume.driver, volume.options, make)
         except SampanError as error:
-            raise type(error)(f"create {name}: {error}") from None
-        self._insert(volume)
-        return self.get(name)
+            raise type(error)(f"create {volume.name}: {error}") from None
+        if made.driver == "local":
+            records.write(f"{self.local.root}/{made.name}", made)
+        self._insert(made)
+
+    def take_in(self, name: str, driver: str, mountpoint: str) -> None:
+        """Note a volume of a plugin's that a container has and of which the row was lost."""
+        if not self.exists(name):
+            self._insert(Volume(name, driver, mountpoint, created=_now()))
 
     def exists(self, name: str) -> bool:
         """Whether a volume of that name is known."""
@@ -119,20 +155,15 @@ class Volumes:
             raise NotFound(f"get {name}: no such volume")
         return self._volume(row)
 
-    def status(self, volume: Volume) -> Volume:
+    async def status(self, volume: Volume) -> Volume:
         """The same with what its driver says about it now."""
-        found = self.driver(volume.driver).status(volume.name)
+        found = await self._ask(volume.driver, volume.options, lambda driver: driver.status(volume.name))
         return replace(volume, status=found)
 
     def _volume(self, row: Row) -> Volume:
         options, labels = (msgspec.json.decode(row[key], type=dict[str, str] | None) for key in ("options", "labels"))
-        driver = row["driver"]
-        try:
-            backend = self.driver(driver)
-            path, scope = backend.path(row["name"]), backend.scope
-        except SampanError:  # its plugin is away: the volume is still listed
-            path, scope = "", "local"
-        return Volume(row["name"], driver, path, options, labels, row["created"], scope)
+        path = self.local.path(row["name"]) if row["driver"] == "local" else row["mountpoint"]
+        return Volume(row["name"], row["driver"], path, options, labels, row["created"], row["scope"])
 
     def list(self, filters: Filters | None = None) -> list[Volume]:
         """Volumes by name that match all filters: dangling, name (part of it), driver, label."""
@@ -151,22 +182,23 @@ class Volumes:
             return False
         return _has_labels(volume.labels or {}, filters.get("label", []))
 
-    def remove(self, name: str, force: bool = False) -> bool:
+    async def remove(self, name: str, force: bool = False) -> bool:
         """Remove a volume nobody uses, with Docker's errors; whether there was one (`force` forgives its absence)."""
-        row = self._row(name)
-        if row is None:
-            if force:
-                return False
-            raise NotFound(f"get {name}: no such volume")
-        self.refuse_used(name, "remove")
-        volume = self._volume(row)
-        try:
-            self.driver(volume.driver).remove(name, volume.options or {})
-        except SampanError:
-            if not force:
-                raise
-        self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
-        return True
+        async with self._lock(name):
+            row = self._row(name)
+            if row is None:
+                if force:
+                    return False
+                raise NotFound(f"get {name}: no such volume")
+            self.refuse_used(name, "remove")
+            volume = self._volume(row)
+            try:
+                await self._ask(volume.driver, volume.options, lambda one: one.remove(name, volume.options or {}))
+            except SampanError:
+                if not force:
+                    raise
+            self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
+            return True
 
     def prunable(self, filters: Filters | None = None) -> Sequence[Volume]:
         """Unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
@@ -181,15 +213,6 @@ class Volumes:
             if _has_labels(labels, filters.get("label", [])) and not (unwanted and _has_labels(labels, unwanted)):
                 found.append(volume)
         return found
-
-    def prune(self, filters: Filters | None = None) -> Pruned:
-        """Remove what is prunable; sizes are measured on the way."""
-        removed, freed = [], 0
-        for volume in self.prunable(filters):
-            freed += self.size(volume)
-            self.remove(volume.name)
-            removed.append(volume.name)
-        return Pruned(removed, freed)
 
     def size(self, volume: Volume) -> int:
         """The bytes in a local volume's files; -1 for others, as the API has it."""
@@ -216,37 +239,38 @@ class Volumes:
         if users:
             raise Conflict(f"{what} {name}: volume is in use - [{', '.join(users)}]")
 
-    def mount(self, name: str, user: str) -> str:
+    async def mount(self, name: str, user: str) -> str:
         """Make a volume's data available for a user (a container's id); its path. Again is no other mount."""
-        if (name, user) not in self._mounts:
-            volume = self.get(name)
-            self._mounts[name, user] = self.driver(volume.driver).mount(name, volume.options or {}, user)
-        return self._mounts[name, user]
+        async with self._lock(name):
+            if (name, user) not in self._mounts:
+                volume = self.get(name)
+                path = await self._ask(
+                    volume.driver, volume.options, lambda driver: driver.mount(name, volume.options or {}, user)
+                )
+                self._mounts[name, user] = path
+                if volume.driver != "local" and path != volume.mountpoint:
+                    self._db.execute("UPDATE volume SET mountpoint = ? WHERE name = ?", (path, name))
+            return self._mounts[name, user]
 
-    def mounting(self, name: str, user: str) -> Callable[[], str] | None:
-        """What `mount` would wait for, to be called in a thread: a plugin's answer, a server. None where it is quick.
-
-        `mounted_at` takes its result.
-        """
+    def adopt_mount(self, name: str, user: str) -> None:
+        """Note a mount of before a restart: its user still runs, its driver is not asked again."""
         volume = self.get(name)
-        if (name, user) in self._mounts or (volume.driver == "local" and "device" not in (volume.options or {})):
-            return None
-        return lambda: self.driver(volume.driver).mount(name, volume.options or {}, user)
-
-    def mounted_at(self, name: str, user: str, path: str) -> None:
-        """`mounting` has come to its end."""
-        self._mounts[name, user] = path
+        self._mounts[name, user] = volume.mountpoint
+        if volume.driver == "local":
+            self.local.add_user(name, user)
 
     def mounted(self, name: str, user: str) -> bool:
         """Whether a user has a volume mounted, as far as this process knows or the kernel says."""
         return (name, user) in self._mounts or self.local.is_attached(name)
 
-    def unmount(self, name: str, user: str) -> None:
+    async def unmount(self, name: str, user: str) -> None:
         """The user is done; unknown volumes are fine."""
-        self._mounts.pop((name, user), None)
-        row = self._row(name)
-        if row is not None:
-            self.driver(row["driver"]).unmount(name, user)
+        async with self._lock(name):
+            self._mounts.pop((name, user), None)
+            row = self._row(name)
+            if row is not None:
+                volume = self._volume(row)
+                await self._ask(volume.driver, volume.options, lambda driver: driver.unmount(name, user))
 
     def close(self) -> None:
         """Finish removing; mounts of live containers stay."""

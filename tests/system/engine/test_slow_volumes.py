@@ -3,78 +3,84 @@
 from __future__ import annotations
 
 import asyncio
-import http.server
-import json
-import socketserver
-import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import pytest
 
-from sampan.engine import create, listing, remove, start
+from sampan.engine import create, listing, remove, start, stop, volumes
 from sampan.engine.engine import Engine
+from sampan.errors import Unavailable
 from sampan.model.container import CreateRequest, HostConfig
-from sampan.volume import Plugins
+from sampan.volume import Plugins, plugins
 
-
-class SlowPlugin(socketserver.ThreadingUnixStreamServer):
-    """Answers `Mount` when it is let go."""
-
-    daemon_threads = True
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.asked, self.go = threading.Event(), threading.Event()
-        super().__init__(str(directory / "slow.sock"), _Handler)
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: SlowPlugin  # type: ignore[assignment] # ours
-
-    def address_string(self) -> str:
-        return "unix"
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        if self.path.endswith("Mount"):
-            self.server.asked.set()
-            assert self.server.go.wait(30)
-        answer = {"Implements": ["VolumeDriver"], "Mountpoint": str(self.server.directory)}
-        data = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+from ...support import engine as support
+from ...support import slowplugin
+from ...support.slowplugin import SlowPlugin
 
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Iterator[SlowPlugin]:
-    with SlowPlugin(tmp_path) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with slowplugin.running(tmp_path) as server:
         yield server
-        server.go.set()
-        server.shutdown()
-        thread.join()
 
 
-async def test_the_engine_goes_on_while_a_plugin_mounts(engine: Engine, plugin: SlowPlugin, tmp_path: Path) -> None:
+async def _goes_on_meanwhile(engine: Engine, plugin: SlowPlugin, method: str, work: Awaitable[object]) -> None:
+    """While the plugin holds a call of `work`: lists, and a whole life of a container."""
+    with plugin.holding(method):
+        waiting = asyncio.ensure_future(work)
+        assert await asyncio.to_thread(plugin.asked.wait, 60), method
+        assert [volume.name for volume in engine.volumes.list() if volume.driver == "slow"] in ([], ["late"])
+        before = len(listing.list_containers(engine, {}, all_containers=True))
+        ran = await support.run(engine, "echo", "meanwhile", host=HostConfig(network_mode="none", binds=["quick:/q"]))
+        assert (ran.status, ran.out) == (0, b"meanwhile\n")
+        assert len(listing.list_containers(engine, {}, all_containers=True)) == before + 1
+        assert not waiting.done(), method
+    await waiting
+
+
+async def test_the_engine_goes_on_while_a_plugin_does_not_answer(
+    engine: Engine, plugin: SlowPlugin, tmp_path: Path
+) -> None:
     engine.volumes.plugins = Plugins([str(tmp_path)], [])
-    engine.volumes.create("late", "slow", None, None)
-    host = HostConfig(network_mode="none", binds=["late:/d:nocopy"])
-    request = CreateRequest(image="busybox", cmd=["sleep", "100"], host_config=host)
-    made = await create.create(engine, None, request, None)
-    starting = asyncio.create_task(start.start(engine, made.id))
-    async with asyncio.timeout(30):
-        assert await asyncio.to_thread(plugin.asked.wait, 30)
-        assert not starting.done()
-        assert [found.id for found in listing.list_containers(engine, {}, all_containers=True)] == [made.id]
-        plugin.go.set()
-        await starting
-    assert engine.containers.get(made.id).running
-    await remove.remove(engine, made.id, force=True, volumes=False, link=False)
-    engine.volumes.remove("late", force=True)
+    async with asyncio.timeout(180):
+        await _goes_on_meanwhile(engine, plugin, "Create", volumes.create(engine, "late", "slow", None, None))
+        await _goes_on_meanwhile(engine, plugin, "Get", volumes.inspect(engine, "late"))
+        host = HostConfig(network_mode="none", binds=["late:/d:nocopy"])
+        request = CreateRequest(image="busybox", cmd=["sleep", "100"], host_config=host)
+        made = await create.create(engine, None, request, None)
+        await _goes_on_meanwhile(engine, plugin, "Mount", start.start(engine, made.id))
+        assert engine.containers.get(made.id).running
+        await _goes_on_meanwhile(engine, plugin, "Unmount", stop.stop(engine, made.id, None, 0))
+        await remove.remove(engine, made.id, force=True)
+        await _goes_on_meanwhile(engine, plugin, "Remove", volumes.remove(engine, "late"))
+    assert not engine.volumes.exists("late")
+
+
+async def test_a_restart_of_the_engine_asks_no_plugin(directory: Path, tmp_path: Path) -> None:
+    with slowplugin.running(tmp_path) as plugin:
+        host = HostConfig(network_mode="none", binds=["late:/d:nocopy"])
+        async with support.opened(directory) as engine:
+            engine.volumes.plugins = Plugins([str(tmp_path)], [])
+            await engine.volumes.create("late", "slow")
+            box = await support.up(engine, "sleep", "100", host=host)
+        plugin.calls.clear()
+        with plugin.holding("Mount"):
+            async with asyncio.timeout(60), support.opened(directory) as engine:
+                engine.volumes.plugins = Plugins([str(tmp_path)], [])
+                assert engine.containers.get(box.id).running
+                assert engine.volumes.get("late").mountpoint == str(tmp_path)
+                assert plugin.calls == []
+                await remove.remove(engine, box.id, force=True)
+                assert "Unmount" in plugin.calls  # of the mount that was made before
+
+
+async def test_limits_of_the_wait_are_dockers(
+    plugin: SlowPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = plugins.SECONDS
+    assert (known["VolumeDriver.Create"], known["VolumeDriver.Mount"], plugins.OTHERS) == (120, 120, 60)
+    found = Plugins([str(tmp_path)], []).get("slow")
+    monkeypatch.setitem(known, "VolumeDriver.Mount", 0.1)
+    with plugin.holding("Mount"), pytest.raises(Unavailable, match=r"^VolumeDriver.Mount: plugin slow: timed out$"):
+        await asyncio.to_thread(found.mount, "late", {}, "box")

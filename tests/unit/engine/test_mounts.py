@@ -49,7 +49,8 @@ async def test_every_form_of_mount_as_docker_shows_it(engine: Engine, tmp_path: 
         "/more": ("volume", anonymous["/more"], "", True, ""),
     }
     assert engine.volumes.get("named").labels == {"a": "b"}
-    made = mounts.activate(engine, box, engine.snapshots.mount(box.id))
+    engine.snapshots.mount(box.id)
+    made = await mounts.activate(engine, box)
     try:
         order = [one.destination for one in made]
         assert order.index("/bind") < order.index("/bind/below") and "/tmp/fs" in order
@@ -59,7 +60,7 @@ async def test_every_form_of_mount_as_docker_shows_it(engine: Engine, tmp_path: 
         assert options["/vol"] == ("rbind", "ro") and options["/bind/below"] == ("rbind", "rro", "rprivate")
         assert options["/tmp/fs"] == ("noexec", "nosuid", "nodev", "size=1m")
     finally:
-        mounts.release(engine, box)
+        await mounts.release(engine, box)
         engine.snapshots.unmount(box.id)
     assert not Path(sources["/img"]).exists()
 
@@ -78,16 +79,16 @@ async def test_duplicates_are_refused(engine: Engine) -> None:
 async def test_a_missing_bind_source_is_made_for_v_and_refused_for_mount(engine: Engine, tmp_path: Path) -> None:
     box = await rest.container(engine, binds=[f"{tmp_path}/new:/data"])
     assert not (tmp_path / "new").exists()
-    mounts.activate(engine, box, "")
+    await mounts.activate(engine, box)
     assert (tmp_path / "new").is_dir()
-    mounts.release(engine, box)
+    await mounts.release(engine, box)
     with pytest.raises(InvalidArgument, match="bind source path does not exist"):
         await rest.container(engine, "two", mounts=[Mount(type="bind", source=f"{tmp_path}/q", target="/d")])
     asked = Mount(type="bind", source=f"{tmp_path}/q", target="/d", bind_options=BindOptions(create_mountpoint=True))
     three = await rest.container(engine, "three", mounts=[asked])
-    mounts.activate(engine, three, "")
+    await mounts.activate(engine, three)
     assert (tmp_path / "q").is_dir()
-    mounts.release(engine, three)
+    await mounts.release(engine, three)
 
 
 async def test_volumes_from_shares_and_narrows(engine: Engine) -> None:
@@ -98,10 +99,10 @@ async def test_volumes_from_shares_and_narrows(engine: Engine) -> None:
     with pytest.raises(InvalidArgument, match="No such container: nobody"):
         await rest.container(engine, "three", volumes_from=["nobody"])
     engine.containers.forget(one)
-    mounts.remove(engine, one, volumes=True)
+    await mounts.remove(engine, one, volumes=True)
     assert all(engine.volumes.exists(p.name) for p in two.mounts)  # two still has them
     engine.containers.forget(two)
-    mounts.remove(engine, two, volumes=True)
+    await mounts.remove(engine, two, volumes=True)
     assert [volume.name for volume in engine.volumes.list()] == ["vol"]
 
 
@@ -125,7 +126,7 @@ async def test_a_volume_takes_the_image_s_content_at_create_once(engine: Engine)
 async def test_a_volume_in_use_cannot_go(engine: Engine) -> None:
     box = await rest.container(engine, binds=["vol:/data"])
     with pytest.raises(Conflict) as caught:
-        engine.volumes.remove("vol", force=True)
+        await engine.volumes.remove("vol", force=True)
     assert str(caught.value) == f"remove vol: volume is in use - [{box.id}]"
 
 
@@ -134,15 +135,14 @@ async def test_a_subpath_cannot_lead_out_of_its_volume(engine: Engine) -> None:
     box = await rest.container(engine, mounts=[point])
     data = Path(engine.volumes.get("vol").mountpoint)
     with pytest.raises(NotFound):
-        mounts.activate(engine, box, "")
+        await mounts.activate(engine, box)
     (data / "a").symlink_to("/etc")
     with pytest.raises(NotFound):
-        mounts.activate(engine, box, "")
+        await mounts.activate(engine, box)
     (data / "a").unlink()
     (data / "a/b").mkdir(parents=True)
     (data / "a/b/file").touch()
-    source = mounts.activate(engine, box, "")[0].source
-    assert mounts.activate(engine, box, "")[0].source == source  # as after a restart of the daemon
+    source = (await mounts.activate(engine, box))[0].source
     assert os.listdir(source) == ["file"]
-    mounts.release(engine, box)
-    mounts.release(engine, box)
+    await mounts.release(engine, box)
+    await mounts.release(engine, box)

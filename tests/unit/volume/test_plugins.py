@@ -63,18 +63,18 @@ def plugin(tmp_path: Path) -> Iterator[Plugin]:
         thread.join()
 
 
-def test_a_volume_of_a_plugin(plugin: Plugin, tmp_path: Path) -> None:
+async def test_a_volume_of_a_plugin(plugin: Plugin, tmp_path: Path) -> None:
     volumes = Volumes(Database(f"{tmp_path}/db"), f"{tmp_path}/volumes", plugins=Plugins([str(tmp_path)], []))
-    made = volumes.create("remote", "store", {"replicas": "3"})
+    made = await volumes.create("remote", "store", {"replicas": "3"})
     assert (made.scope, made.mountpoint) == ("global", str(tmp_path))
-    assert volumes.mount("remote", "box") == str(tmp_path)
-    volumes.unmount("remote", "box")
-    assert volumes.status(made).status == {"healthy": True}
+    assert await volumes.mount("remote", "box") == str(tmp_path)
+    await volumes.unmount("remote", "box")
+    assert (await volumes.status(made)).status == {"healthy": True}
     assert ("VolumeDriver.Create", {"Name": "remote", "Opts": {"replicas": "3"}}) in plugin.calls
     assert ("VolumeDriver.Mount", {"Name": "remote", "ID": "box"}) in plugin.calls
     with pytest.raises(SampanError, match=r"^VolumeDriver.Remove: still wanted$"):
-        volumes.remove("remote")
-    assert volumes.remove("remote", force=True)
+        await volumes.remove("remote")
+    assert await volumes.remove("remote", force=True)
 
 
 def test_plugins_are_found_by_socket_and_spec(plugin: Plugin, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +18,12 @@ USERS: dict[str, list[str]] = {}
 
 
 @pytest.fixture
-def volumes(tmp_path: Path) -> Iterator[Volumes]:
+async def volumes(tmp_path: Path) -> AsyncIterator[Volumes]:
     made = Volumes(Database(f"{tmp_path}/db"), f"{tmp_path}/volumes", lambda name: USERS.get(name, []))
     yield made
     for volume in made.list():
         USERS.pop(volume.name, None)
-        made.remove(volume.name, force=True)
+        await made.remove(volume.name, force=True)
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
 
 
@@ -37,34 +37,34 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_refused(volumes: Volumes, case: tuple[str, tuple[tuple[str, str], ...]]) -> None:
+async def test_what_is_refused(volumes: Volumes, case: tuple[str, tuple[tuple[str, str], ...]]) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        volumes.create(case[0], "", dict(case[1]))
+        await volumes.create(case[0], "", dict(case[1]))
     assert str(caught.value) == BAD[case]
     assert volumes.list() == []
 
 
-def test_create_get_remove(volumes: Volumes) -> None:
-    made = volumes.create("vol", "", {"type": "tmpfs", "device": "tmpfs"}, {"a": "b"})
-    assert volumes.create("vol", "local", None, {"other": ""}) == made == volumes.get("vol")
+async def test_create_get_remove(volumes: Volumes) -> None:
+    made = await volumes.create("vol", "", {"type": "tmpfs", "device": "tmpfs"}, {"a": "b"})
+    assert await volumes.create("vol", "local", None, {"other": ""}) == made == volumes.get("vol")
     assert (made.driver, made.scope, made.labels, made.options and made.options["type"]) == (
         "local", "local", {"a": "b"}, "tmpfs",
     )  # fmt: skip
-    anonymous = volumes.create()
+    anonymous = await volumes.create()
     assert len(anonymous.name) == 64 and anonymous.labels == {ANONYMOUS: ""} and anonymous.anonymous
     with pytest.raises(NotFound, match=r"^get nosuch: no such volume$"):
-        volumes.remove("nosuch")
-    assert not volumes.remove("nosuch", force=True)
+        await volumes.remove("nosuch")
+    assert not await volumes.remove("nosuch", force=True)
     USERS["vol"] = ["abc"]
     with pytest.raises(Conflict, match=r"^remove vol: volume is in use - \[abc\]$"):
-        volumes.remove("vol")
+        await volumes.remove("vol")
     with pytest.raises(NotFound, match=r'create p: error looking up volume plugin nosuch: plugin "nosuch" not found'):
-        volumes.create("p", "nosuch")
+        await volumes.create("p", "nosuch")
 
 
-def test_filters_and_prune(volumes: Volumes) -> None:
-    one, two = volumes.create("one", labels={"k": "v"}), volumes.create("two")
-    anonymous = volumes.create()
+async def test_filters_and_prune(volumes: Volumes) -> None:
+    one, two = await volumes.create("one", labels={"k": "v"}), await volumes.create("two")
+    anonymous = await volumes.create()
     Path(anonymous.mountpoint, "file").write_bytes(bytes(100))
     USERS["two"] = ["box"]
     names = lambda **filters: [v.name for v in volumes.list(filters)]  # noqa: E731
@@ -77,52 +77,52 @@ def test_filters_and_prune(volumes: Volumes) -> None:
         with pytest.raises(InvalidArgument) as caught:
             volumes.list(filters)
         assert str(caught.value) == text
-    pruned = volumes.prune()
-    assert (pruned.names, pruned.bytes) == ([anonymous.name], 100)
-    assert volumes.prune({"all": ["true"], "label!": ["k"]}).names == []
-    assert volumes.prune({"all": ["true"]}).names == [one.name]
+    prunable = lambda **filters: [v.name for v in volumes.prunable(filters)]  # noqa: E731
+    assert prunable() == [anonymous.name] and volumes.size(anonymous) == 100
+    assert prunable(all=["true"], **{"label!": ["k"]}) == [anonymous.name]
+    assert set(prunable(all=["true"])) == {anonymous.name, one.name}
     USERS.clear()
 
 
-def test_tmpfs_bind_and_loop(volumes: Volumes, tmp_path: Path) -> None:
-    volumes.create("ram", "", {"type": "tmpfs", "device": "tmpfs", "o": "size=64k,uid=7,nosuid"})
-    path = volumes.mount("ram", "box")
-    assert volumes.mount("ram", "other") == path
+async def test_tmpfs_bind_and_loop(volumes: Volumes, tmp_path: Path) -> None:
+    await volumes.create("ram", "", {"type": "tmpfs", "device": "tmpfs", "o": "size=64k,uid=7,nosuid"})
+    path = await volumes.mount("ram", "box")
+    assert await volumes.mount("ram", "other") == path
     assert (os.stat(path).st_uid, os.statvfs(path).f_blocks * os.statvfs(path).f_frsize) == (7, 65536)
-    volumes.unmount("ram", "box")
+    await volumes.unmount("ram", "box")
     assert os.path.ismount(path)
-    volumes.unmount("ram", "other")
+    await volumes.unmount("ram", "other")
     assert not os.path.ismount(path)
     (tmp_path / "host").mkdir()
     (tmp_path / "host/file").touch()
-    volumes.create("bound", "", {"type": "none", "device": f"{tmp_path}/host", "o": "bind,ro"})
-    path = volumes.mount("bound", "box")
+    await volumes.create("bound", "", {"type": "none", "device": f"{tmp_path}/host", "o": "bind,ro"})
+    path = await volumes.mount("bound", "box")
     assert os.listdir(path) == ["file"]
     with pytest.raises(OSError, match="Read-only"):
         Path(path, "x").touch()
-    volumes.unmount("bound", "box")
+    await volumes.unmount("bound", "box")
     image = tmp_path / "image"
     image.write_bytes(bytes(4 << 20))
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    volumes.create("loop", "", {"type": "ext4", "device": str(image), "o": "loop"})
-    assert os.listdir(volumes.mount("loop", "box")) == ["lost+found"]
-    volumes.unmount("loop", "box")
-    volumes.create("gone", "", {"type": "none", "device": f"{tmp_path}/gone", "o": "bind"})
+    await volumes.create("loop", "", {"type": "ext4", "device": str(image), "o": "loop"})
+    assert os.listdir(await volumes.mount("loop", "box")) == ["lost+found"]
+    await volumes.unmount("loop", "box")
+    await volumes.create("gone", "", {"type": "none", "device": f"{tmp_path}/gone", "o": "bind"})
     with pytest.raises(SampanError, match=r"failed to mount local volume: mount .*: no such file or directory"):
-        volumes.mount("gone", "box")
+        await volumes.mount("gone", "box")
 
 
-def test_a_size_limit_holds(volumes: Volumes) -> None:
-    volumes.create("small", "", {"size": "4m"})
-    path = volumes.mount("small", "box")
+async def test_a_size_limit_holds(volumes: Volumes) -> None:
+    await volumes.create("small", "", {"size": "4m"})
+    path = await volumes.mount("small", "box")
     assert os.listdir(path) == []
     with pytest.raises(OSError, match="No space left"):
         Path(path, "big").write_bytes(bytes(8 << 20))
-    volumes.unmount("small", "box")
+    await volumes.unmount("small", "box")
 
 
-def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_path: Path) -> None:
-    data = Path(volumes.create("vol").mountpoint)
+async def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_path: Path) -> None:
+    data = Path((await volumes.create("vol")).mountpoint)
     (data / "file").write_text("first")
     os.chown(data, 5, 6)
     copies.snapshot(volumes.local, volumes.get("vol"), "s1")
@@ -133,7 +133,7 @@ def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_path: 
     assert copies.snapshots(volumes.local, renamed) == ["s1"] and not volumes.exists("vol")
     copies.restore(volumes.local, renamed, "s1")
     assert Path(renamed.mountpoint, "file").read_text() == "first" and os.stat(renamed.mountpoint).st_uid == 5
-    copy = volumes.create("copy")
+    copy = await volumes.create("copy")
     copies.import_tar(copy.mountpoint, __import__("io").BytesIO(b"".join(copies.export(renamed.mountpoint))))
     assert Path(copy.mountpoint, "file").read_text() == "first" and os.stat(copy.mountpoint).st_uid == 5
     copies.remove_snapshot(volumes.local, renamed, "s1")
@@ -142,10 +142,12 @@ def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_path: 
         copies.import_tar(copy.mountpoint, tar(Member("../out")))
 
 
-def test_a_lost_database_does_not_lose_volumes(volumes: Volumes, tmp_path: Path) -> None:
+async def test_a_lost_database_does_not_lose_volumes(volumes: Volumes, tmp_path: Path) -> None:
     """S31: data without a row is taken in again, never swept away."""
-    Path(volumes.create("precious").mountpoint, "file").write_text("data")
+    Path((await volumes.create("precious")).mountpoint, "file").write_text("data")
     os.mkdir(f"{tmp_path}/volumes/precious/_new")
+    ram = await volumes.create("ram", "", {"type": "tmpfs", "device": "tmpfs"}, {"a": "b"})
     again = Volumes(Database(f"{tmp_path}/other.db"), f"{tmp_path}/volumes")
     assert Path(again.get("precious").mountpoint, "file").read_text() == "data"
+    assert again.get("ram") == ram
     assert not os.path.exists(f"{tmp_path}/volumes/precious/_new")
