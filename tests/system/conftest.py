@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from ..support.daemon import Daemon
+from ..support.daemon import BIN, Daemon
 
 _NAMES = itertools.count()
 
@@ -49,3 +51,18 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
     yield make
     for daemon in made:
         daemon.close()
+
+
+@pytest.fixture
+def registry(daemon: Daemon, tmp_path: Path) -> Iterator[str]:
+    """In the daemon's network namespace, where both it and the client reach it over loopback."""
+    root = str(tmp_path / "root")
+    process = daemon.host.popen(
+        str(BIN / "sampan"), "registry", "serve", "--root", root, "--listen", "127.0.0.1:0", stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    yield line.split()[-1]
+    process.terminate()
+    assert process.wait(30) == 0
+    process.stdout.close()

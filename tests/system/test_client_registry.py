@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from ..support.daemon import BIN, Daemon
 from ..support.hosts import Result, run
 
 SAMPAN = str(BIN / "sampan")
-
-
-@pytest.fixture
-def registry(daemon: Daemon, tmp_path: Path) -> Iterator[str]:
-    """In the daemon's network namespace, where both it and the client reach it over loopback."""
-    process = daemon.host.popen(
-        SAMPAN, "registry", "serve", "--root", str(tmp_path / "root"), "--listen", "127.0.0.1:0", stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline().decode()
-    yield line.split()[-1]
-    process.terminate()
-    assert process.wait(30) == 0
-    process.stdout.close()
 
 
 def manifest(daemon: Daemon, *args: str) -> Result:

@@ -35,7 +35,10 @@ from .query import Query
 
 
 class Extras(Struct, frozen=True, rename="pascal"):
-    """`X-Sampan-Build`: what Docker's `/build` has no parameter for. `session` is a handover's id."""
+    """`X-Sampan-Build`: what Docker's `/build` has no parameter for. `session` is a handover's id.
+
+    `listed`: whether the engine is to list and tag the image; `deliver`: whether the client will fetch what was built.
+    """
 
     session: str = ""
     contexts: dict[str, str] = {}
@@ -44,6 +47,8 @@ class Extras(Struct, frozen=True, rename="pascal"):
     explain: bool = False
     events: bool = False
     check: bool = False
+    listed: bool = True
+    deliver: bool = False
 
 
 class SessionRequest(Struct, frozen=True, rename="pascal"):
@@ -97,7 +102,8 @@ async def build(call: Call) -> None:
         request = _request(call, extras, handover, context, dockerfile, name)
 
         async def work(report: Report) -> None:
-            await _build(call, request, extras, report)
+            with builder_of(call.engine).cancellable(call.query.text("buildid")):
+                await _build(call, request, extras, report)
 
         await progress.stream(call, work)
 
@@ -109,15 +115,20 @@ async def _build(call: Call, request: BuildRequest, extras: Extras, report: Repo
     if extras.check:
         builder.check(request, log)
         return
+    delivery = Handover(call.engine)
     try:
-        image = await builder.build(request, log)
+        delivery.built = await builder.build(request, log, delivery.stack if extras.deliver else None)
     except StepFailed as error:
         # the classic builder's words for its clients; the status becomes that of `docker build`
         text = f"The command '{error.command}' returned a non-zero code: {error.status}"
         text = str(error) if extras.events else text
         report(Progress(error_detail=ErrorDetail(text, error.status), error=text))
         return
+    image = delivery.built.image
     report(Progress(aux={"ID": image.id}))
+    if extras.deliver:
+        builder.handovers.offer(delivery)
+        report(Progress(aux={"sampan.delivery": delivery.id}))
     if not extras.events:
         _finish(report, image.id, request.tags, quiet=quiet)
 
@@ -163,7 +174,6 @@ def _extras(call: Call) -> Extras:
 
 def _request(call: Call, extras: Extras, handover: Handover, context: str, dockerfile: str, name: str) -> BuildRequest:
     query = call.query
-    platform = query.text("platform")
     arguments = _json(query, "buildargs", dict[str, str | None])
     return BuildRequest(
         dockerfile=dockerfile,
@@ -172,7 +182,9 @@ def _request(call: Call, extras: Extras, handover: Handover, context: str, docke
         tags=query.all("t"),
         arguments={name: value for name, value in arguments.items() if value is not None},
         target=query.text("target"),
-        platform=platforms.parse(platform) if platform else None,
+        platforms=platforms.parse_all(query.text("platform")),
+        squash=query.flag("squash"),
+        listed=extras.listed,
         labels=_json(query, "labels", dict[str, str]),
         no_cache=query.flag("nocache"),
         no_cache_stages=frozenset(extras.no_cache_stages),
@@ -230,8 +242,32 @@ def _host(address: str) -> str:
     return "docker.io" if host == "index.docker.io" else host
 
 
-async def image_tree(call: Call) -> None:
-    await call.stream_bytes(exporting.tree(call.engine, call.path["name"]), "application/x-tar")
+async def cancel(call: Call) -> None:
+    """`POST /build/cancel?id=`: ends the build that was begun with that `buildid`; an unknown one is no mistake."""
+    identity = call.query.text("id")
+    if not identity:
+        raise InvalidArgument("build ID not provided")
+    builder_of(call.engine).cancel(identity)
+    await call.empty(200)
+
+
+async def deliver_tree(call: Call) -> None:
+    """The file tree of what was built as a tar; of one platform, or of all."""
+    built = builder_of(call.engine).handovers.delivery(call.path["id"])
+    await call.stream_bytes(exporting.tree(call.engine, built, call.query.text("platform")), "application/x-tar")
+
+
+async def deliver_archive(call: Call) -> None:
+    """What was built as an OCI layout, with the given names."""
+    built = builder_of(call.engine).handovers.delivery(call.path["id"])
+    names = [reference.parse(name).with_default_tag() for name in call.query.all("names")]
+    await call.stream_bytes(exporting.archive(call.engine, built, names), "application/x-tar")
+
+
+async def end_session(call: Call) -> None:
+    """The client has what it wanted."""
+    await builder_of(call.engine).handovers.take(call.path["id"]).stack.aclose()
+    await call.empty()
 
 
 async def prune(call: Call) -> None:

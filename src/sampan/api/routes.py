@@ -26,11 +26,14 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
     ],
     "build": [
         ("POST", "/build", "build"),
+        ("POST", "/build/cancel", "cancel"),
         ("POST", "/build/prune", "prune"),
         ("POST", "/sampan/builds", "begin_session"),
         ("POST", "/sampan/builds/{id}/ssh/{name}", "lend_agent"),
-        ("GET", "/sampan/images/{name:*}/tree", "image_tree"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
+        ("GET", "/sampan/builds/{id}/tree", "deliver_tree"),
+        ("GET", "/sampan/builds/{id}/archive", "deliver_archive"),
+        ("DELETE", "/sampan/builds/{id}", "end_session"),
     ],
     "check": [
         ("POST", "/system/check", "check"),

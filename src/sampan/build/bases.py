@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgument, NotFound
+from ..image import variants
 from ..image.record import Image
 from ..oci import digest as digests
 from ..oci import platform as platforms
@@ -43,11 +44,16 @@ class Bases:
         return ResolvedImage(Vertex(op=source, name=f"FROM {ref}"), image.config)
 
     def _local(self, ref: str, platform: Platform) -> Image | None:
+        """The best that is here: what the name stands for, or another platform of the same index."""
+        images = self._engine.images
         try:
-            image = self._engine.images.get(ref)
+            image = images.get(ref)
         except NotFound:
             return None
-        return image if platforms.rank(platform, image.config.platform) is not None else None
+        choices = [image, *(images.by_id(other) for other in variants.siblings(images, image.id))]
+        ranked = [(found, choice) for choice in choices
+                  if (found := platforms.rank(platform, choice.config.platform)) is not None]  # fmt: skip
+        return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
     async def _pull(self, ref: str, platform: Platform) -> Image:
         from ..engine.pull import PullRequest, pull  # the registry client costs memory until it is needed

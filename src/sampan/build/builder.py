@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile import lint
 from ..dockerfile.errors import DockerfileError, excerpt
 from ..engine.engine import Engine
-from ..engine.imagehost import image_event
 from ..engine.images import set_tag
-from ..errors import InvalidArgument, SampanError
+from ..errors import Conflict, InvalidArgument, SampanError
 from ..image.layers import Layer
-from ..image.record import Image
 from ..model.container import HostConfig
-from ..oci import config as configs
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.config import ExecutionConfig
@@ -32,11 +31,11 @@ from .frontend.files import git_source, is_git
 from .frontend.request import Request, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
-from .image import configuration
-from .progress import Failed, Listener, Warned
+from .progress import Failed, Listener, Planned, Warned
 from .result import Result
 from .session import ENTITLEMENTS, Session
 from .solver import Solver
+from .storing import Built, document, store
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,11 @@ class BuildRequest:
     tags: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
-    platform: Platform | None = None
+    platforms: Sequence[Platform] = ()
+    """None for this machine's; an image of several comes with an index."""
+    squash: bool = False
+    listed: bool = True
+    """Whether the engine lists the image; else it is there only for as long as the caller of `build` holds it."""
     labels: Mapping[str, str] = field(default_factory=dict)
     no_cache: bool = False
     no_cache_stages: frozenset[str] = frozenset()
@@ -74,6 +77,7 @@ class Builder:
         self._engine = ref(engine)  # the table below must not keep it alive
         self.cache = BuildCache(engine.db, self._is_whole)
         self.handovers = Handovers()
+        self._cancellable: dict[str, asyncio.Task[object]] = {}
         self._solver = Solver(
             self.cache,
             {
@@ -97,70 +101,114 @@ class Builder:
     def _is_whole(self, layer: Layer) -> bool:
         return self.engine.snapshots.exists(layer.chain_id) and self.engine.store.exists(layer.descriptor.digest)
 
-    async def build(self, request: BuildRequest, listener: Listener) -> Image:
-        """Build, store and tag an image; raises DockerfileError, StepFailed and others."""
-        tags = [reference.parse(tag).with_default_tag() for tag in request.tags]
-        session = _session(self.engine, request, listener)
-        try:
-            target = await self.target(request, session)
-            result = await self.solve(session, target)
-            image = self._store(target, result, session)
-        except SampanError as error:
-            _point(session, request, error)
-            raise
-        finally:
-            await session.close()
-        for tag in tags:
-            set_tag(self.engine, image, tag)
-        return image
+    async def build(self, request: BuildRequest, listener: Listener, held: AsyncExitStack | None = None) -> Built:
+        """Build, store and tag an image; raises DockerfileError, StepFailed and others.
 
-    async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Image:
+        What was built is kept from going until `held` ends, whatever becomes of the image and the cache meanwhile.
+        """
+
+        async def targets(session: Session) -> list[Target]:
+            return await self._targets(request, session)
+
+        return await self._run(request, listener, held, targets)
+
+    async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Built:
         """Solve a graph and store its tree as an image without a configuration of its own."""
+        steps = [Step(vertex.name, vertex) for vertex in walk(top) if isinstance(vertex.op, Exec | Files | Merge)]
+        (platform,) = request.platforms or (platforms.host(),)
+
+        async def targets(session: Session) -> list[Target]:
+            return [Target(vertex=top, base=None, platform=platform, config=ExecutionConfig(working_dir="/"),
+                           steps=steps)]  # fmt: skip
+
+        return await self._run(request, listener, None, targets)
+
+    async def _run(
+        self, request: BuildRequest, listener: Listener, held: AsyncExitStack | None,
+        targets: Callable[[Session], Awaitable[list[Target]]],
+    ) -> Built:  # fmt: skip
         tags = [reference.parse(tag).with_default_tag() for tag in request.tags]
         session = _session(self.engine, request, listener)
-        platform = request.platform or platforms.host()
-        try:
-            steps = [Step(vertex.name, vertex) for vertex in walk(top) if isinstance(vertex.op, Exec | Files | Merge)]
-            result = await self._solver.solve(session, top, {})
-            made = len(result.made)
-            target = Target(vertex=top, base=None, platform=platform, config=ExecutionConfig(working_dir="/"),
-                            steps=steps[-made:] if made else [])  # fmt: skip
-            image = self._store(target, result, session)
-        finally:
-            await session.close()
-        for tag in tags:
-            set_tag(self.engine, image, tag)
-        return image
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(session.close)
+            try:
+                solved = await self._solve(session, await targets(session), stack)
+                built = await self._store(session, request, solved)
+            except SampanError as error:
+                _point(session, request, error)
+                raise
+            built.hold(self.engine, held if held is not None else stack)
+        if request.listed:
+            for tag in tags:
+                set_tag(self.engine, built.image, tag)
+        listener(built.event())
+        return built
 
     def check(self, request: BuildRequest, listener: Listener) -> None:
         """`build --check`: tell all findings, build nothing."""
         session = _session(self.engine, request, listener)
-        asked = _front_end_request(request)
+        asked = _front_end_request(request, (*request.platforms, platforms.host())[0])
         try:
             _warn(_read(request, asked), asked, session)
         except SampanError as error:
             _point(session, request, error)
             raise
 
-    async def target(self, request: BuildRequest, session: Session) -> Target:
-        """The front end's part: what is to be built."""
-        asked = _front_end_request(request)
-        parsed = _read(request, asked)
-        _warn(parsed, asked, session)
+    async def _targets(self, request: BuildRequest, session: Session) -> list[Target]:
+        """The front end's part: what is to be built, for each platform."""
         bases = Bases(self.engine, always_pull=request.pull, auth=request.auth)
-        return await convert(parsed, asked, bases.resolve)
+        asked = [_front_end_request(request, platform) for platform in request.platforms or (platforms.host(),)]
+        parsed = [_read(request, one) for one in asked]
+        _warn(parsed[0], asked[0], session)
+        targets = [await convert(text, one, bases.resolve) for text, one in zip(parsed, asked, strict=True)]
+        for target in targets:
+            session.tell(Planned(steps=tuple(target.plan), platform=str(target.platform)))
+        return targets
 
-    async def solve(self, session: Session, target: Target) -> Result:
-        """The tree of a target."""
-        vertices = [vertex for vertex in walk(target.vertex) if vertex.line]
-        numbers = {vertex.definition: (number, len(vertices)) for number, vertex in enumerate(vertices, 1)}
-        return await self._solver.solve(session, target.vertex, numbers)
+    async def _solve(
+        self, session: Session, targets: Sequence[Target], stack: AsyncExitStack
+    ) -> list[tuple[Target, Result]]:
+        """The trees of all targets; their layers are held until the stack ends."""
+        numbers: dict[str, tuple[int, int]] = {}
+        for target in reversed(targets):
+            numbers |= _numbers(target.vertex)
+        results = await self._solver.solve(session, [target.vertex for target in targets], numbers)
+        layers = [layer for result in results for layer in result.layers]
+        keys = [key for layer in layers for key in (layer.chain_id, layer.descriptor.digest)]
+        stack.enter_context(self.engine.images.hold(keys))
+        return list(zip(targets, results, strict=True))
 
-    def _store(self, target: Target, result: Result, session: Session) -> Image:
-        document = configuration(target, result, session.epoch)
-        image = self.engine.images.add(configs.encode(document), result.layers)
-        image_event(self.engine, "create", image)
-        return image
+    async def _store(self, session: Session, request: BuildRequest, solved: Sequence[tuple[Target, Result]]) -> Built:
+        documents = [
+            await document(self.engine, target, result, session.epoch, one=request.squash) for target, result in solved
+        ]
+        return store(self.engine, documents, listed=request.listed)
+
+    @contextmanager
+    def cancellable(self, identity: str) -> Iterator[None]:
+        """What the current task does in this block, `cancel` ends by that name; an empty one is no name."""
+        task = asyncio.current_task()
+        if not identity or task is None:
+            yield
+            return
+        if identity in self._cancellable:
+            raise Conflict(f"build {identity} is under way already")
+        self._cancellable[identity] = task
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not task.cancelling() or identity in self._cancellable:
+                raise
+            task.uncancel()
+            raise SampanError(f"build {identity} was cancelled") from None
+        finally:
+            self._cancellable.pop(identity, None)
+
+    def cancel(self, identity: str) -> None:
+        """End a build; nothing happens where there is none of that name."""
+        task = self._cancellable.pop(identity, None)
+        if task is not None:
+            task.cancel()
 
     def prune(self, keys: Sequence[str]) -> int:
         """Forget records and drop layers that nothing else needs; the bytes freed."""
@@ -207,19 +255,26 @@ def _epoch(request: BuildRequest) -> int | None:
     return int(text)
 
 
-def _front_end_request(request: BuildRequest) -> Request:
+def _numbers(top: Vertex) -> dict[str, tuple[int, int]]:
+    """Of each step of the Dockerfile the number and how many there are, by definition."""
+    steps = [vertex.definition for vertex in walk(top) if vertex.line]
+    return {definition: (number, len(steps)) for number, definition in enumerate(steps, 1)}
+
+
+def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
     host = platforms.host()
     return Request(
         arguments=request.arguments,
         target=request.target,
-        platform=request.platform or host,
+        platform=platform,
+        several=len(request.platforms) > 1,
         build_platform=host,
         runs=_runs,
         labels=request.labels,
         no_cache=request.no_cache,
         no_cache_stages=request.no_cache_stages,
         network=request.network or "default",
-        contexts={name: _context_vertex(name, where, host) for name, where in request.contexts.items()},
+        contexts={name: _context_vertex(name, where, platform) for name, where in request.contexts.items()},
         context=Vertex(op=LocalSource("context"), name="load build context"),
     )
 
@@ -228,8 +283,14 @@ def _runs(platform: Platform) -> bool:
     """Whether this machine can run programs of a platform: by itself, or by an interpreter in binfmt_misc."""
     if platforms.rank(platforms.host(), platform) is not None:
         return True
-    name = {"amd64": "x86_64", "arm64": "aarch64", "386": "i386"}.get(platform.architecture, platform.architecture)
+    name = _QEMU_NAMES.get(platform.architecture, platform.architecture)
     return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{name}")
+
+
+_QEMU_NAMES = {
+    "amd64": "x86_64", "arm64": "aarch64", "386": "i386", "loong64": "loongarch64", "mipsle": "mipsel",
+    "mips64le": "mips64el",
+}  # fmt: skip
 
 
 def _context_vertex(name: str, where: str, platform: Platform) -> Vertex:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ..dockerfile.parser import Dockerfile, render
 from ..engine.engine import Engine
 from ..errors import InvalidArgument
 from ..image.record import Image
@@ -22,7 +23,7 @@ def _unheard(event: BuildEvent) -> None:
 
 async def build(
     engine: Engine,
-    source: str | os.PathLike[str] | Vertex,
+    source: str | os.PathLike[str] | Dockerfile | Vertex,
     *,
     context: str = "",
     dockerfile: str = "Dockerfile",
@@ -37,22 +38,31 @@ async def build(
 ) -> Image:
     """Build an image and return it.
 
-    `source` is a directory with a Dockerfile, the text of a Dockerfile (it has a newline), or a graph. `context` is the
-    directory that COPY reads where `source` is none; `contexts` name further ones. `on_progress` receives the events of
-    `sampan.build.progress` on the event loop's thread. Raises DockerfileError, StepFailed and other SampanErrors.
+    `source` is a directory with a Dockerfile, the text of a Dockerfile (it has a newline), one that was parsed
+    (`sampan.dockerfile.parser.parse`), or a graph. `context` is the directory that COPY reads where `source` is none;
+    `contexts` name further ones. With several platforms (`linux/amd64,linux/arm64`) the image is that for this machine,
+    and the tag stands for all. `on_progress` receives the events of `sampan.build.progress` on the event loop's thread.
+    Raises DockerfileError, StepFailed and other SampanErrors.
     """
     request = BuildRequest(
         dockerfile="", context=context, tags=tags, arguments=arguments or {}, target=target, secrets=secrets or {},
-        contexts=contexts or {}, no_cache=no_cache, platform=platforms.parse(platform) if platform else None,
+        contexts=contexts or {}, no_cache=no_cache, platforms=platforms.parse_all(platform),
     )  # fmt: skip
     builder = builder_of(engine)
     if isinstance(source, Vertex):
-        return await builder.build_graph(source, request, on_progress)
+        return (await builder.build_graph(source, request, on_progress)).image
+    text, directory = _described(source, context, dockerfile)
+    request = replace(request, dockerfile=text, dockerfile_name=dockerfile, context=directory)
+    return (await builder.build(request, on_progress)).image
+
+
+def _described(source: str | os.PathLike[str] | Dockerfile, context: str, dockerfile: str) -> tuple[str, str]:
+    """The Dockerfile's text and the directory that it is built from."""
+    if isinstance(source, Dockerfile):
+        return render(source), context
     if "\n" in os.fspath(source):
-        return await builder.build(replace(request, dockerfile=os.fspath(source)), on_progress)
+        return os.fspath(source), context
     directory = os.path.abspath(source)
     if not os.path.isdir(directory):
         raise InvalidArgument(f"{directory} is neither a directory nor the text of a Dockerfile")
-    text = read_dockerfile(directory, dockerfile)
-    request = replace(request, dockerfile=text, dockerfile_name=dockerfile, context=directory)
-    return await builder.build(request, on_progress)
+    return read_dockerfile(directory, dockerfile), directory

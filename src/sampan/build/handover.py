@@ -1,6 +1,7 @@
 """What our own client hands over before a build: secrets, agents, named contexts. Held in memory and in tmp only.
 
-A handover ends with its build, or by itself when no build takes it up.
+A handover ends with its build, or by itself when no build takes it up. One that holds what a build gave ends when its
+client has fetched that, or by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from .context import received
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from .storing import Built
 
 PATIENCE = 300.0
 """Seconds that a handover waits for its next request."""
@@ -31,6 +33,7 @@ class Handover:
         self.contexts: dict[str, str] = {}
         self.secrets: dict[str, bytes] = {}
         self.lent: dict[str, AgentSocket] = {}
+        self.built: Built | None = None
         self.stack = AsyncExitStack()
         self._engine = engine
 
@@ -66,9 +69,20 @@ class Handovers:
     def begin(self, engine: Engine) -> Handover:
         """A new one."""
         made = Handover(engine)
+        self.offer(made)
+        return made
+
+    def offer(self, made: Handover) -> None:
+        """From now on its client may come for it."""
         self._held[made.id] = self._all[made.id] = made
         self._restart(made.id)
-        return made
+
+    def delivery(self, identity: str) -> Built:
+        """What the build gave that this one is for."""
+        found = self.get(identity)
+        if found.built is None:
+            raise NotFound(f"build session {identity} holds no result")
+        return found.built
 
     def get(self, identity: str) -> Handover:
         """One by its id, which only its client knows."""

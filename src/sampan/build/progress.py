@@ -45,6 +45,38 @@ class Explained(Event, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
 
+class PlannedStep(Struct, frozen=True):
+    """One instruction: its text on one line, its place, the step that carries it out (empty where there is none)."""
+
+    text: str
+    line: int
+    step: str = ""
+
+
+class Planned(Event, frozen=True, kw_only=True):
+    """What is to be built, before any of it is: the instructions of all needed stages, in order."""
+
+    steps: tuple[PlannedStep, ...]
+    platform: str = ""
+
+
+class BuiltImage(Struct, frozen=True, kw_only=True):
+    """One image: digests of its configuration (its ID) and of its manifest, the manifest's size in bytes."""
+
+    id: str
+    manifest: str
+    size: int
+    platform: str
+
+
+class ImageBuilt(Event, frozen=True, kw_only=True):
+    """The build's end: an image for each platform; `index` is the digest of their index where there are several."""
+
+    images: tuple[BuiltImage, ...]
+    index: str = ""
+    index_size: int = 0
+
+
 class Failed(Event, frozen=True, kw_only=True):
     """Where in the Dockerfile the build failed: the lines around, the line itself marked. The error follows."""
 
@@ -59,6 +91,6 @@ class Warned(Event, frozen=True, kw_only=True):
     line: int = 0
 
 
-BuildEvent = StepStarted | StepLog | StepDone | Explained | Failed | Warned
+BuildEvent = Planned | StepStarted | StepLog | StepDone | Explained | Failed | Warned | ImageBuilt
 Listener = Callable[[BuildEvent], None]
 """Receives events on the event loop's thread; must not block."""

@@ -36,9 +36,14 @@ class Solver:
         self._running: dict[str, _Shared] = {}
         self._places = asyncio.Semaphore(processors())
 
-    async def solve(self, session: Session, top: Vertex, numbers: Mapping[str, tuple[int, int]]) -> Result:
-        """The result of a vertex. `numbers` gives a step's (number, total) by definition, for progress."""
-        return await _Run(self, session, numbers).solve(top)
+    async def solve(
+        self, session: Session, tops: Sequence[Vertex], numbers: Mapping[str, tuple[int, int]]
+    ) -> list[Result]:
+        """The results of some vertices; what they share runs once.
+
+        `numbers` gives a step's (number, total) by definition, for progress.
+        """
+        return await _Run(self, session, numbers).solve(tops)
 
     async def _kept(
         self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
@@ -103,9 +108,9 @@ class _Run:
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self._held = ExitStack()
 
-    async def solve(self, top: Vertex) -> Result:
+    async def solve(self, tops: Sequence[Vertex]) -> list[Result]:
         try:
-            return await self._start(top)
+            return await asyncio.gather(*[self._start(top) for top in tops])
         finally:
             for task in self._tasks.values():
                 task.cancel()

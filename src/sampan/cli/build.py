@@ -14,8 +14,9 @@ from . import credentials
 from .archives import chunks
 from .build_agents import lend, read_agent
 from .build_context import Context, ignore_rules
-from .build_output import Output, parse_output, push_tags, write_output
-from .build_progress import choose, follow
+from .build_metadata import write_identity, write_metadata
+from .build_output import Output, names, push_tags, wanted, write_outputs
+from .build_progress import Outcome, choose, follow
 from .build_secrets import read_secret
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
@@ -59,7 +60,7 @@ EXTERNAL = ".dockerfile.from-outside"
     boolean("no-cache", "Do not use cache when building the image"),
     string_array("no-cache-filter", "Do not cache specified stages"),
     string_array("output", 'Output destination (format: "type=local,dest=path")', short="o"),
-    string("platform", "Set target platform for build"),
+    strings("platform", "Set target platforms for build"),
     string("progress", 'Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet")', default="auto"),
     boolean("pull", "Always attempt to pull all referenced images"),
     boolean("quiet", "Suppress the build output and print image ID on success", short="q"),
@@ -67,6 +68,7 @@ EXTERNAL = ".dockerfile.from-outside"
     boolean("push", "Push the image once it is built"),
     string_array("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'),
     many("security-opt", "Security options", hidden=True),
+    boolean("squash", "Squash newly built layers into a single new layer"),
     string_array("ssh", 'SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")'),
     size("shm-size", "Shared memory size for build containers"),
     string_array("tag", 'Name and optionally a tag (format: "name:tag")', short="t"),
@@ -77,21 +79,22 @@ EXTERNAL = ".dockerfile.from-outside"
 def build(session: Session, options: Options, arguments: list[str]) -> int:
     quiet = options["quiet"] or options["progress"] == "quiet"
     view = choose("quiet" if quiet else options["progress"])
-    outputs = [parse_output(text) for text in options["output"]]
+    outputs = wanted(options)
     secrets = dict(read_secret(text) for text in options["secret"])
     extras = build_extras(options)
+    extras |= {"Listed": any(one.listed for one in outputs), "Deliver": any(one.fetched for one in outputs)}
     agents = dict(read_agent(text) for text in options["ssh"])
     _hand_over(session, secrets, options["build-context"], agents, extras)
     context, query = _context(options, arguments[0])
-    query.update(build_query(options))
+    query.update(build_query(options), t=names(options["tag"], outputs))
     auths = credentials.all_auths(session.config)
     registry_config = credentials.encode_auth(auths) if auths else None
-    image, warnings = follow(session.client.build(context, query, registry_config, extras), view)
+    outcome = follow(session.client.build(context, query, registry_config, extras), view)
     if options["check"]:
-        return _checked(session, warnings)
-    _deliver(session, options, image, outputs)
-    if quiet and image:
-        session.say(image)
+        return _checked(session, outcome.warnings)
+    _deliver(session, options, outcome, outputs)
+    if quiet and outcome.identity and any(one.kind not in ("local", "tar", "cacheonly") for one in outputs):
+        session.say(outcome.identity)
     return 0
 
 
@@ -137,33 +140,18 @@ def _checked(session: Session, found: int) -> int:
     return 1
 
 
-def _deliver(session: Session, options: Options, image: str, outputs: list[Output]) -> None:
-    if options["iidfile"] and image:
-        with open(options["iidfile"], "w", encoding="ascii") as file:
-            file.write(image)
+def _deliver(session: Session, options: Options, outcome: Outcome, outputs: list[Output]) -> None:
+    tags = names(options["tag"], outputs)
+    write_outputs(session, outputs, outcome, tags)
+    pushed = push_tags(session, tags) if any(output.push for output in outputs) else ""
+    if options["iidfile"]:
+        write_identity(options["iidfile"], outcome)
     if options["metadata-file"]:
-        with open(options["metadata-file"], "w", encoding="utf-8") as file:
-            json.dump(_metadata(session, image, options["tag"]), file, indent=2)
-            file.write("\n")
-    for output in outputs:
-        write_output(session, image, output, options["tag"])
-    if options["push"] or any(output.push for output in outputs):
-        push_tags(session, options["tag"])
-
-
-def _metadata(session: Session, image: str, tags: list[str]) -> dict[str, Any]:
-    shown = session.client.image_inspect(image)
-    found: dict[str, Any] = {"containerimage.config.digest": image, "containerimage.digest": image}
-    if shown.get("RepoDigests"):
-        found["containerimage.digest"] = shown["RepoDigests"][0].partition("@")[2]
-    if tags:
-        found["image.name"] = ",".join(tags)
-    return found
+        write_metadata(options["metadata-file"], outcome, outputs, tags, pushed)
 
 
 def build_query(options: Options) -> dict[str, Any]:
     return {
-        "t": options["tag"],
         "nocache": options["no-cache"],
         "q": None,
         "pull": "1" if options["pull"] else None,
@@ -173,7 +161,8 @@ def build_query(options: Options) -> dict[str, Any]:
         "labels": json.dumps(pairs(options["label"])) if options["label"] else None,
         "cachefrom": json.dumps(options["cache-from"]) if options["cache-from"] else None,
         "networkmode": options["network"],
-        "platform": options["platform"] or None,
+        "platform": ",".join(options["platform"]) or None,
+        "squash": options["squash"],
         "target": options["target"] or None,
         "extrahosts": options["add-host"],
         "shmsize": options["shm-size"] or None,

@@ -11,45 +11,124 @@ from typing import TYPE_CHECKING, BinaryIO
 from .command import CommandFailed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .build_progress import Outcome
+    from .flags import Options
     from .session import Session
 
 TYPES = ("image", "docker", "local", "tar", "oci", "registry", "cacheonly")
+_KEYS = {"type": "type", "dest": "dest", "destination": "dest", "name": "name", "push": "push", "tar": "tar"}
 
 
 class Output:
-    """`dest` is a directory for `local`, a file for archives, `-` for standard output."""
+    """`dest` is a directory for `local` (and for `tar=false`), a file for archives, `-` for standard output."""
 
-    def __init__(self, kind: str, dest: str, push: bool) -> None:
-        self.kind, self.dest, self.push = kind, dest, push
+    def __init__(self, kind: str, dest: str = "", *, push: bool = False, tar: bool = True, names: str = "") -> None:
+        self.kind, self.dest, self.push, self.tar = kind, dest, push, tar
+        self.names = [name for name in names.split(",") if name]
+
+    @property
+    def listed(self) -> bool:
+        """Whether the image stays with the daemon."""
+        return self.kind in ("image", "registry") or (self.kind == "docker" and not self.dest)
+
+    @property
+    def fetched(self) -> bool:
+        """Whether something comes from the daemon."""
+        return not self.listed and self.kind != "cacheonly"
+
+
+def wanted(options: Options) -> list[Output]:
+    """All outputs that the flags ask for; without any the image stays with the daemon."""
+    outputs = [parse_output(text) for text in options["output"]]
+    if options["load"] and not any(output.listed for output in outputs):
+        outputs.append(Output("docker"))
+    if options["push"]:
+        _add_push(outputs)
+    outputs = outputs or [Output("image")]
+    if options["iidfile"] and any(output.kind in ("local", "tar") for output in outputs):
+        raise CommandFailed("local and tar exporters are incompatible with image ID file")
+    tags = names(options["tag"], outputs)
+    if any(output.push for output in outputs) and not tags:
+        raise CommandFailed("tag is needed when pushing to registry")
+    return outputs
+
+
+def _add_push(outputs: list[Output]) -> None:
+    for output in outputs:
+        if output.kind in ("image", "registry"):
+            output.push = True
+            return
+    if outputs:
+        raise CommandFailed(f'push and "{outputs[0].kind}" output can\'t be used together')
+    outputs.append(Output("image", push=True))
+
+
+def names(tags: list[str], outputs: list[Output]) -> list[str]:
+    """The tags, and the names that outputs bring."""
+    return list(dict.fromkeys([*tags, *(name for output in outputs for name in output.names)]))
 
 
 def parse_output(text: str) -> Output:
     """One flag: `type=…,dest=…`, or a path alone (a directory, `-` for a tar archive)."""
     if "=" not in text:
-        return Output("tar", "-", False) if text == "-" else Output("local", text, False)
-    fields = dict(item.partition("=")[::2] for item in next(csv.reader([text])))
-    kind = fields.get("type", "")
+        return Output("tar", "-") if text == "-" else Output("local", text)
+    fields = _fields(text)
+    kind, dest = fields.get("type", ""), fields.get("dest", "")
     if kind not in TYPES:
         raise CommandFailed(f"invalid output type {kind!r}: one of {', '.join(TYPES)} is wanted")
-    dest = fields.get("dest") or fields.get("destination") or ""
-    if kind == "local" and not dest:
-        raise CommandFailed("dest is required for local output")
+    tar = fields.get("tar", "true") != "false"
+    if not dest and (kind == "local" or not tar):
+        raise CommandFailed(f"dest is required for {kind} output")
     if kind in ("tar", "oci") and not dest:
         dest = "-"
-    return Output(kind, dest, kind == "registry" or fields.get("push") == "true")
+    push = kind == "registry" or fields.get("push") == "true"
+    return Output(kind, dest, push=push, tar=tar, names=fields.get("name", ""))
 
 
-def write_output(session: Session, image: str, output: Output, tags: list[str]) -> None:
-    """Write one output; an image stays in the daemon anyway."""
+def _fields(text: str) -> dict[str, str]:
+    found = {}
+    for item in next(csv.reader([text])):
+        key, equals, value = item.partition("=")
+        if not equals or key not in _KEYS:
+            raise CommandFailed(f"invalid output {text}: {key} is none of {', '.join(_KEYS)}")
+        found[_KEYS[key]] = value
+    return found
+
+
+def write_outputs(session: Session, outputs: list[Output], outcome: Outcome, tags: list[str]) -> None:
+    """Fetch and write all that does not stay with the daemon."""
+    fetched = [output for output in outputs if output.fetched]
+    if not fetched:
+        return
+    if not outcome.delivery:
+        raise CommandFailed(f"output of type {fetched[0].kind} needs a daemon of Sampan's")
+    try:
+        for output in fetched:
+            _write(session, output, outcome, tags)
+    finally:
+        session.client.build_end(outcome.delivery)
+
+
+def _write(session: Session, output: Output, outcome: Outcome, tags: list[str]) -> None:
+    client, delivery = session.client, outcome.delivery
     if output.kind == "local":
-        _unpack(session, image, output.dest)
+        several = len(outcome.platforms) > 1
+        for platform in outcome.platforms:
+            directory = os.path.join(output.dest, platform.replace("/", "_")) if several else output.dest
+            _unpack(client.build_tree(delivery, platform), directory)
     elif output.kind == "tar":
-        _stream(session.client.image_tree(image), output.dest)
-    elif output.kind == "oci" or (output.kind == "docker" and output.dest):
-        _stream(session.client.image_save(tags or [image]), output.dest)
+        _stream(client.build_tree(delivery), output.dest)
+    elif output.kind == "docker" and len(outcome.platforms) > 1:
+        raise CommandFailed("docker exporter does not support exporting manifest lists, use the oci exporter instead")
+    elif output.tar:
+        _stream(client.build_archive(delivery, tags), output.dest)
+    else:
+        _unpack(client.build_archive(delivery, tags), output.dest)
 
 
-def _stream(chunks: object, dest: str) -> None:
+def _stream(chunks: Iterator[bytes], dest: str) -> None:
     with ExitStack() as stack:
         out: BinaryIO = sys.stdout.buffer
         if dest == "-":
@@ -57,19 +136,19 @@ def _stream(chunks: object, dest: str) -> None:
                 raise CommandFailed("dest file is required for an archive: refusing to write it to a terminal")
         else:
             out = stack.enter_context(open(dest, "wb"))
-        for chunk in chunks:  # type: ignore[attr-defined] # an iterator of bytes
+        for chunk in chunks:
             out.write(chunk)
         out.flush()
 
 
-def _unpack(session: Session, image: str, dest: str) -> None:
+def _unpack(chunks: Iterator[bytes], dest: str) -> None:
     from sampan.tree.extract import ExtractOptions, extract
 
     os.makedirs(dest, exist_ok=True)
     root = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         owner = None if os.geteuid() == 0 else (os.geteuid(), os.getegid())
-        extract(root, _Pieces(session.client.image_tree(image)), ExtractOptions(owner=owner))
+        extract(root, _Pieces(chunks), ExtractOptions(owner=owner))
     finally:
         os.close(root)
 
@@ -77,8 +156,8 @@ def _unpack(session: Session, image: str, dest: str) -> None:
 class _Pieces:
     """An iterator of bytes to be read like a file."""
 
-    def __init__(self, pieces: object) -> None:
-        self._pieces = iter(pieces)  # type: ignore[call-overload] # an iterator of bytes
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = iter(pieces)
         self._left = b""
 
     def read(self, size: int, /) -> bytes:
@@ -88,14 +167,15 @@ class _Pieces:
         return data
 
 
-def push_tags(session: Session, tags: list[str]) -> None:
-    """Push every tag."""
-    if not tags:
-        raise CommandFailed("tag is needed when pushing to registry")
+def push_tags(session: Session, tags: list[str]) -> str:
+    """Push every tag; the digest that the registry has it under."""
     from . import credentials, reference
     from .progress import display
 
+    digests: list[str] = []
     for tag in tags:
         repository, name, _ = reference.split(reference.with_default_tag(tag))
         auth = credentials.registry_auth(session, repository)
-        display(session.client.image_push(repository, name, auth=auth), sys.stderr)
+        display(session.client.image_push(repository, name, auth=auth), sys.stderr,
+                lambda aux: digests.append(aux.get("Digest", "")))  # fmt: skip
+    return digests[-1]

@@ -32,9 +32,40 @@ class View(Protocol):
         """The build is over."""
 
 
-def follow(messages: Iterable[Progress], view: View) -> tuple[str, int]:
-    """Show all messages. The image's ID, empty where the build makes none, and how many rules were broken."""
-    image, warnings = "", 0
+class Outcome:
+    """What a build gave: `image` is the ID of this machine's, empty where none was made; `warnings` broken rules."""
+
+    def __init__(self) -> None:
+        self.image = self.index = self.delivery = ""
+        self.index_size = self.warnings = 0
+        self.images: list[dict[str, Any]] = []
+
+    @property
+    def identity(self) -> str:
+        """What stands for the whole result."""
+        return self.index or self.image
+
+    @property
+    def platforms(self) -> list[str]:
+        """Of all images."""
+        return [image["platform"] for image in self.images]
+
+    def note(self, aux: dict[str, Any]) -> Event | None:
+        """Keep what an auxiliary message says of the result; the event that it carries."""
+        self.image = aux.get("ID", self.image)
+        self.delivery = aux.get("sampan.delivery", self.delivery)
+        event: Event | None = aux.get("sampan.build")
+        if event is not None:
+            self.warnings += "rule" in event
+            if event["event"] == "ImageBuilt":
+                self.images = event["images"]
+                self.index, self.index_size = event.get("index", ""), event.get("index_size", 0)
+        return event
+
+
+def follow(messages: Iterable[Progress], view: View) -> Outcome:
+    """Show all messages; CommandFailed where one is an error."""
+    outcome = Outcome()
     failed = True
     try:
         for message in messages:
@@ -42,18 +73,15 @@ def follow(messages: Iterable[Progress], view: View) -> tuple[str, int]:
                 detail = message.get("errorDetail") or {}
                 text = detail.get("message") or message.get("error", "")
                 raise CommandFailed(f"ERROR: {text}", detail.get("code") or 1)
-            aux = message.get("aux") or {}
-            if "sampan.build" in aux:
-                view.event(aux["sampan.build"])
-                warnings += "rule" in aux["sampan.build"]
-            elif "ID" in aux:
-                image = aux["ID"]
+            event = outcome.note(message.get("aux") or {})
+            if event is not None:
+                view.event(event)
             elif "stream" in message:  # another engine's builder, or the last words of ours
                 view.event({"event": "Text", "text": message["stream"]})
         failed = False
     finally:
         view.close(failed)
-    return image, warnings
+    return outcome
 
 
 def choose(mode: str) -> View:

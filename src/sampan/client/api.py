@@ -54,7 +54,10 @@ class Api:
     build = images.build
     build_session = images.build_session
     build_context = images.build_context
-    image_tree = images.image_tree
+    build_tree = images.build_tree
+    build_archive = images.build_archive
+    build_end = images.build_end
+    build_cancel = images.build_cancel
     build_prune = images.build_prune
     distribution_inspect = images.distribution_inspect
 

@@ -175,9 +175,27 @@ def build_agent_call(session: str, name: str) -> Hijack:
 
 
 @streaming
-def image_tree(ref: str) -> Stream[bytes]:
-    """An image's file tree as one tar archive (Sampan only)."""
-    return Stream("GET", f"/sampan/images/{ref}/tree", decode=decode_bytes)
+def build_tree(session: str, platform: str = "") -> Stream[bytes]:
+    """The file tree of what was built, as one tar archive (Sampan only)."""
+    return Stream("GET", f"/sampan/builds/{session}/tree", {"platform": platform or None}, decode=decode_bytes)
+
+
+@streaming
+def build_archive(session: str, names: list[str]) -> Stream[bytes]:
+    """What was built as an OCI layout with these names (Sampan only)."""
+    return Stream("GET", f"/sampan/builds/{session}/archive", {"names": names}, decode=decode_bytes)
+
+
+@endpoint
+def build_end(session: str) -> Call[None]:
+    """Nothing more is wanted of what was built (Sampan only)."""
+    return Call("DELETE", f"/sampan/builds/{session}", decode=decode_nothing)
+
+
+@endpoint
+def build_cancel(identity: str) -> Call[None]:
+    """End a build by its `buildid`."""
+    return Call("POST", "/build/cancel", {"id": identity}, decode=decode_nothing)
 
 
 @endpoint

@@ -146,9 +146,7 @@ class Images:
 
         An image that is known already stays, with the manifest that it has.
         """
-        document = configs.parse(config)
-        if [layer.diff_id for layer in layers] != document.rootfs.diff_ids:
-            raise InvalidArgument("layers from manifest don't match image configuration")
+        _check_layers(config, layers)
         image_id = self.store.add(config)
         if self.db.one("SELECT id FROM image WHERE id = ?", (image_id,)):
             return self.by_id(image_id)
@@ -156,6 +154,12 @@ class Images:
         manifest_digest = self.store.add(data)
         self._insert(image_id, manifest_digest, layers, parent)
         return self.by_id(image_id)
+
+    def unlisted(self, config: bytes, layers: Sequence[Layer]) -> Image:
+        """An image that no row names: its documents are in the store for as long as the caller holds them."""
+        document = _check_layers(config, layers)
+        manifest = self.store.add(_make_manifest(config, layers))
+        return Image(self.store.add(config), document, manifest, tuple(layers), sum(layer.size for layer in layers))
 
     def _insert(self, image_id: str, manifest: str, layers: Sequence[Layer], parent: str) -> None:
         rows = [
@@ -277,6 +281,13 @@ class Images:
 def _layer(row: Row) -> Layer:
     descriptor = Descriptor(row["media_type"], row["digest"], row["compressed_size"])
     return Layer(descriptor, row["diff_id"], row["chain_id"], row["size"])
+
+
+def _check_layers(config: bytes, layers: Sequence[Layer]) -> ImageConfig:
+    document = configs.parse(config)
+    if [layer.diff_id for layer in layers] != document.rootfs.diff_ids:
+        raise InvalidArgument("layers from manifest don't match image configuration")
+    return document
 
 
 def _make_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:

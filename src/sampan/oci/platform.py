@@ -75,6 +75,11 @@ def parse(text: str) -> Platform:
     return Platform(parts[1], parts[0], variant=parts[2] if len(parts) == 3 else "").normalized()
 
 
+def parse_all(text: str) -> list[Platform]:
+    """Parse a list, parted by commas; equal ones count once."""
+    return list(dict.fromkeys(parse(part.strip()) for part in text.split(",") if part.strip()))
+
+
 def _parse_single(text: str) -> Platform:
     if text.lower() in _KNOWN_SYSTEMS:
         here = host()

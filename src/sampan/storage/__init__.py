@@ -8,7 +8,7 @@ from sampan.tree.entry import Limits
 from sampan.tree.extract import Usage
 
 from .btrfs import Btrfs
-from .changes import whole_tree
+from .changes import whole_tree, whole_trees
 from .fuse import FuseOverlay
 from .idmapped import Mapper
 from .initlayer import init_layer
@@ -38,4 +38,5 @@ def open_snapshotter(name: str, root: str, db: Database) -> Layers:
 __all__ = [
     "ADDED", "DELETED", "DRIVERS", "MODIFIED", "Change", "Layers", "Limits", "Mapper", "Problem", "SnapshotInfo",
     "Snapshotter", "Unpacking", "Usage", "init_layer", "open_snapshotter", "sweep", "unpack", "whole_tree",
+    "whole_trees",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from sampan.tree import writer
 from sampan.tree.directories import Directories
@@ -176,8 +176,19 @@ def whole_tree(
 
     `owner` turns the (uid, gid) found into those written.
     """
+    yield from writer.gather(_members(root, "", keep, owner))
+
+
+def whole_trees(roots: Mapping[str, int]) -> Iterator[bytes]:
+    """One tar of several trees: directory fds by the prefix that their paths have in it."""
+    yield from writer.gather(piece for prefix, root in roots.items() for piece in _members(root, prefix))
+
+
+def _members(
+    root: int, prefix: str, keep: Callable[[Node], bool] = lambda node: True, owner: writer.OwnerMap | None = None
+) -> Iterator[bytes]:
     members = writer.Members(owner)
     with Directories(root) as directories:
-        yield from writer.gather(
-            piece for node in walk(directories) if keep(node) for piece in members.member(node, node.path)
-        )
+        for node in walk(directories):
+            if keep(node):
+                yield from members.member(node, prefix + node.path)

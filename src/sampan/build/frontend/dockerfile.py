@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from ...dockerfile.stages import Plan, Stage, check_flags, flag_value, flag_valu
 from ...oci import platform as platforms
 from ...oci.platform import Platform
 from ..graph import SCRATCH, ImageSource, Vertex
+from ..progress import PlannedStep
 from . import files, metadata
 from . import run as runs
 from .including import ReadFile, include
@@ -66,7 +67,15 @@ class _Conversion:
         await self._resolve_all(needed)
         for stage in needed:
             self._states[stage.index] = await self._stage(stage)
-        return self._states[target.index].target()
+        found = self._states[target.index].target()
+        found.plan = [*self._before_from(), *(step for stage in needed for step in self._states[stage.index].planned)]
+        return found
+
+    def _before_from(self) -> Iterator[PlannedStep]:
+        for instruction in self._parsed.dockerfile.instructions:
+            if instruction.name == "FROM":
+                return
+            yield PlannedStep(instruction.original, instruction.line.first)
 
     def _needed(self, target: Stage) -> set[int]:
         found: set[int] = set()
@@ -139,16 +148,17 @@ class _Conversion:
             state.vertex = self._request.contexts[stage.base]
         if stage.base == "scratch":
             state.config.env, state.config.working_dir = [f"PATH={DEFAULT_PATH}"], "/"
-        for text in triggers:
-            self._apply(state, _trigger(text, stage.origin, state.escape))
-        for instruction in stage.instructions:
+        state.planned.append(_planned(stage.origin, state, SCRATCH))
+        triggered = [_trigger(text, stage.origin, state.escape) for text in triggers]
+        for instruction in [*triggered, *stage.instructions]:
+            before = state.vertex
             self._apply(state, instruction)
+            state.planned.append(_planned(instruction, state, before))
         return state
 
     def _title(self, stage: Stage) -> str:
-        if stage.name:
-            return stage.name
-        return f"stage-{stage.index}" if len(self._parsed.plan.stages) > 1 else ""
+        name = stage.name or (f"stage-{stage.index}" if len(self._parsed.plan.stages) > 1 else "")
+        return f"{self._platform(stage)} {name}".rstrip() if self._request.several else name
 
     def _apply(self, state: StageState, instruction: Instruction) -> None:
         def tree(name: str, user: Instruction) -> Vertex:
@@ -182,6 +192,11 @@ class _Conversion:
         if image is None:
             raise user.error(f"{name}: no such stage, and variables do not name images here")
         return image.vertex
+
+
+def _planned(instruction: Instruction, state: StageState, before: Vertex) -> PlannedStep:
+    changed = state.vertex.definition != before.definition
+    return PlannedStep(instruction.original, instruction.line.first, state.vertex.definition if changed else "")
 
 
 def _mentioned(stage: Stage) -> list[str]:

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from ...oci.config import ExecutionConfig, ImageConfig
 from ...oci.platform import Platform
 from ..graph import Vertex
+from ..progress import PlannedStep
 
 PROXIES = frozenset(
     name
@@ -36,6 +37,8 @@ class Request(Struct, frozen=True, kw_only=True):
     target: str = ""
     platform: Platform
     build_platform: Platform
+    several: bool = False
+    """Whether the same is built for other platforms too: a step's name then says for which it is."""
     runs: Callable[[Platform], bool] = lambda platform: True
     """Whether programs of a platform can be run here."""
     labels: Mapping[str, str] = {}
@@ -61,4 +64,6 @@ class Target(Struct, kw_only=True):
     platform: Platform
     config: ExecutionConfig
     steps: list[Step] = field(default_factory=list)
+    plan: list[PlannedStep] = field(default_factory=list)
+    """The instructions of all stages that it needs."""
     author: str = ""

@@ -13,6 +13,7 @@ from ...errors import InvalidArgument
 from ...oci.config import ExecutionConfig, ImageConfig
 from ...oci.platform import Platform
 from ..graph import SCRATCH, Vertex
+from ..progress import PlannedStep
 from .request import PROXIES, Request, Step, Target
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -34,6 +35,7 @@ class StageState:
         self.config = ExecutionConfig()
         self.author = ""
         self.steps: list[Step] = []
+        self.planned: list[PlannedStep] = []
         self.declared: dict[str, None] = {}
         """Names of ARG, in order, whether they have a value or not."""
         self.arguments: dict[str, str] = {}
