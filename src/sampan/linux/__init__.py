@@ -1,1 +1,1 @@
-"""The kernel's interfaces. The only user of ctypes."""
+"""The kernel's interfaces. The only user of ctypes, by `cdata`."""

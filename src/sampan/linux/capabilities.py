@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
-from . import prctl
+from . import cdata, prctl
 from .libc import check, libc
 
 # linux/capability.h, by number.
@@ -21,12 +19,12 @@ BITS = {f"CAP_{name}": 1 << number for number, name in enumerate(NAMES)}
 _VERSION_3 = 0x20080522
 
 
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+class _Header(cdata.Structure):
+    _fields_ = (("version", cdata.c_uint32), ("pid", cdata.c_int))
 
 
-class _Data(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+class _Data(cdata.Structure):
+    _fields_ = (("effective", cdata.c_uint32), ("permitted", cdata.c_uint32), ("inheritable", cdata.c_uint32))
 
 
 def mask(names: list[str] | None) -> int:
@@ -45,7 +43,7 @@ def names(bits: int) -> list[str]:
 def capget() -> tuple[int, int, int]:
     """capget(2) of this process: (effective, permitted, inheritable)."""
     header, data = _Header(_VERSION_3, 0), (_Data * 2)()
-    check(libc.capget(ctypes.byref(header), ctypes.byref(data)), "capget")
+    check(libc.capget(cdata.byref(header), cdata.byref(data)), "capget")
     low, high = data
     return (
         low.effective | high.effective << 32,
@@ -61,7 +59,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         half.effective = effective >> shift & 0xFFFFFFFF
         half.permitted = permitted >> shift & 0xFFFFFFFF
         half.inheritable = inheritable >> shift & 0xFFFFFFFF
-    check(libc.capset(ctypes.byref(header), ctypes.byref(data)), "capset")
+    check(libc.capset(cdata.byref(header), cdata.byref(data)), "capset")
 
 
 def bounding() -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import cdata
 from .libc import check, libc
 
 IN_MODIFY = 0x0002
@@ -21,4 +21,4 @@ def init() -> int:
 
 def add_watch(fd: int, path: str, mask: int) -> int:
     """inotify_add_watch(2)."""
-    return check(libc.inotify_add_watch(fd, ctypes.c_char_p(os.fsencode(path)), mask), path)
+    return check(libc.inotify_add_watch(fd, cdata.c_char_p(os.fsencode(path)), mask), path)

@@ -1,4 +1,4 @@
-"""The C library through ctypes, with one errno check for every call.
+"""The C library, with one errno check for every call.
 
 Only what Python 3.11 lacks is here; a failing call raises OSError that names what it was about. Imports are few on
 purpose: the start-up time of runtime and shim is mostly imports.
@@ -6,8 +6,9 @@ purpose: the start-up time of runtime and shim is mostly imports.
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from . import cdata
 
 MACHINE = os.uname().machine
 AT_FDCWD = -100
@@ -26,18 +27,18 @@ NUMBERS = {
     **_OLD_NUMBERS.get(MACHINE, _OLD_NUMBERS["aarch64"]),
 }  # fmt: skip
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc = cdata.Library()
 """The C library of this process; calls release the interpreter lock."""
 
-locked_libc = ctypes.PyDLL(None, use_errno=True)
+locked_libc = cdata.Library(keep_lock=True)
 """The same for calls that must keep the interpreter lock: clone, whose child has no other thread to hand it over."""
 
 _syscall = libc.syscall
-_syscall.restype = ctypes.c_long
+_syscall.restype = cdata.c_long
 _locked_syscall = locked_libc.syscall
-_locked_syscall.restype = ctypes.c_long
+_locked_syscall.restype = cdata.c_long
 
-Argument = int | bytes | None | ctypes.Array  # type: ignore[type-arg] # of any kind
+Argument = int | bytes | None | cdata.Array  # type: ignore[type-arg] # of any kind
 Name = str | bytes | None
 
 
@@ -50,7 +51,7 @@ def check(result: int, name: Name = None) -> int:
 
 def oserror(name: Name = None) -> OSError:
     """The OSError (or its subclass) of the present errno."""
-    number = ctypes.get_errno()
+    number = cdata.get_errno()
     return OSError(number, os.strerror(number), name)
 
 
@@ -65,35 +66,35 @@ def path(value: str | bytes | None) -> bytes | None:
 
 
 def syscall(name: str, *arguments: object, about: Name = None) -> int:
-    """A raw system call by name; ints are passed as long, bytes and ctypes objects by pointer."""
-    return check(_syscall(ctypes.c_long(NUMBERS[name]), *map(_argument, arguments)), about or name)
+    """A raw system call by name; ints are passed as long, bytes and C values by pointer."""
+    return check(_syscall(cdata.c_long(NUMBERS[name]), *map(_argument, arguments)), about or name)
 
 
 def locked_syscall(name: str, *arguments: object) -> int:
     """As `syscall`, keeping the interpreter lock."""
-    return check(_locked_syscall(ctypes.c_long(NUMBERS[name]), *map(_argument, arguments)), name)
+    return check(_locked_syscall(cdata.c_long(NUMBERS[name]), *map(_argument, arguments)), name)
 
 
 def _argument(value: object) -> object:
     # ctypes would pass a plain int as a C int and leave the upper half of the register undefined.
-    return ctypes.c_long(value) if isinstance(value, int) else value
+    return cdata.c_long(value) if isinstance(value, int) else value
 
 
 def sethostname(name: str) -> None:
     """sethostname(2); socket.sethostname would import socket."""
     encoded = name.encode()
-    check(libc.sethostname(encoded, ctypes.c_size_t(len(encoded))), name)
+    check(libc.sethostname(encoded, cdata.c_size_t(len(encoded))), name)
 
 
 def setdomainname(name: str) -> None:
     """setdomainname(2), the NIS domain name."""
     encoded = name.encode()
-    check(libc.setdomainname(encoded, ctypes.c_size_t(len(encoded))), name)
+    check(libc.setdomainname(encoded, cdata.c_size_t(len(encoded))), name)
 
 
 def personality(persona: int) -> None:
     """personality(2)."""
-    check(libc.personality(ctypes.c_ulong(persona)), "personality")
+    check(libc.personality(cdata.c_ulong(persona)), "personality")
 
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -104,8 +105,8 @@ def join_session_keyring(name: str) -> None:
     syscall("keyctl", KEYCTL_JOIN_SESSION_KEYRING, name.encode(), 0, 0, 0)
 
 
-class _StatFs(ctypes.Structure):
-    _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 256))
+class _StatFs(cdata.Structure):
+    _fields_ = (("f_type", cdata.c_long), ("rest", cdata.c_char * 256))
 
 
 PROC_SUPER_MAGIC = 0x9FA0
@@ -119,7 +120,7 @@ OVERLAYFS_SUPER_MAGIC = 0x794C7630
 def filesystem_type(fd: int) -> int:
     """The magic number (linux/magic.h) of the file system that an open file lies on, by fstatfs(2)."""
     buffer = _StatFs()
-    check(libc.fstatfs(fd, ctypes.byref(buffer)), f"fd {fd}")
+    check(libc.fstatfs(fd, cdata.byref(buffer)), f"fd {fd}")
     return int(buffer.f_type) & 0xFFFFFFFF
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import cdata
 from .libc import AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, check, libc, path, syscall
 
 MS_RDONLY = 1
@@ -64,7 +64,7 @@ def mount(source: str | bytes | None, target: str | bytes, fstype: str | None, f
           data: str | bytes | None = None) -> None:  # fmt: skip
     """mount(2)."""
     kind = path(fstype)
-    check(libc.mount(path(source), path(target), kind, ctypes.c_ulong(flags), path(data)), target)
+    check(libc.mount(path(source), path(target), kind, cdata.c_ulong(flags), path(data)), target)
 
 
 def umount2(target: str | bytes, flags: int = 0) -> None:
@@ -113,12 +113,12 @@ def fsmount(fd: int, attributes: int = 0) -> int:
     return syscall("fsmount", fd, FSMOUNT_CLOEXEC, attributes)
 
 
-class _MountAttr(ctypes.Structure):
+class _MountAttr(cdata.Structure):
     _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
+        ("attr_set", cdata.c_uint64),
+        ("attr_clr", cdata.c_uint64),
+        ("propagation", cdata.c_uint64),
+        ("userns_fd", cdata.c_uint64),
     )
 
 
@@ -129,7 +129,7 @@ def mount_setattr(fd: int, set_: int = 0, clear: int = 0, propagation: int = 0, 
         clear |= MOUNT_ATTR__ATIME  # the kernel wants the whole field cleared when a part of it changes
     attributes = _MountAttr(set_, clear, propagation, userns_fd)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    syscall("mount_setattr", fd, b"", flags, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    syscall("mount_setattr", fd, b"", flags, cdata.byref(attributes), cdata.sizeof(attributes))
 
 
 def clone_tree(name: str, recursive: bool = True) -> int:

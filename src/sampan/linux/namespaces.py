@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import cdata
 from .libc import check, libc, locked_libc, locked_syscall
 from .signals import SIGCHLD
 
@@ -33,19 +33,19 @@ FILES = {
 """The name of each kind below /proc/<pid>/ns; user first and mnt last, the order in which they are joined."""
 
 
-class _CloneArgs(ctypes.Structure):
+class _CloneArgs(cdata.Structure):
     _fields_ = (
-        ("flags", ctypes.c_uint64),
-        ("pidfd", ctypes.c_uint64),
-        ("child_tid", ctypes.c_uint64),
-        ("parent_tid", ctypes.c_uint64),
-        ("exit_signal", ctypes.c_uint64),
-        ("stack", ctypes.c_uint64),
-        ("stack_size", ctypes.c_uint64),
-        ("tls", ctypes.c_uint64),
-        ("set_tid", ctypes.c_uint64),
-        ("set_tid_size", ctypes.c_uint64),
-        ("cgroup", ctypes.c_uint64),
+        ("flags", cdata.c_uint64),
+        ("pidfd", cdata.c_uint64),
+        ("child_tid", cdata.c_uint64),
+        ("parent_tid", cdata.c_uint64),
+        ("exit_signal", cdata.c_uint64),
+        ("stack", cdata.c_uint64),
+        ("stack_size", cdata.c_uint64),
+        ("tls", cdata.c_uint64),
+        ("set_tid", cdata.c_uint64),
+        ("set_tid_size", cdata.c_uint64),
+        ("cgroup", cdata.c_uint64),
     )
 
 
@@ -55,8 +55,8 @@ def clone(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
     `cgroup_fd` is a cgroup v2 directory to start in (CLONE_INTO_CGROUP). The child is a whole Python process that may
     use the interpreter; only this thread exists in it.
     """
-    pidfd = ctypes.c_int(-1)
-    arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=ctypes.addressof(pidfd))
+    pidfd = cdata.c_int(-1)
+    arguments = _CloneArgs(flags=flags | CLONE_PIDFD, pidfd=cdata.addressof(pidfd))
     # CLONE_PARENT keeps the exit signal of the sibling and refuses another (clone(2), EINVAL).
     arguments.exit_signal = 0 if flags & CLONE_PARENT else SIGCHLD
     if cgroup_fd >= 0:
@@ -64,7 +64,7 @@ def clone(flags: int, cgroup_fd: int = -1) -> tuple[int, int]:
         arguments.cgroup = cgroup_fd
     locked_libc.PyOS_BeforeFork()
     try:
-        pid = locked_syscall("clone3", ctypes.byref(arguments), ctypes.sizeof(arguments))
+        pid = locked_syscall("clone3", cdata.byref(arguments), cdata.sizeof(arguments))
     except OSError:
         locked_libc.PyOS_AfterFork_Parent()
         raise

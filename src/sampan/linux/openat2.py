@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
+from . import cdata
 from .libc import path, syscall
 
 RESOLVE_NO_XDEV = 0x01
@@ -16,8 +16,8 @@ RESOLVE_IN_ROOT = 0x10
 O_PATH = os.O_PATH
 
 
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+class _OpenHow(cdata.Structure):
+    _fields_ = (("flags", cdata.c_uint64), ("mode", cdata.c_uint64), ("resolve", cdata.c_uint64))
 
 
 def openat2(dirfd: int, name: str | bytes, flags: int, mode: int = 0, resolve: int = 0) -> int:
@@ -25,7 +25,7 @@ def openat2(dirfd: int, name: str | bytes, flags: int, mode: int = 0, resolve: i
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     while True:
         try:
-            return syscall("openat2", dirfd, path(name), ctypes.byref(how), ctypes.sizeof(how), about=name)
+            return syscall("openat2", dirfd, path(name), cdata.byref(how), cdata.sizeof(how), about=name)
         except BlockingIOError:
             continue  # EAGAIN: a rename elsewhere raced the walk (openat2(2)); the kernel asks to try again
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-
+from . import cdata
 from .libc import check, libc, locked_libc
 
 PR_SET_PDEATHSIG = 1
@@ -30,13 +29,13 @@ _PDEATHSIG = (PR_SET_PDEATHSIG, 9, 0, 0, 0)
 
 def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
     """prctl(2) with whole numbers."""
-    rest = (ctypes.c_ulong(value) for value in (arg2, arg3, arg4, arg5))
+    rest = (cdata.c_ulong(value) for value in (arg2, arg3, arg4, arg5))
     return check(libc.prctl(option, *rest), f"prctl {option}")
 
 
 def set_name(name: str) -> None:
     """PR_SET_NAME: what `ps -o comm` shows, 15 bytes."""
-    check(libc.prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0), "prctl")
+    check(libc.prctl(PR_SET_NAME, cdata.c_char_p(name.encode()[:15]), 0, 0, 0), "prctl")
 
 
 def set_dumpable(dumpable: bool) -> None:

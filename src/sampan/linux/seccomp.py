@@ -5,11 +5,11 @@ libseccomp is loaded only when a profile is compiled; a filter that is there alr
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 from struct import pack
 
+from . import cdata
 from .libc import MACHINE, syscall
 
 SECCOMP_SET_MODE_FILTER = 1
@@ -58,12 +58,12 @@ Argument = tuple[int, str, int, int]
 """(index, SCMP_CMP_*, value, second value)"""
 
 
-class _Compare(ctypes.Structure):
+class _Compare(cdata.Structure):
     _fields_ = (
-        ("arg", ctypes.c_uint),
-        ("op", ctypes.c_int),
-        ("datum_a", ctypes.c_uint64),
-        ("datum_b", ctypes.c_uint64),
+        ("arg", cdata.c_uint),
+        ("op", cdata.c_int),
+        ("datum_a", cdata.c_uint64),
+        ("datum_b", cdata.c_uint64),
     )
 
 
@@ -85,10 +85,10 @@ class Filter:
         self._lib = _library()
         self._default = default
         self._last = 0
-        self._context = self._lib.seccomp_init(ctypes.c_uint32(default))
+        self._context = self._lib.seccomp_init(cdata.c_uint32(default))
         if not self._context:
             raise ValueError("libseccomp does not take the default action")
-        self._lib.seccomp_attr_set(ctypes.c_void_p(self._context), _SCMP_FLTATR_CTL_OPTIMIZE, ctypes.c_uint32(2))
+        self._lib.seccomp_attr_set(cdata.c_void_p(self._context), _SCMP_FLTATR_CTL_OPTIMIZE, cdata.c_uint32(2))
         for name in architectures:
             if name not in ARCHITECTURES:
                 raise ValueError(f"invalid seccomp architecture: {name}")
@@ -98,12 +98,12 @@ class Filter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lib.seccomp_release(ctypes.c_void_p(self._context))
+        self._lib.seccomp_release(cdata.c_void_p(self._context))
 
     def _add_architecture(self, name: bytes) -> None:
         token = self._lib.seccomp_arch_resolve_name(name)
         if token:
-            result = self._lib.seccomp_arch_add(ctypes.c_void_p(self._context), ctypes.c_uint32(token))
+            result = self._lib.seccomp_arch_add(cdata.c_void_p(self._context), cdata.c_uint32(token))
             if result < 0 and -result != errno.EEXIST:
                 raise OSError(-result, os.strerror(-result), name)
 
@@ -119,7 +119,7 @@ class Filter:
         for place, (index, operator, value, second) in zip(compares, arguments, strict=False):
             place.arg, place.op, place.datum_a, place.datum_b = index, OPERATORS[operator], value, second
         result = self._lib.seccomp_rule_add_array(
-            ctypes.c_void_p(self._context), ctypes.c_uint32(action), number, len(arguments), compares
+            cdata.c_void_p(self._context), cdata.c_uint32(action), number, len(arguments), compares
         )
         if result < 0:
             raise OSError(-result, f"seccomp rule: {os.strerror(-result)}", syscall_name)
@@ -128,7 +128,7 @@ class Filter:
         """The BPF program: an array of struct sock_filter."""
         fd = os.memfd_create("seccomp", os.MFD_CLOEXEC)
         try:
-            result = self._lib.seccomp_export_bpf(ctypes.c_void_p(self._context), fd)
+            result = self._lib.seccomp_export_bpf(cdata.c_void_p(self._context), fd)
             if result < 0:
                 raise OSError(-result, os.strerror(-result), "seccomp_export_bpf")
             return self._unknown_prefix() + os.pread(fd, 1 << 20, 0)
@@ -154,29 +154,29 @@ class Filter:
         )
 
 
-_loaded: list[ctypes.CDLL] = []
+_loaded: list[cdata.Library] = []
 
 
-def _library() -> ctypes.CDLL:
+def _library() -> cdata.Library:
     if not _loaded:
-        library = ctypes.CDLL("libseccomp.so.2")
-        library.seccomp_init.restype = ctypes.c_void_p
-        library.seccomp_arch_resolve_name.restype = ctypes.c_uint32
+        library = cdata.Library("libseccomp.so.2")
+        library.seccomp_init.restype = cdata.c_void_p
+        library.seccomp_arch_resolve_name.restype = cdata.c_uint32
         _loaded.append(library)
     return _loaded[0]
 
 
-class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+class _Program(cdata.Structure):
+    _fields_ = (("length", cdata.c_ushort), ("filter", cdata.c_void_p))
 
 
 class Loadable:
     """A compiled filter, ready: `load` then makes no allocation but the system call's."""
 
     def __init__(self, bpf: bytes) -> None:
-        self._buffer = ctypes.create_string_buffer(bpf, len(bpf))
-        self._program = _Program(len(bpf) // 8, ctypes.addressof(self._buffer))
+        self._buffer = cdata.buffer(bpf)
+        self._program = _Program(len(bpf) // 8, cdata.addressof(self._buffer))
 
     def load(self, flags: int = 0) -> None:
         """seccomp(2): from now on, and over execve; needs no_new_privs or CAP_SYS_ADMIN."""
-        syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(self._program))
+        syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, cdata.byref(self._program))

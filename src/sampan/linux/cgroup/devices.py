@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from struct import pack
 
+from .. import cdata
 from ..libc import syscall
 from . import files
 
@@ -139,18 +139,18 @@ def apply_v2(directory: str, devices: list[dict[str, Any]]) -> None:
 
 
 def _load(code: bytes) -> int:
-    instructions = ctypes.create_string_buffer(code, len(code))
-    license_ = ctypes.create_string_buffer(b"Apache-2.0")
+    instructions = cdata.buffer(code)
+    license_ = cdata.buffer(b"Apache-2.0\0")
     attributes = pack(
-        "IIQQ", _BPF_PROG_TYPE_CGROUP_DEVICE, len(code) // 8, ctypes.addressof(instructions), ctypes.addressof(license_)
+        "IIQQ", _BPF_PROG_TYPE_CGROUP_DEVICE, len(code) // 8, cdata.addressof(instructions), cdata.addressof(license_)
     )
     return _bpf(_BPF_PROG_LOAD, attributes + bytes(24))
 
 
 def _attached(cgroup_fd: int) -> list[int]:
-    ids = (ctypes.c_uint32 * 64)()
-    query = ctypes.create_string_buffer(
-        pack("IIIIQI", cgroup_fd, _BPF_CGROUP_DEVICE, 0, 0, ctypes.addressof(ids), len(ids)) + bytes(36)
+    ids = (cdata.c_uint32 * 64)()
+    query = cdata.buffer(
+        pack("IIIIQI", cgroup_fd, _BPF_CGROUP_DEVICE, 0, 0, cdata.addressof(ids), len(ids)) + bytes(36)
     )
     syscall("bpf", _BPF_PROG_QUERY, query, 64)
     count = int.from_bytes(query.raw[24:28], "little")
@@ -158,4 +158,4 @@ def _attached(cgroup_fd: int) -> list[int]:
 
 
 def _bpf(command: int, attributes: bytes) -> int:
-    return syscall("bpf", command, ctypes.create_string_buffer(attributes, len(attributes)), len(attributes))
+    return syscall("bpf", command, cdata.buffer(attributes), len(attributes))

@@ -1,0 +1,106 @@
+"""C values and calls through `_ctypes`, the C half of `ctypes`.
+
+The other half makes thirty types of which we use eight; importing it is 3 ms of every sampan-runc and daemon.
+"""
+
+from __future__ import annotations
+
+from _ctypes import (
+    FUNCFLAG_CDECL,
+    FUNCFLAG_PYTHONAPI,
+    FUNCFLAG_USE_ERRNO,
+    RTLD_LOCAL,
+    Array,
+    CFuncPtr,
+    Structure,
+    _SimpleCData,
+    addressof,
+    byref,
+    dlopen,
+    get_errno,
+    sizeof,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+# The letters are those of struct(3) in Python: the widths are C's on this machine.
+class c_char(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "c"
+
+
+class c_int(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "i"
+
+
+class c_uint(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "I"
+
+
+class c_ushort(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "H"
+
+
+class c_long(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "l"
+
+
+class c_ulong(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "L"
+
+
+class c_uint64(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "Q"
+
+
+class c_char_p(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "z"
+
+
+class c_void_p(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
+    _type_ = "P"
+
+
+c_uint32 = c_uint
+c_size_t = c_ulong
+
+
+class _Releasing(CFuncPtr):
+    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO
+    _restype_ = c_int
+
+
+class _Keeping(CFuncPtr):
+    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_USE_ERRNO | FUNCFLAG_PYTHONAPI
+    _restype_ = c_int
+
+
+class Library:
+    """The functions of a shared library, by name: they give an int unless `restype` is set; None: of this process.
+
+    `keep_lock`: calls keep the interpreter lock.
+    """
+
+    def __init__(self, name: str | None = None, *, keep_lock: bool = False) -> None:
+        self._handle = dlopen(name, RTLD_LOCAL)  # type: ignore[arg-type] # None is allowed: dlopen(3)
+        self._kind = _Keeping if keep_lock else _Releasing
+
+    def __getattr__(self, name: str) -> Any:
+        function = self._kind((name, self))  # type: ignore[arg-type] # it reads `_handle`, as of a CDLL
+        setattr(self, name, function)
+        return function
+
+
+def buffer(content: bytes) -> Array[Any]:
+    """Memory of our own that holds `content`."""
+    memory: Array[Any] = (c_char * len(content))()
+    memory.raw = content
+    return memory
+
+
+__all__ = [
+    "Array", "Library", "Structure", "addressof", "buffer", "byref", "c_char", "c_char_p", "c_int", "c_long",
+    "c_size_t", "c_uint", "c_uint32", "c_uint64", "c_ulong", "c_ushort", "c_void_p", "get_errno", "sizeof",
+]  # fmt: skip
