@@ -5,8 +5,9 @@ run="python3 python3-venv libseccomp2 git"
 tools="curl ca-certificates openssl openssh-client procps kmod xz-utils iproute2 nftables iptables tcpdump e2fsprogs"
 images="busybox-static debootstrap btrfs-progs fuse-overlayfs erofs-utils qemu-system-x86"
 peers="docker-cli|docker.io docker-compose docker-registry skopeo runc crun etcd-server"
+bench="iperf3 wrk nginx"
 missing=""
-for package in $run $tools $images $peers; do
+for package in $run $tools $images $peers $bench; do
     found=""
     for choice in $(echo "$package" | tr '|' ' '); do
         if dpkg-query -W -f '${Status}' "$choice" 2>/dev/null | grep -q 'install ok installed'; then found=1; fi

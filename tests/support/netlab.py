@@ -6,6 +6,7 @@ Sockets keep the namespace that they were opened in, so hosts and containers nee
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from sampan.db import Database
 from sampan.linux import rtnetlink
 from sampan.linux.namespaces import CLONE_NEWNET, setns, unshare
+from sampan.linux.netlink import NetlinkError
 from sampan.linux.rtnetlink import Route
 from sampan.model.container import EndpointSettings, PortBinding
 from sampan.network.config import NetworkDefaults
@@ -28,6 +30,27 @@ PATIENCE = 3.0
 """Seconds within which a connection that works is made."""
 REFUSAL = 0.4
 """Seconds of silence that count as «dropped»: the lab has no latency."""
+
+
+def kernel_has(kind: str) -> bool:
+    """Whether there are links of that kind: the kernel says EOPNOTSUPP before anything else."""
+    route = Route()
+    try:
+        route.request(rtnetlink.new_link("probe", kind))
+    except NetlinkError as refusal:
+        return refusal.errno != errno.EOPNOTSUPP
+    finally:
+        route.close()
+    return True
+
+
+def kernel_has_sctp() -> bool:
+    """Whether there are sockets of that protocol."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
 
 
 class Namespace:

@@ -12,7 +12,7 @@ from .vmimage import CACHE, digest, erofs, made, output
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUEST = Path(__file__).parent / "guest"
-_TOOLS = ("mypy", "pip", "setuptools", "pkg_resources", "pygments", "rich", "grimp", "hypothesis", "_pytest", "pytest",
+_TOOLS = ("mypy", "pip", "setuptools", "pkg_resources", "rich", "grimp", "hypothesis",
           "importlinter", "ruff", "markdown_it", "xdist", "docker", "librt", "ast_serialize")  # fmt: skip
 """Of the venv's packages, what only development needs."""
 KEPT = 8
@@ -40,7 +40,7 @@ def _make(path: Path) -> None:
     shutil.copytree(GUEST, tree / "opt/guest", ignore=compiled)
     site = Path(next(path for path in sys.path if path.endswith("site-packages")))
     for source in site.iterdir():
-        if source.name.startswith(_TOOLS) or "__mypyc" in source.name or source.suffix in (".dist-info", ".pth"):
+        if source.name.startswith(_TOOLS) or "__mypyc" in source.name or source.suffix == ".pth":
             continue
         if source.is_dir():
             shutil.copytree(source, packages / source.name, ignore=compiled)

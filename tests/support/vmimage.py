@@ -26,6 +26,7 @@ CACHE = Path("/var/tmp/sampan-vm")
 _PROGRAMS = (
     "/usr/bin/python3.11", "/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-shutdown",
     "/usr/lib/systemd/systemd-executor", "/usr/bin/systemctl", "/usr/bin/busctl", "/usr/bin/dbus-daemon",
+    "/usr/bin/ip", "/usr/sbin/nft", "/usr/bin/rm",
 )  # fmt: skip
 _TREES = (
     "/usr/lib/python3.11", "/usr/lib/systemd/system/dbus.service", "/usr/lib/systemd/system/dbus.socket",
@@ -41,6 +42,8 @@ _MODULES = (
     "br_netfilter", "nf_tables", "nft_chain_nat", "nft_ct", "nft_masq", "nft_nat", "nft_redir", "nft_fib_inet",
     "nft_reject_inet", "nft_objref", "nft_log", "nft_limit", "nft_numgen", "nft_hash", "nf_conntrack", "nf_nat",
     "nf_conntrack_netlink", "dummy", "bfq", "tun", "xt_conntrack", "autofs4", "brd", "unix_diag",
+    "vxlan", "macvlan", "ipvlan", "8021q", "sctp", "xfrm_user", "esp4", "esp6", "authenc", "echainiv", "drbg",
+    "jitterentropy_rng", "ctr",
 )  # fmt: skip
 _META = "linux-image-cloud-amd64"
 _EARLY = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "erofs", "overlay")
@@ -157,7 +160,8 @@ def digest(*parts: str) -> str:
 
 def base() -> Path:
     """The directory with `initrd` and `base.erofs`."""
-    packages = ("python3.11-minimal", "libc6", "libseccomp2", "libssl3", "busybox-static", "systemd", "dbus-daemon")
+    packages = ("python3.11-minimal", "libc6", "libseccomp2", "libssl3", "busybox-static", "systemd", "dbus-daemon",
+                "iproute2", "nftables")  # fmt: skip
     versions = output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
     key = digest(versions, str(kernel()), Path(__file__).read_text())
 

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         for scenario in chosen:
             figures = scenario.run(bench)
-            rows.append(Row(scenario.name, scenario.unit, scenario.target, scenario.peer, figures))
+            rows.append(Row(scenario.name, scenario.unit, scenario.target, scenario.peer, figures, scenario.limit))
             print(table(rows[-1:]).splitlines()[1], flush=True)
     finally:
         podman.close()

@@ -18,6 +18,7 @@ class Row:
     target: float | None
     peer: str
     figures: dict[str, float]
+    limit: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -25,7 +26,8 @@ class Row:
 
     @property
     def met(self) -> bool:
-        return self.target is None or self.ratio <= self.target
+        within = self.limit is None or self.figures["sampan"] <= self.limit
+        return within and (self.target is None or self.ratio <= self.target)
 
 
 HEADINGS = ("SCENARIO", "UNIT", "SAMPAN", "DOCKERD", "PODMAN", "RATIO", "TARGET", "")
@@ -46,6 +48,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
     peer = figure(row.peer) if row.peer != "dockerd" else figure("dockerd")
     target = f"{row.target:.3f}" if row.target is not None else "-"
+    target += f", {row.limit:g} {row.unit}" if row.limit is not None else ""
     verdict = "met" if row.met else "MISSED"
     return (row.name, row.unit, figure("sampan"), peer, figure("podman"), f"{row.ratio:.3f}", target, verdict)
 

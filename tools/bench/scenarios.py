@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from tests.support.hosts import Host
 from tests.support.leaks import CGROUP_PARENT
 
-from . import builds, disks
+from . import builds, disks, traffic
 from .engines import Dockerd, Engine, Podman, Sampan
 from .measure import GAP, interleaved, peak, proportional, seconds, together
 
@@ -51,6 +52,8 @@ class Scenario:
     target: float | None
     run: Callable[[Bench], Figures]
     peer: str = "dockerd"
+    limit: float | None = None
+    """What our own figure may be at most, in its unit."""
 
 
 def _runs(*flags: str, gap: float) -> Callable[[Bench], Figures]:
@@ -187,6 +190,14 @@ def _build(name: str, dockerfile: str, files: int = 0, *, cached: bool = False) 
     return scenario
 
 
+def _through_ports(measure: Callable[[Host], float]) -> Callable[[Bench], Figures]:
+    return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, max(3, bench.rounds // 3), measure)
+
+
+def _publishing(bench: Bench) -> Figures:
+    return traffic.publishing(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
+
+
 SCENARIOS = (
     Scenario("run --rm, bridge, 150 ms apart", "ms", 1 / 4, _runs(gap=GAP)),
     Scenario("run --rm, bridge, back to back", "ms", 1 / 4, _runs(gap=0)),
@@ -205,5 +216,8 @@ SCENARIOS = (
     Scenario("build of 3 stages, all cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES, cached=True)),
     Scenario("COPY of 2,000 files, nothing cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000)),
     Scenario("COPY of 2,000 files, all cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, cached=True)),
+    Scenario("a gigabyte through a published port", "ms", 1.0, _through_ports(traffic.gigabyte)),
+    Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection)),
+    Scenario("a published port, of 1,000 (dockerd: 100)", "ms", 1.0, _publishing, limit=0.1),
     Scenario("sampan-runc run against runc run", "ms", 1.5, _runtimes, peer="runc"),
 )

@@ -11,7 +11,19 @@ import pytest
 from sampan.errors import SampanError
 from sampan.network.spec import NetworkSpec
 
-from ...support.netlab import REFUSAL, Lab, address, bindings, call, echo_datagrams, exchange, request, server
+from ...support.netlab import (
+    PATIENCE,
+    REFUSAL,
+    Lab,
+    address,
+    bindings,
+    call,
+    echo_datagrams,
+    exchange,
+    kernel_has_sctp,
+    request,
+    server,
+)
 
 
 @pytest.mark.parametrize("bridge_netfilter", ["1", "0"])
@@ -72,6 +84,30 @@ async def test_datagrams_and_moved_ports(lab: Lab) -> None:
                     pass
         for transport in serving:
             transport.close()
+
+
+async def test_streams_of_sctp(lab: Lab) -> None:
+    if not kernel_has_sctp():
+        pytest.skip("this kernel has no SCTP")
+    other = lab.neighbour()
+    async with lab.networks() as networks:
+        web, friend = lab.namespace(), lab.namespace()
+        given = await networks.attach(request(web, "web", ports=("8080:80/sctp",)))
+        await networks.attach(request(friend, "friend"))
+        listening = web.socket(protocol=socket.IPPROTO_SCTP)
+        loop = asyncio.get_running_loop()
+        with listening:
+            listening.bind(("0.0.0.0", 80))
+            listening.listen()
+            for caller, host in ((other, "10.99.0.1"), (friend, "172.17.0.1"), (lab.host, "10.99.0.1")):
+                with caller.socket(protocol=socket.IPPROTO_SCTP) as calling:
+                    async with asyncio.timeout(PATIENCE):
+                        await loop.sock_connect(calling, (host, 8080))
+                        accepted, peer = await loop.sock_accept(listening)
+                    accepted.close()
+                    assert caller is not other or peer[0] == "10.99.0.2", "the source address is kept"
+        with pytest.raises(SampanError, match="port is already allocated"):
+            await networks.publish(given.container_id, bindings("8080:81/sctp"), [])
 
 
 async def test_refusals_are_worded_as_docker_words_them(lab: Lab) -> None:

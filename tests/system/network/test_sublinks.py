@@ -8,12 +8,10 @@ import pytest
 
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux import rtnetlink
-from sampan.linux.netlink import NetlinkError
-from sampan.linux.rtnetlink import Route
 from sampan.network.networks import Networks
 from sampan.network.spec import IPAM, IPAMPool, Network, NetworkSpec
 
-from ...support.netlab import Lab, address, call, request, server
+from ...support.netlab import REFUSAL, Lab, address, call, kernel_has, request, server
 
 
 async def make(networks: Networks, name: str, driver: str, subnet: str, gateway: str, **options: str) -> Network:
@@ -58,27 +56,24 @@ async def test_macvlan_without_a_parent_is_internal(lab: Lab) -> None:
         assert networks._route.link(f"dm-{network.id[:12]}") is None
 
 
-def has(kind: str, lab: Lab) -> bool:
-    """Whether the kernel has links of that kind: it says EOPNOTSUPP before anything else."""
-    route = Route()
-    try:
-        route.request(rtnetlink.new_link("probe", kind))
-    except NetlinkError as refusal:
-        return refusal.errno != 95
-    finally:
-        route.close()
-    return True
+@pytest.mark.parametrize(("kind", "driver", "parent"), [("vlan", "macvlan", "up0.100"), ("ipvlan", "ipvlan", "up0")])
+async def test_what_the_kernel_lacks_is_refused(lab: Lab, kind: str, driver: str, parent: str) -> None:
+    if kernel_has(kind):
+        pytest.skip(f"this kernel has {kind} links")
+    lab.neighbour()
+    lacking = {"vlan": r"^this kernel has no 802\.1q interfaces$", "ipvlan": "^this kernel has no ipvlan interfaces$"}
+    async with lab.networks() as networks:
+        with pytest.raises(NotImplementedHere, match=lacking[kind]):
+            await make(networks, "x", driver, "10.97.0.0/24", "10.97.0.2", parent=parent)
 
 
 async def test_vlan_100(lab: Lab) -> None:
+    """On VLAN 100 of the segment, by frames that carry its tag, and off it again."""
+    if not kernel_has("vlan"):
+        pytest.skip("this kernel has no 802.1q links")
     other = lab.neighbour()
-    async with lab.networks() as networks:
-        making = make(networks, "tagged", "macvlan", "10.97.0.0/24", "10.97.0.2", parent="up0.100")
-        if not has("vlan", lab):
-            with pytest.raises(NotImplementedHere, match=r"^this kernel has no 802\.1q interfaces$"):
-                await making
-            return
-        await making
+    async with lab.networks() as networks, server(lab.host, 9000):
+        await make(networks, "tagged", "macvlan", "10.97.0.0/24", "10.97.0.2", parent="up0.100")
         route = other.route()
         up0 = route.link("up0")
         assert up0 is not None
@@ -88,24 +83,29 @@ async def test_vlan_100(lab: Lab) -> None:
         route.request(rtnetlink.set_link(tagged.index, up=True),
                       rtnetlink.address(tagged.index, ip_interface("10.97.0.2/24")))  # fmt: skip
         route.close()
-        inside = lab.namespace()
-        sandbox = await networks.attach(request(inside, "inside", "tagged"))
-        async with server(inside, 80):
-            assert await call(other, address(sandbox, "tagged"), 80) == "10.97.0.2", "its own address, tagged"
+        first, second = lab.namespace(), lab.namespace()
+        one = await networks.attach(request(first, "first", "tagged"))
+        two = await networks.attach(request(second, "second", "tagged"))
+        async with server(first, 80), server(other, 9000):
+            assert await call(other, address(one, "tagged"), 80) == "10.97.0.2", "its own address, tagged"
+            assert await call(second, "10.97.0.2", 9000) == address(two, "tagged")
+            assert await call(second, address(one, "tagged"), 80) == address(two, "tagged")
+            assert await call(first, "10.99.0.1", 9000, REFUSAL) != "10.97.0.128", "the untagged segment is another"
         assert networks._route.link("up0.100") is not None
+        for sandbox in (one, two):
+            await networks.detach(sandbox.container_id)
+        await networks.remove("tagged")
+        assert networks._route.link("up0.100") is None, "the interface that the network made goes with it"
 
 
 @pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
 async def test_ipvlan(lab: Lab, mode: str) -> None:
+    if not kernel_has("ipvlan"):
+        pytest.skip("this kernel has no ipvlan links")
     other = lab.neighbour()
     async with lab.networks() as networks:
         subnet = "10.99.0.0/24" if mode == "l2" else "10.96.0.0/24"
-        making = make(networks, "shared", "ipvlan", subnet, subnet[:6] + "0.2", parent="up0", ipvlan_mode=mode)
-        if not has("ipvlan", lab):
-            with pytest.raises(NotImplementedHere, match=r"^this kernel has no ipvlan interfaces$"):
-                await making
-            return
-        await making
+        await make(networks, "shared", "ipvlan", subnet, subnet[:6] + "0.2", parent="up0", ipvlan_mode=mode)
         inside = lab.namespace()
         sandbox = await networks.attach(request(inside, "inside", "shared"))
         if mode != "l2":
