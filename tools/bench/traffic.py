@@ -96,9 +96,7 @@ def _both(sampan: Sampan, dockerd: Dockerd) -> Iterator[dict[str, Host]]:
     neighbour.close()
 
 
-def through_ports(
-    sampan: Sampan, dockerd: Dockerd, rounds: int, measure: Callable[[Host], float]
-) -> dict[str, float]:
+def through_ports(sampan: Sampan, dockerd: Dockerd, rounds: int, measure: Callable[[Host], float]) -> dict[str, float]:
     """The median of `gigabyte` or `connection` for each engine."""
     with _both(sampan, dockerd) as hosts:
         return interleaved({name: partial(measure, host) for name, host in hosts.items()}, rounds)
@@ -124,6 +122,4 @@ def publishing(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float
     taken = interleaved(calls, rounds)
     for engine in engines:
         seconds(engine.argv("rm", "-f", "bench-plain", "bench-ports"))
-    return {
-        name: (taken[f"{name} bench-ports"] - taken[f"{name} bench-plain"]) / many for name, many in PORTS.items()
-    }
+    return {name: (taken[f"{name} bench-ports"] - taken[f"{name} bench-plain"]) / many for name, many in PORTS.items()}

@@ -304,6 +304,14 @@ def hairpin(container: IPAddress) -> Element:
     return f"self{container.version}", container.packed * 2, None
 
 
+def _by_set(elements: Iterable[Element]) -> Iterable[tuple[str, list[tuple[bytes, bytes | None]]]]:
+    """The (key, data) of elements by the name of their set."""
+    found: dict[str, list[tuple[bytes, bytes | None]]] = {}
+    for name, key, data in elements:
+        found.setdefault(name, []).append((key, data))
+    return found.items()
+
+
 class Firewall:
     """What the table shall hold, and the table. With neither family on, nothing is ever touched."""
 
@@ -330,8 +338,10 @@ class Firewall:
         """Add and remove elements, all or none. One that was added twice goes when it was removed twice."""
         add, remove = list(add), list(remove)
         before = {(name, key): (self._holders[name, key], self._wanted[name].get(key)) for name, key, _ in add + remove}
-        requests = [request for element in remove for request in self._drop(*element)]
-        requests += [request for element in add for request in self._hold(*element)]
+        leaving = _by_set(element for element in remove if self._drop(*element[:2]))
+        coming = _by_set(element for element in add if self._hold(*element))
+        requests = [one for name, held in leaving for one in self.table.delete_elements(name, [key for key, _ in held])]
+        requests += [one for name, held in coming for one in self.table.add_elements(name, held)]
         if self._socket is None or not requests:
             return
         try:
@@ -342,21 +352,23 @@ class Firewall:
                 raise
             self.load()  # another program changed the table, or it is of another version
 
-    def _hold(self, name: str, key: bytes, data: bytes | None) -> list[Request]:
+    def _hold(self, name: str, key: bytes, data: bytes | None) -> bool:
+        """Count the element; whether it is new."""
         self._holders[name, key] += 1
         if self._holders[name, key] > 1:
-            return []
+            return False
         self._wanted[name][key] = data
-        return self.table.add_elements(name, [(key, data)])
+        return True
 
-    def _drop(self, name: str, key: bytes, _: bytes | None) -> list[Request]:
+    def _drop(self, name: str, key: bytes) -> bool:
+        """Whether nobody holds the element any more."""
         if not self._holders[name, key]:
-            return []
+            return False
         self._holders[name, key] -= 1
         if self._holders[name, key]:
-            return []
+            return False
         del self._wanted[name][key]
-        return self.table.delete_elements(name, [key])
+        return True
 
     def _put_back(self, before: dict[tuple[str, bytes], tuple[int, bytes | None]]) -> None:
         for (name, key), (holders, data) in before.items():

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ..errors import InvalidArgument, SampanError
@@ -21,6 +22,10 @@ IPAddress = IPv4Address | IPv6Address
 ANY4, ANY6 = IPv4Address(0), IPv6Address(0)
 _TYPES = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM, "sctp": socket.SOCK_STREAM}
 BACKLOG = 1024
+
+
+shown = lru_cache(maxsize=256)(str)
+"""An address as text: those of many ports are few."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,7 @@ def bind(protocol: str, host: IPAddress, port: int) -> socket.socket | None:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if host.version == 6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        bound.bind((str(host), port))
+        bound.bind((shown(host), port))
         if protocol != "udp":
             bound.listen(BACKLOG)
     except OSError:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .ipam import IPAddress
+from .ports import shown
 
 BUFFER = 1 << 16
 CONNECT_SECONDS = 10
@@ -32,30 +33,31 @@ class Proxy:
 
     def __init__(self, listening: socket.socket, address: IPAddress, port: int) -> None:
         self._socket = listening
-        self._target = (str(address), port)
+        self._fd = listening.fileno()  # asyncio looks numbers up faster than sockets
+        self._target = (shown(address), port)
         self._family = _family(address)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[Any, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._serve = self._accept if listening.type == socket.SOCK_STREAM else self._datagram
         self._closed = False
-        self._loop.add_reader(listening, self._serve)
+        self._loop.add_reader(self._fd, self._serve)
 
     def close(self) -> None:
         """Stop serving."""
         self._closed = True
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._fd)
         for task in list(self._tasks):
             task.cancel()
 
     def _pause(self) -> None:
         """Out of descriptors: the socket stays readable, and to look again at once would be a busy loop."""
-        self._loop.remove_reader(self._socket)
+        self._loop.remove_reader(self._fd)
         self._loop.call_later(PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
         if not self._closed:
-            self._loop.add_reader(self._socket, self._serve)
+            self._loop.add_reader(self._fd, self._serve)
 
     def _spawn(self, work: Coroutine[Any, Any, None], after: Callable[[], object]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -17,7 +17,7 @@ from .config import NetworkDefaults
 from .endpoint import Endpoint
 from .firewall import Element, Firewall, PortRule
 from .ipam import IPAddress
-from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation
+from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation, shown
 from .proxy import Proxy
 
 log = logging.getLogger("sampan.network")
@@ -60,9 +60,11 @@ class Publisher:
     def publish(self, requests: Iterable[PortRequest], gateways: Gateways) -> list[Published]:
         """All of the ports, or none."""
         made: list[Published] = []
+        usual = self._usual_hosts(gateways)
         try:
             for request in requests:
-                published = Published(request, self._reserve(request, gateways))
+                hosts = usual if request.host is None else self._reachable([request.host], gateways)
+                published = Published(request, self._reserve(request, hosts, gateways))
                 made.append(published)
                 self._open(published, gateways)
             self._firewall.change(add=[element for one in made for element in one.elements])
@@ -112,24 +114,26 @@ class Publisher:
             self._open(one, gateways)
         self._firewall.change(add=[element for one in published for element in one.elements])
 
-    def _reserve(self, request: PortRequest, gateways: Gateways) -> list[Reservation]:
-        hosts = [host for host in self._hosts(request, gateways) if self._reachable(host, gateways)]
+    def _reserve(self, request: PortRequest, hosts: list[IPAddress], gateways: Gateways) -> list[Reservation]:
         target = self._target(hosts[0], gateways) if hosts else None
         return self._allocator.reserve(request, hosts, target) if target else []
 
-    def _hosts(self, request: PortRequest, gateways: Gateways) -> list[IPAddress]:
-        if request.host is not None:
-            return [request.host]
+    def _usual_hosts(self, gateways: Gateways) -> list[IPAddress]:
+        """Where ports are published that name no host address."""
         four = gateways.four
         default = ip_address((four and four.network.options.host_binding) or self._defaults.publish_ip or "0.0.0.0")
-        return [ANY4, ANY6] if default == ANY4 else [default]
+        return self._reachable([ANY4, ANY6] if default == ANY4 else [default], gateways)
 
-    def _reachable(self, host: IPAddress, gateways: Gateways) -> bool:
-        endpoint = gateways.of(host.version)
+    def _reachable(self, hosts: list[IPAddress], gateways: Gateways) -> list[IPAddress]:
+        """Those on which the container can be reached."""
+        return [host for host in hosts if self._can_serve(host.version, gateways)]
+
+    def _can_serve(self, version: int, gateways: Gateways) -> bool:
+        endpoint = gateways.of(version)
         if endpoint is not None:
-            routed = not endpoint.network.options.gateway_mode(host.version).startswith("nat")
+            routed = not endpoint.network.options.gateway_mode(version).startswith("nat")
             return endpoint.network.network.driver in PUBLISHING_DRIVERS and not routed
-        return host.version == 6 and self._defaults.userland_proxy and self._reachable(ANY4, gateways)
+        return version == 6 and self._defaults.userland_proxy and self._can_serve(4, gateways)
 
     def _target(self, host: IPAddress, gateways: Gateways) -> IPAddress | None:
         for version in (host.version, 4):
@@ -151,7 +155,10 @@ class Publisher:
                 published.elements += [rule.element(), firewall.hairpin(target)]
             elif reservation.socket is not None:
                 published.elements.append(firewall.relayed(request.protocol, reservation.port))
-            if self._defaults.userland_proxy and reservation.socket is not None and request.protocol != "sctp":
+            # Nothing translated reaches an IPv4 socket; IPv6 ones serve ::1.
+            missed = not translated or target.version == 6
+            relays = self._defaults.userland_proxy and request.protocol != "sctp"
+            if missed and relays and reservation.socket is not None:
                 published.proxies.append(Proxy(reservation.socket, target, request.port))
         # Both address families may need the same element.
         published.elements = list(dict.fromkeys(published.elements + self._routed(request, gateways)))
@@ -186,7 +193,7 @@ def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:
     """`NetworkSettings.Ports`: every exposed port, with the host bindings of those that are published."""
     ports: dict[str, list[PortBinding] | None] = dict.fromkeys(exposed)
     for one in published:
-        bindings = [PortBinding(host_ip=str(held.host), host_port=str(held.port)) for held in one.reservations]
+        bindings = [PortBinding(host_ip=shown(held.host), host_port=str(held.port)) for held in one.reservations]
         ports[one.request.key] = (ports.get(one.request.key) or []) + bindings
     return ports
 

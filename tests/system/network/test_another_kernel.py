@@ -26,7 +26,10 @@ TESTS = (
     "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_policies_alone_keep_clear_text_out",
 )
 PASSES = 11
-PYTEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m pytest -q -p pytest_asyncio.plugin -p no:cacheprovider --tb=short --basetemp /tmp/pytest"
+PYTEST = """
+cd /opt/repository && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m pytest -q -p pytest_asyncio.plugin \\
+    -p no:cacheprovider --tb=short --durations=12 --basetemp /tmp/pytest TESTS
+"""
 
 
 @pytest.fixture
@@ -57,6 +60,5 @@ def _sources() -> bytes:
 
 @pytest.mark.vm
 def test_nothing_is_left_out_there(other_machine: Machine) -> None:
-    command = f"cd /opt/repository && {PYTEST} {' '.join(TESTS)}"
-    done = other_machine.run("sh", "-c", command, timeout=600)
-    assert done.status == 0 and f"{PASSES} passed" in done.out and "skipped" not in done.out, f"{done}"
+    done = other_machine.run("sh", "-c", PYTEST.replace("TESTS", " ".join(TESTS)), timeout=600)
+    assert done.status == 0 and f"{PASSES} passed" in done.out and "skipped" not in done.out, str(done)
