@@ -177,3 +177,16 @@ def test_usage_is_what_lies_beyond_the_parent(snapshotter: Layers) -> None:
     (root / "file").write_bytes(bytes(1000))
     assert snapshotter.usage("box").bytes == 1000
     assert snapshotter.usage("sha256:base").bytes == 9
+
+
+def test_two_active_layers_change_places(snapshotter: Layers) -> None:
+    root = active(snapshotter, base(snapshotter))
+    (root / "mine").touch()
+    snapshotter.prepare("other", "sha256:base")
+    with pytest.raises(Conflict):
+        snapshotter.exchange("box", "other")  # mounted
+    snapshotter.unmount("box")
+    snapshotter.exchange("box", "other")
+    assert [one.path for one in snapshotter.changes("other")] == ["/mine"] and snapshotter.changes("box") == []
+    with pytest.raises(Conflict):
+        snapshotter.exchange("box", "sha256:base")

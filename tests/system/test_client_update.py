@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,23 @@ def test_a_stopped_container_stays_stopped(daemon: Daemon, name: str) -> None:
     missing = daemon.sampan("update", "--image", "nosuch", name)
     assert missing.status == 1 and "No such image: nosuch:latest" in missing.err
     daemon.ok("rm", name)
+
+
+def test_a_daemon_that_dies_rolls_back_or_completes(make_daemon: Callable[..., Daemon]) -> None:
+    """Before the change is committed all is put back, files and `--rm` too; afterwards only the old one has to go."""
+    daemon = make_daemon()
+    daemon.ok(
+        "run", "-d", "--rm", "--name", "web", "--stop-timeout", "0", "-v", "/anonymous", "busybox", "sleep", "1000"
+    )
+    daemon.ok("exec", "web", "sh", "-c", "echo data > /mine; echo data > /anonymous/mine")
+    old = inspect(daemon, "web")["Id"]
+    for point, committed in (("stopped", False), ("swapped", False), ("committed", True)):
+        daemon.kill()
+        daemon.start(env={"SAMPAN_FAULT": f"engine.recreate.{point}=kill"})
+        assert daemon.sampan("update", "-e", f"AT={point}", "web").status != 0
+        daemon.stop_waiting()
+        daemon.start()
+        found = inspect(daemon, "web")
+        assert (found["Id"] == old, f"AT={point}" in found["Config"]["Env"]) == (not committed, committed), point
+        assert daemon.ok("ps", "-q", "--no-trunc") == found["Id"] == daemon.ok("ps", "-aq", "--no-trunc")
+        assert daemon.ok("exec", "web", "cat", "/mine", "/anonymous/mine") == "data\ndata", point

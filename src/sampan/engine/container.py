@@ -70,6 +70,8 @@ class Container(Struct, kw_only=True):
     former_ids: list[str] = field(default_factory=list)
     """Ids that it had before it was re-created; it still answers to them."""
     replaces: Replaced | None = None
+    superseded: bool = False
+    """Its replacement is complete: what is left to do is to remove it."""
 
     @property
     def running(self) -> bool:

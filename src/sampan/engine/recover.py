@@ -19,6 +19,7 @@ from . import (
     networks,
     recreate,
     removal,
+    remove,
     restarts,
     strays,
     userns,
@@ -46,6 +47,7 @@ async def recover(engine: Engine) -> None:
     for container_id in engine.containers.unreadable:
         engine.warnings.append(f"container {container_id}: its record cannot be read")
     wanted = [container for container in engine.containers if _wanted(container)]
+    recreate.keep_both(engine)
     adopted = await _reconcile(engine)
     await strays.collect(engine)
     await networks.restore(engine)
@@ -130,7 +132,7 @@ async def _without_shim(engine: Engine, container: Container, ended: Exit | None
     elif container.restarting:
         container.state.status = "exited"
         engine.containers.save(container)
-    elif container.host_config.auto_remove and container.has_been_started:
+    elif container.host_config.auto_remove and container.has_been_started and not engine.live(container).keep:
         await removal.finish(engine, container, volumes=True)
 
 
@@ -148,12 +150,13 @@ def _booted() -> int:
 
 
 async def _roll_back(engine: Engine) -> None:
-    """Changes that were cut short (recreate.py): the old container takes its place again."""
+    """Changes that were cut short (recreate.py): the old container takes its place again, or goes if all was done."""
     for container in engine.containers:
-        if container.replaces is None:
-            continue
         try:
-            await recreate.roll_back(engine, container)
+            if container.superseded:
+                await remove.remove(engine, container.id, force=True)
+            elif container.replaces is not None:
+                await recreate.roll_back(engine, container)
         except (SampanError, OSError) as error:
             engine.warnings.append(f"container {container.id}: its change cannot be rolled back: {error}")
 

@@ -1,8 +1,9 @@
 """Changing what only a new container can have: environment, mounts, labels, command, image.
 
-The replacement takes over the name, the volumes (anonymous ones too), the networks and addresses, and answers to the
-former ids. The old container is kept, renamed and stopped, until the new one has started and, where it has a health
-check, is healthy; else everything is put back. A daemon that dies in between rolls back when it comes up again.
+The replacement takes over the name, the volumes (anonymous ones too), the networks and addresses, the writable layer
+unless the image changes, and answers to the former ids. The old container is kept, renamed and stopped, until the new
+one has started and, where it has a health check, is healthy; else everything is put back. A daemon that dies in between
+rolls back when it comes up again.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .. import faults
 from ..errors import NotFound, SampanError
 from ..model.container import (
     ContainerConfig,
@@ -25,10 +27,11 @@ from ..model.container import (
     NetworkingConfig,
 )  # fmt: skip
 from ..oci.config import ExecutionConfig
-from . import create, environment, remove, start, stop
+from . import copies, create, environment, kill, remove, start, stop
 from .container import Container, Replaced
 from .engine import Engine
 from .live import Live
+from .mountspec import parse_bind
 
 HEALTH_SECONDS = 300.0
 """How long the replacement may take to become healthy."""
@@ -56,6 +59,8 @@ async def recreate(engine: Engine, ref: str, changes: Changes) -> Container:
     old = engine.containers.get(ref)
     created = await create.create(engine, None, _request(engine, old, changes))
     new = engine.containers.get(created.id)
+    if changes.image is None:
+        new.config.image = old.config.image  # the request had the id: its name may stand for a newer image by now
     _adopt_volumes(engine, old, new)
     new.replaces = Replaced(id=old.id, name=old.name, running=old.running)
     new.former_ids = [*old.former_ids, old.id]
@@ -65,25 +70,48 @@ async def recreate(engine: Engine, ref: str, changes: Changes) -> Container:
     except BaseException:
         await roll_back(engine, new)
         raise
-    new.replaces = None
-    engine.containers.save(new)
+    new.replaces, old.superseded = None, True
+    with engine.db.transaction():
+        engine.containers.save(new)
+        engine.containers.save(old)
+    copies.keep(engine, new)
+    faults.point("engine.recreate.committed")
     await remove.remove(engine, old.id, force=True)
+    engine.live(new).keep = False
     return new
 
 
 async def _swap(engine: Engine, old: Container, new: Container) -> None:
     assert new.replaces is not None
-    live, addresses = engine.live(old), _addresses(old)
-    live.keep = True  # --rm must not take away what may have to come back
+    addresses = _addresses(old)
+    keep_both(engine)
     if old.running or old.restarting:
         await stop.stop(engine, old.id)
-    name = old.name
-    with engine.db.transaction():
-        engine.containers.rename(old, f"{name[:40]}.{old.id[:12]}")
-        engine.containers.rename(new, name)
+    faults.point("engine.recreate.stopped")
+    _change_places(engine, old, new)
+    faults.point("engine.recreate.swapped")
     if new.replaces.running:
         await _start_at(engine, new, addresses)
         await _healthy(engine, new)
+
+
+def keep_both(engine: Engine) -> None:
+    """--rm must not take away what may have to come back, nor what holds its writable layer."""
+    for container in engine.containers:
+        if container.replaces is not None:
+            engine.live(container).keep = True
+            if container.replaces.id in engine.containers:
+                engine.live(engine.containers.get(container.replaces.id)).keep = True
+
+
+def _change_places(engine: Engine, holder: Container, other: Container) -> None:
+    """The name, and the writable layer where both are of one image, go from a container that is stopped to another."""
+    name = holder.name
+    with engine.db.transaction():
+        engine.containers.rename(holder, f"{name[:40]}.{holder.id[:12]}")
+        engine.containers.rename(other, name)
+        if holder.image_id == other.image_id:
+            engine.snapshots.exchange(holder.id, other.id)
 
 
 async def _healthy(engine: Engine, container: Container) -> None:
@@ -109,13 +137,16 @@ async def roll_back(engine: Engine, new: Container) -> None:
     """Put the old container back in its place; also at start-up, for a change that was cut short."""
     was = new.replaces
     assert was is not None
-    await remove.remove(engine, new.id, force=True)
-    try:
-        old = engine.containers.get(was.id)
-    except NotFound:
+    if was.id not in engine.containers:  # somebody removed it: there is nothing to go back to
+        new.replaces = None
+        engine.containers.save(new)
         return
+    old = engine.containers.get(was.id)
     if old.name != was.name:
-        engine.containers.rename(old, was.name)
+        if new.running or new.restarting:
+            await kill.kill(engine, new.id)
+        _change_places(engine, new, old)
+    await remove.remove(engine, new.id, force=True)
     if was.running and not old.running:
         await start.start(engine, old.id)
     live: Live = engine.live(old)
@@ -124,7 +155,7 @@ async def roll_back(engine: Engine, new: Container) -> None:
 
 def _request(engine: Engine, old: Container, changes: Changes) -> CreateRequest:
     """What a client would ask for to get the old container with the changes."""
-    config = msgspec.structs.replace(old.config, image=changes.image or old.config.image)
+    config = msgspec.structs.replace(old.config, image=changes.image or old.image_id)
     try:
         image = engine.images.by_id(old.image_id).config.config or ExecutionConfig()
     except NotFound:
@@ -167,12 +198,12 @@ def _host(old: Container, config: ContainerConfig, changes: Changes) -> HostConf
     """The old settings with the changed mounts; anonymous volumes come along by name."""
     host = msgspec.structs.replace(old.host_config)
     dropped = {*(changes.unmount or ())}
-    dropped |= {bind.split(":")[1] for bind in changes.binds or () if ":" in bind}
+    dropped |= {_target(bind) for bind in changes.binds or ()}
     dropped |= {mount.target for mount in changes.mounts or ()}
-    kept = [bind for bind in host.binds or () if bind.split(":")[1] not in dropped]
+    kept = [bind for bind in host.binds or () if ":" in bind and _target(bind) not in dropped]
     old_mounts = [] if isinstance(host.mounts, UnsetType) or host.mounts is None else host.mounts
     mounts = [mount for mount in old_mounts if mount.target not in dropped]
-    named = {bind.split(":")[1] for bind in kept} | {mount.target for mount in mounts if mount.source}
+    named = {_target(bind) for bind in kept} | {mount.target for mount in mounts if mount.source}
     carried = [
         f"{point.name}:{point.destination}"
         for point in old.mounts
@@ -184,6 +215,10 @@ def _host(old: Container, config: ContainerConfig, changes: Changes) -> HostConf
     host.volumes_from = None  # what came from others is among the mounts that are carried along
     config.volumes = {target: {} for target in config.volumes or () if target not in dropped} or None
     return host
+
+
+def _target(bind: str) -> str:
+    return parse_bind(bind, "").target
 
 
 def _endpoint(given: EndpointSettings) -> EndpointSettings:

@@ -33,5 +33,5 @@ def _forget_last_run(container: Container) -> None:
 
 
 async def _remove_if_asked(engine: Engine, container: Container) -> None:
-    if container.host_config.auto_remove:
+    if container.host_config.auto_remove and not engine.live(container).keep:
         await removal.finish(engine, container, volumes=True)

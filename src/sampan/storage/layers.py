@@ -13,6 +13,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 
@@ -242,6 +243,22 @@ class Layers(ABC):
         self._unindex(info)
         faults.point("storage.remove.row-gone")
         self._discard(info.directory)
+
+    def exchange(self, key: str, other: str) -> None:
+        first, second = self.stat(key), self.stat(other)
+        if first.committed or second.committed or first.parent != second.parent:
+            raise Conflict(f"snapshots {key} and {other} are not active ones on the same parent")
+        if self._counts.get(key) or self._counts.get(other):
+            raise Conflict(f"snapshot {key} or {other} is in use")
+        swapped = (replace(first, directory=second.directory), replace(second, directory=first.directory))
+        with self._db.transaction():
+            sql = "UPDATE snapshot SET key = ? WHERE directory = ? AND driver = ?"
+            self._db.execute(sql, (f"~{key}", first.directory, self.name))  # keys are unique at every moment
+            for info in swapped:
+                self._db.execute(sql, (info.key, info.directory, self.name))
+        for info in swapped:
+            self._rows[info.key] = info
+            self._write_marker(info)
 
     def _discard(self, number: int) -> None:
         """Remove a directory that has no row, beside the loop: large layers take seconds."""

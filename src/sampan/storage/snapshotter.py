@@ -104,6 +104,9 @@ class Snapshotter(Protocol):
         thread; `settle` waits for it.
         """
 
+    def exchange(self, key: str, other: str) -> None:
+        """Let two active snapshots on the same parent change places, in one commit. Conflict while one is mounted."""
+
     def settle(self) -> None:
         """Wait until removed snapshots are gone from the disk."""
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from sampan.engine import networks, recreate
+from sampan.engine import commit, images, kill, networks, recreate, wait
 from sampan.engine.engine import Engine
 from sampan.engine.recreate import Changes
 from sampan.errors import SampanError
 from sampan.model.container import EndpointSettings, HealthConfig, HostConfig, NetworkingConfig
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
+from sampan.oci.reference import parse
 
 from ...support import engine as support
 from ...support.clock import SECOND
-from ...support.engine import make, opened, up
+from ...support.engine import up
 
 
 async def test_what_is_kept_and_what_changes(engine: Engine, tmp_path: Path) -> None:
@@ -57,21 +58,44 @@ async def test_what_is_kept_and_what_changes(engine: Engine, tmp_path: Path) -> 
 async def test_roll_back(engine: Engine, changes: Changes) -> None:
     check = HealthConfig(test=["CMD-SHELL", "echo bad; test -z $FAIL"], interval=SECOND // 5, retries=1)
     old = await up(engine, "sleep", "1000", name="web", stop_timeout=0, healthcheck=check, volumes={"/data": {}})
+    Path(engine.live(old).rootfs, "mine").touch()
     with pytest.raises(SampanError):
         await recreate.recreate(engine, "web", changes)
     assert [container.id for container in engine.containers] == [old.id]
     assert (old.name, old.state.status, old.state.stopped_by_user) == ("web", "running", False)
     assert engine.volumes.exists(old.mounts[0].name)
+    assert Path(engine.live(old).rootfs, "mine").exists()
 
 
-async def test_a_change_that_was_cut_short_is_rolled_back(directory: Path) -> None:
-    async with opened(directory) as engine:
-        old = await up(engine, "sleep", "1000", name="web", stop_timeout=0)
-        new = await make(engine, "sleep", "2000")
-        new.replaces = recreate.Replaced(id=old.id, name="web", running=True)
-        await recreate._swap(engine, old, new)
-        assert (new.name, old.state.status) == ("web", "exited")
-    async with opened(directory) as engine:
-        (container,) = engine.containers
-        assert (container.id, container.name, container.state.status) == (old.id, "web", "running")
+async def test_the_writable_layer_stays_while_the_image_does(engine: Engine) -> None:
+    old = await up(engine, "sleep", "1000", name="web", stop_timeout=0)
+    image = engine.images.by_id(old.image_id)
+    Path(engine.live(old).rootfs, "mine").write_text("data")
+    newer = await commit.commit(engine, "web", commit.CommitRequest(target=parse("busybox:latest")))
+    try:
+        changed = await recreate.recreate(engine, "web", Changes(env=["A=1"]))
+        assert (changed.image_id, changed.config.image) == (image.id, "busybox")  # not what the name stands for now
+        assert Path(engine.live(changed).rootfs, "mine").read_text() == "data"
+        Path(engine.live(changed).rootfs, "more").touch()
+        updated = await recreate.recreate(engine, "web", Changes(image="busybox"))
+        assert updated.image_id == newer
+        assert Path(engine.live(updated).rootfs, "mine").exists()  # the image's
+        assert not Path(engine.live(updated).rootfs, "more").exists()
+    finally:
+        engine.images.tag(image.id, parse("busybox:latest"))
         await support.clear(engine)
+        images.remove(engine, newer)
+
+
+async def test_auto_remove_neither_loses_the_layer_nor_stays(engine: Engine) -> None:
+    host = HostConfig(network_mode="none", auto_remove=True)
+    old = await up(engine, "sleep", "1000", name="web", stop_timeout=0, host=host)
+    Path(engine.live(old).rootfs, "mine").touch()
+    with pytest.raises(SampanError):
+        await recreate.recreate(engine, "web", Changes(cmd=["nosuch"]))
+    assert (old.state.status, Path(engine.live(old).rootfs, "mine").exists()) == ("running", True)
+    new = await recreate.recreate(engine, "web", Changes(env=["A=1"]))
+    gone = wait.wait(engine, new.id, "removed")
+    await kill.kill(engine, new.id)
+    await gone.result(30)
+    assert not list(engine.containers)
