@@ -122,7 +122,7 @@ class There(Site):
         if mode == "systemd":
             self.driver = "systemd"
             self.parent = "limits.slice"
-            self.flags = f"--exec-opt native.cgroupdriver=systemd --cgroup-parent {self.parent}"
+            self.flags = f"--cgroup-parent {self.parent}"
         self.start()
         created = self.request("POST", "/images/create?fromSrc=-&repo=busybox&tag=latest&changes=ENV%20PATH=/bin",
                                busybox_rootfs(), "application/x-tar")  # fmt: skip

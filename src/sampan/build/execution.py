@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ..engine.engine import Engine
-from ..engine.parts import cgroup_parent
+from ..engine.parts import cgroup_name
 from ..engine.security import seccomp
 from ..engine.userns import making
 from ..errors import Forbidden, InvalidArgument, SampanError
@@ -212,8 +212,7 @@ class _Step:
             raise InvalidArgument(f'process "{command}" did not complete successfully: {error}') from error
 
     def _cgroup(self) -> str:
-        parent = self._session.limits.cgroup_parent or cgroup_parent(self._engine.config)
-        return f"/{parent.strip('/')}/{self._scratch.id}"
+        return cgroup_name(self._engine.config, self._session.limits.cgroup_parent, self._scratch.id)
 
     def _host_config(self) -> HostConfig:
         limits = self._session.limits

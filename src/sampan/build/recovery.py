@@ -16,7 +16,7 @@ import time
 
 from ..engine.engine import Engine
 from ..errors import SampanError
-from ..linux.cgroup import Cgroup
+from ..linux.cgroup import named
 from ..linux.mount import MNT_DETACH, umount2
 from .removing import remove_tree
 
@@ -44,7 +44,7 @@ async def recover(engine: Engine) -> None:
 def _kill(path: str) -> None:
     try:
         with open(path) as file:
-            group = Cgroup(file.read())
+            group = named(file.read())
     except FileNotFoundError:
         return  # it was killed before it ran anything
     if group.exists():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from typing import Final
 
 from ..api import versions
-from ..engine.config import SAMPAN_RUNTIME
+from ..engine.config import CGROUP_DRIVERS, CGROUPFS, SAMPAN_RUNTIME, SYSTEMD
+from ..engine.parts import check_cgroup_parent
 from ..errors import InvalidArgument
+from ..linux.cgroup import Hierarchy
 from ..oci import reference
 from .settings import Settings
 from .values import parse_size
 
 LOG_LEVELS: Final = ("debug", "info", "warn", "error", "fatal", "trace", "panic", "warning")
-CGROUP_DRIVERS: Final = ("cgroupfs", "systemd")
 
 
 def check(settings: Settings) -> None:
@@ -123,6 +125,18 @@ def _modes(settings: Settings) -> Iterator[str]:
             yield f"invalid exec-opt ({option}): unknown option: '{name}'"
         elif value not in CGROUP_DRIVERS:
             yield f"invalid exec-opt ({option}): unknown cgroup driver: '{value}'"
+    if settings.cgroup_parent:
+        check_cgroup_parent(cgroup_driver(settings), settings.cgroup_parent)
+
+
+def cgroup_driver(settings: Settings) -> str:
+    """Who makes control groups: what is configured, else systemd where it runs on cgroup v2, as Docker chooses."""
+    for option in settings.exec_opts:
+        name, _, value = option.partition("=")
+        if name == "native.cgroupdriver" and value:
+            return value
+    systemd = Hierarchy.detect().version == 2 and os.path.isdir("/run/systemd/system")  # sd_booted(3)
+    return SYSTEMD if systemd else CGROUPFS
 
 
 def _unserved(settings: Settings) -> Iterator[str]:

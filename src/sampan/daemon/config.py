@@ -22,7 +22,7 @@ from ..engine.config import (
 from ..errors import InvalidArgument
 from ..paths import CONFIG_FILES, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_PIDFILE, DEFAULT_SOCKET
 from ..runtime.cdi import DIRECTORIES
-from .checks import check, parse_api_version
+from .checks import cgroup_driver, check, parse_api_version
 from .flags import CommandLine
 from .settings import Settings
 from .values import parse_size
@@ -186,7 +186,7 @@ def _engine(settings: Settings) -> EngineConfig:
         exec_root=settings.exec_root or DEFAULT_EXEC_ROOT,
         storage_driver=settings.storage_driver,
         storage_opts=tuple(settings.storage_opts),
-        cgroup_driver=_exec_option(settings, "native.cgroupdriver") or "cgroupfs",
+        cgroup_driver=cgroup_driver(settings),
         runtimes={name: Runtime(held.path, tuple(held.runtime_args)) for name, held in settings.runtimes.items()},
         network=_network(settings),
         registry=RegistryDefaults(
@@ -272,11 +272,6 @@ def _proxies(settings: Settings) -> dict[str, str]:
         variable = name.replace("-", "_")
         found[name] = value or os.environ.get(variable.upper()) or os.environ.get(variable, "")
     return {name: value for name, value in found.items() if value}
-
-
-def _exec_option(settings: Settings, name: str) -> str:
-    pairs = dict(option.partition("=")[::2] for option in settings.exec_opts)
-    return pairs.get(name, "")
 
 
 RELOADED: Final = (

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ..linux.cgroup import Cgroup
-from .config import DEFAULT_CGROUP_PARENT
+from ..linux.cgroup import Cgroup, named
+from . import parts
 from .container import Container
 
-if TYPE_CHECKING:  # the engine takes its cgroup parent from here
+if TYPE_CHECKING:
     from .engine import Engine
 
 
-def path(engine: Engine, container: Container) -> str:
-    """Where the container's group goes, below every hierarchy."""
-    parent = container.host_config.cgroup_parent or engine.config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
-    return f"/{parent.strip('/')}/{container.id}"
+def name(engine: Engine, container: Container) -> str:
+    """The name of the container's group, for `named`."""
+    return parts.cgroup_name(engine.config, container.host_config.cgroup_parent, container.id)
 
 
 def of(engine: Engine, container: Container) -> Cgroup:
     """The group of a running container."""
-    return Cgroup(container.cgroup or path(engine, container))
+    return named(container.cgroup or name(engine, container))
 
 
 async def freeze(engine: Engine, container: Container) -> None:

@@ -14,7 +14,9 @@ from ..runtime.cdi import DIRECTORIES
 SAMPAN_RUNTIME = "sampan"
 """The name of the runtime that runs inside the shim; every other runtime is a program."""
 
+CGROUPFS, SYSTEMD = CGROUP_DRIVERS = ("cgroupfs", "systemd")
 DEFAULT_CGROUP_PARENT = "/sampan"
+"""With the driver cgroupfs; systemd's is system.slice."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class EngineConfig:
     storage_driver: str = ""
     """Empty: overlay2 where the file system carries it, else vfs."""
     storage_opts: tuple[str, ...] = ()
-    cgroup_driver: str = "cgroupfs"
+    cgroup_driver: str = CGROUPFS
     runtimes: dict[str, Runtime] = field(default_factory=dict)
     network: NetworkDefaults = field(default_factory=NetworkDefaults)
     registry: RegistryDefaults = field(default_factory=RegistryDefaults)

@@ -65,7 +65,7 @@ class Container(Struct, kw_only=True):
     ports: PortMap = field(default_factory=dict)
     """Published ports with the host ports that were given; empty when not running."""
     cgroup: str = ""
-    """Path of the container's cgroup below each hierarchy, while running."""
+    """The name of the container's cgroup (`cgroup.named`), while running."""
     has_been_started: bool = False
     former_ids: list[str] = field(default_factory=list)
     """Ids that it had before it was re-created; it still answers to them."""

@@ -27,6 +27,7 @@ from . import (
     mounts,
     naming,
     networks,
+    parts,
     removal,
     resources,
     secrets,
@@ -118,6 +119,7 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     """Refuse what Docker refuses and fill in the defaults; the warnings."""
     validate.check_host(host, config)
     warnings = resources.check(host, engine.kernel)
+    parts.check_cgroup_parent(engine.config.cgroup_driver, host.cgroup_parent)
     defaults.apply(host, engine.config, engine.kernel.version)
     drivers.check_logging(host.log_config)
     drivers.check_storage_options(host)

@@ -57,7 +57,7 @@ class Engine:
         self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name), parts.owner(config))
         self.networks = Networks(self.db, _network_defaults(config))
         self.containers = Containers(self.db)
-        self.zygote = Zygote(self.paths.exec_root, parts.cgroup_parent(config), config.parked_sandboxes)
+        self.zygote = Zygote(self.paths.exec_root, parts.shims_parent(config), config.parked_sandboxes)
         self.execs: dict[str, Exec] = {}
         self.finished_execs: deque[str] = deque()
         self._lives: defaultdict[str, Live] = defaultdict(Live)

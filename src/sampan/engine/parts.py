@@ -6,15 +6,17 @@ import asyncio
 import os
 
 from ..db import Database
-from ..errors import SampanError
+from ..errors import InvalidArgument, SampanError
 from ..linux.cgroup import Cgroup
+from ..linux.cgroup.scope import slice_path
 from ..paths import Paths
 from ..storage import Layers, Mapper, open_snapshotter
-from .config import DEFAULT_CGROUP_PARENT, EngineConfig
+from .config import DEFAULT_CGROUP_PARENT, SYSTEMD, EngineConfig
 
 DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
 SHIMS_LOOKS = 50
+SCOPE_PREFIX = "sampan"
 
 
 def make_roots(paths: Paths) -> None:
@@ -53,9 +55,29 @@ def owner(config: EngineConfig) -> tuple[int, int]:
     return config.id_map.root if config.id_map else (0, 0)
 
 
-def cgroup_parent(config: EngineConfig) -> str:
-    """The group below which containers' groups are made."""
-    return config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
+def cgroup_name(config: EngineConfig, parent: str, identity: str) -> str:
+    """The name (`cgroup.named`) of the group of a container or build step, which may ask for a parent itself."""
+    parent = parent or config.container.cgroup_parent
+    if config.cgroup_driver == SYSTEMD:
+        return f"{parent}:{SCOPE_PREFIX}:{identity}"
+    return f"/{(parent or DEFAULT_CGROUP_PARENT).strip('/')}/{identity}"
+
+
+def check_cgroup_parent(driver: str, parent: str) -> None:
+    """InvalidArgument in Docker's words where systemd could not have such a parent."""
+    if driver != SYSTEMD or not parent:
+        return
+    if not parent.endswith(".slice") or len(parent) <= len(".slice"):
+        raise InvalidArgument('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+    try:
+        slice_path(parent)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from error
+
+
+def shims_parent(config: EngineConfig) -> str:
+    """Below which shims have groups; with systemd they stay where the daemon is, in the group of its unit."""
+    return "" if config.cgroup_driver == SYSTEMD else config.container.cgroup_parent or DEFAULT_CGROUP_PARENT
 
 
 async def drop_shims_group(config: EngineConfig) -> None:
@@ -63,7 +85,9 @@ async def drop_shims_group(config: EngineConfig) -> None:
 
     Parked shims end just after their zygote (v1 tells nobody when a group empties, hence the looks).
     """
-    group = Cgroup(f"{cgroup_parent(config)}/shims")
+    if not shims_parent(config):
+        return
+    group = Cgroup(f"{shims_parent(config)}/shims")
     for _ in range(SHIMS_LOOKS):
         for directory in group.directories.values():
             try:

@@ -113,7 +113,7 @@ def _adopt(engine: Engine, container: Container, shim: Shim, status: Status) -> 
     live.rootfs = userns.mount(engine, container)
     mounts.adopt(engine, container)
     live.shim = shim
-    container.cgroup = status.cgroup or cgroups.path(engine, container)
+    container.cgroup = status.cgroup or cgroups.name(engine, container)
     container.state.pid = status.init_pid
     container.state.status = "paused" if cgroups.of(engine, container).is_frozen() else "running"
     container.has_been_started = True

@@ -11,7 +11,7 @@ from ..errors import Conflict, InvalidArgument
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
 from . import cgroups, devicerequests, environment, secrets, security, shm, userns, workdir
-from .config import SAMPAN_RUNTIME
+from .config import SAMPAN_RUNTIME, SYSTEMD
 from .container import Container
 from .engine import Engine
 from .exec_config import ExecConfig
@@ -49,7 +49,7 @@ def plan(engine: Engine, container: Container) -> Plan:
     runtime = _runtime(engine, container)
     fresh = all(namespaces.get(kind, "") is None for kind in PARKED_NAMESPACES)
     parked = fresh and not runtime and "user" not in namespaces
-    return Plan(namespaces, parked, cgroups.path(engine, container), runtime)
+    return Plan(namespaces, parked, cgroups.name(engine, container), runtime)
 
 
 def _user_namespace(engine: Engine, container: Container) -> str | None:
@@ -88,7 +88,8 @@ def _runtime(engine: Engine, container: Container) -> list[str]:
     runtime = engine.config.runtimes.get(name)
     if runtime is None:
         raise InvalidArgument(f"unknown or invalid runtime name: {name}")
-    return [runtime.path, *runtime.args]
+    driver = ["--systemd-cgroup"] if engine.config.cgroup_driver == SYSTEMD else []
+    return [runtime.path, *runtime.args, *driver]
 
 
 def files_of(engine: Engine, container: Container) -> str:

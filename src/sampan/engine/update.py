@@ -108,6 +108,6 @@ async def _apply(engine: Engine, container: Container, changed: HostConfig) -> N
     limits = bundle.resources(changed)
     limits.pop("devices", None)
     try:
-        await asyncio.to_thread(cgroups.of(engine, container).apply, limits)
+        await asyncio.to_thread(cgroups.of(engine, container).update, limits)
     except OSError as error:
         raise SampanError(_cannot(container, str(error))) from error

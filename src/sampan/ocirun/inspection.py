@@ -136,7 +136,7 @@ def update(options: Globals, words: list[str]) -> int:
     found = State.load(options.root, one_id(arguments, "update"))
     resources = _resources(arguments)
     resources.pop("devices", None)
-    options.warn(_group(found).apply(resources))
+    options.warn(_group(found).update(resources))
     return 0
 
 
@@ -242,7 +242,7 @@ def features(_options: Globals, words: list[str]) -> int:
             "linux": {
                 "namespaces": sorted(KINDS),
                 "capabilities": list(capabilities.BITS),
-                "cgroup": {"v1": True, "v2": True, "systemd": False, "systemdUser": False, "rdma": False},
+                "cgroup": {"v1": True, "v2": True, "systemd": True, "systemdUser": False, "rdma": False},
                 "seccomp": {
                     "enabled": True,
                     "actions": sorted(linux_seccomp.ACTIONS),

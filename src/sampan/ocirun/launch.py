@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from ..linux import mount as mnt
 from ..linux import namespaces as ns
 from ..linux import pidfd as pidfds
-from ..linux.cgroup import Cgroup
+from ..linux.cgroup import Cgroup, named
 from . import hooks, init, rootfs, seccomp, sysctl
 from .channel import Channel, Closed
 from .failure import ExecFailed, RuntimeFailed
@@ -134,11 +135,16 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
     """
     launch = launch or Launch()
     wanted = Namespaces(spec.get("linux") or {})
-    group = Cgroup(cgroup) if cgroup else None
+    group = named(cgroup) if cgroup else None
     order: dict[str, Any] = {"close": []}
+    into = -1
     try:
-        order, fds = _order(spec, bundle, cgroup, console, wanted, launch, opened=parked is not None)
-        pid, pidfd, channel = _spawn(spec, wanted, parked)
+        order, fds = _order(
+            spec, bundle, group.path if group else "", console, wanted, launch, opened=parked is not None
+        )
+        if group and not parked and not wanted.needs_intermediate and (into := group.open_new()) >= 0:
+            order["close"].append(into)
+        pid, pidfd, channel = _spawn(spec, wanted, parked, into)
     except BaseException:
         _close(order["close"])
         if parked:
@@ -146,8 +152,9 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
         raise
     created = Created(pid, pidfd, channel)
     try:
-        order["enter"] = "" if _take_over(group, parked) else cgroup
-        warnings = group.apply((spec.get("linux") or {}).get("resources") or {}) if group else []
+        resources = (spec.get("linux") or {}).get("resources") or {}
+        order["enter"] = "" if group is None or into >= 0 or _begin(group, parked, pid, resources) else group.path
+        warnings = group.apply(resources) if group else []
         _set_oom_score(pid, spec.get("process") or {}, warnings)
         if wanted.new & ns.CLONE_NEWUSER:
             map_ids(pid, spec["linux"])
@@ -207,7 +214,7 @@ def _open_trees(order: dict[str, Any], spec: dict[str, Any], bundle: str, everyt
     return opened
 
 
-def _spawn(spec: dict[str, Any], wanted: Namespaces, parked: Parked | None) -> tuple[int, int, Channel]:
+def _spawn(spec: dict[str, Any], wanted: Namespaces, parked: Parked | None, into: int) -> tuple[int, int, Channel]:
     if parked:
         if parked.flags != wanted.new & ~ns.CLONE_NEWCGROUP or wanted.needs_intermediate:
             raise RuntimeFailed("the parked process has other namespaces than the configuration wants")
@@ -216,18 +223,16 @@ def _spawn(spec: dict[str, Any], wanted: Namespaces, parked: Parked | None) -> t
         return parked.pid, parked.pidfd, parked.channel
     if wanted.needs_intermediate:
         return spawn_joined(wanted, (spec.get("linux") or {}).get("timeOffsets") or {}, init.main)
-    return spawn(wanted.new, init.main)
+    return spawn(wanted.new, init.main, into)
 
 
-def _take_over(group: Cgroup | None, parked: Parked | None) -> bool:
-    """Make the container's group; True where it is the parked one under a new name, with the process in it."""
+def _begin(group: Cgroup, parked: Parked | None, pid: int, resources: dict[str, Any]) -> bool:
+    """Make the container's group; whether the process is in it, be it the parked one's under a new name."""
     held = parked.cgroup if parked else None
-    if group and held and held.hierarchy.version == 1 and os.path.dirname(held.path) == os.path.dirname(group.path):
+    if held and held.hierarchy.version == 1 and os.path.dirname(held.path) == os.path.dirname(group.path):
         held.rename(group.path)
         return True
-    if group:
-        group.create()
-    return False
+    return group.start(pid, resources)
 
 
 def _discard_held(parked: Parked | None, entered: str) -> None:
@@ -274,12 +279,13 @@ def exec_process(init_pid: int, spec: dict[str, Any], process: dict[str, Any], *
     pidfd = os.pidfd_open(init_pid)
     try:
         kinds = ns.differing(init_pid)
-        pid, child, channel = _spawn_in(pidfd, kinds)
+        group = named(cgroup) if cgroup else None
+        pid, child, channel = _spawn_into(group, init_pid, pidfd, kinds)
         created = Created(pid, child, channel)
         try:
             _set_oom_score(pid, process, created.warnings)
             order = _exec_order(spec, process, kinds, console, launch)
-            order["enter"] = cgroup
+            order["enter"] = group.path if group and group.hierarchy.version == 1 else ""
             channel.send(order, [stdin, stdout, stderr, *launch.preserved, pidfd])
             _await_ready(created, spec, "", phase="")
             created.start()
@@ -304,18 +310,35 @@ def _exec_order(
     }  # fmt: skip
 
 
-def _spawn_in(pidfd: int, kinds: int) -> tuple[int, int, Channel]:
+def _spawn_into(group: Cgroup | None, init_pid: int, pidfd: int, kinds: int) -> tuple[int, int, Channel]:
+    """A child in the container's pid namespace and, on v2, in its control group."""
+    into = group.open() if group else -1
+    try:
+        return _spawn_in(pidfd, kinds, into)
+    except OSError as error:
+        if into < 0 or error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+            raise
+        # cgroup-v2.rst, «No Internal Process Constraint»: the container has groups of its own; init is in one of them.
+        os.close(into)
+        into = Cgroup.of_process(init_pid).open()
+        return _spawn_in(pidfd, kinds, into)
+    finally:
+        if into >= 0:
+            os.close(into)
+
+
+def _spawn_in(pidfd: int, kinds: int, into: int) -> tuple[int, int, Channel]:
     """A child in init's pid namespace; it joins the other namespaces itself.
 
     setns(2) to a pid namespace holds for children only, so this process stays where it is and goes back right after.
     """
     if not kinds & ns.CLONE_NEWPID:
-        return spawn(0, init.main)
+        return spawn(0, init.main, into)
     own = ns.open_namespace("self", ns.CLONE_NEWPID)
     try:
         ns.setns(pidfd, ns.CLONE_NEWPID)
         try:
-            return spawn(0, init.main)
+            return spawn(0, init.main, into)
         finally:
             ns.setns(own, ns.CLONE_NEWPID)
     finally:

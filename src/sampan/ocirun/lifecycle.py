@@ -60,19 +60,16 @@ def load_spec(bundle: str) -> tuple[dict[str, Any], str]:
     return spec, text
 
 
-def cgroup_path(spec: dict[str, Any], container_id: str, systemd: bool) -> str:
-    """The control group below the hierarchies; `slice:prefix:name` becomes systemd's path."""
+def cgroup_name(spec: dict[str, Any], container_id: str, systemd: bool) -> str:
+    """The name of the control group: `slice:prefix:name` for systemd, else its path below the hierarchies."""
     path = (spec.get("linux") or {}).get("cgroupsPath") or ""
-    if systemd or (path.count(":") == 2 and "/" not in path):
-        slice_, prefix, name = path.split(":") if path else ("", "runc", container_id)
-        return f"{_slice_path(slice_ or 'system.slice')}/{prefix}-{name}.scope"
-    return "/" + os.path.normpath("/" + path).lstrip("/") if path else f"/{container_id}"
-
-
-def _slice_path(name: str) -> str:
-    # systemd.slice(5): a-b.slice lies in a.slice.
-    parts = name.removesuffix(".slice").split("-")
-    return "/" + "/".join("-".join(parts[: count + 1]) + ".slice" for count in range(len(parts)))
+    if not systemd:
+        return "/" + os.path.normpath("/" + path).lstrip("/") if path else f"/{container_id}"
+    if path and path.count(":") != 2:
+        raise RuntimeFailed(
+            f'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got {path!r} instead'
+        )
+    return path or f":runc:{container_id}"
 
 
 class Creation:
@@ -91,7 +88,7 @@ class Creation:
         self._check_console(detached)
         self.state = State.create(options.root, self.id)
         self.cache = f"{options.root}/seccomp"
-        self.cgroup = cgroup_path(self.spec, self.id, options.systemd)
+        self.cgroup = cgroup_name(self.spec, self.id, options.systemd)
 
     def _check_console(self, detached: bool) -> None:
         wanted = self.arguments.value("console-socket")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 
-from ..linux.cgroup import Cgroup
+from ..linux.cgroup import Cgroup, named
 from ..rpc import documents
 from .failure import RuntimeFailed
 
@@ -104,7 +104,7 @@ class State:
     @property
     def cgroup(self) -> Cgroup | None:
         """Its control group, None for a rootless container without one."""
-        return Cgroup(self.record["cgroup"]) if self.record.get("cgroup") else None
+        return named(self.record["cgroup"]) if self.record.get("cgroup") else None
 
     @property
     def start_socket(self) -> str:

@@ -49,6 +49,7 @@ class Request(Message):
 class Configure(Message):
     exec_root: str
     cgroup_parent: str
+    """Below which shims and parked children have groups; empty where systemd makes the groups."""
 
 
 PARK, FORK = b"p", b"f"

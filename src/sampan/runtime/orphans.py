@@ -10,7 +10,7 @@ import subprocess
 import msgspec
 from msgspec import Struct
 
-from sampan.linux.cgroup import Cgroup
+from sampan.linux.cgroup import named
 
 STATE_FILE = "state.json"
 DELETE_SECONDS = 10.0
@@ -41,7 +41,7 @@ def kill(directory: str) -> None:
 
 
 def _end(running: Running, container_id: str) -> None:
-    group = Cgroup(running.cgroup)
+    group = named(running.cgroup)
     if group.exists():
         group.kill()
     if running.runtime:

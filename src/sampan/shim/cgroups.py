@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import os
 
-from sampan.linux.cgroup import Cgroup, Hierarchy
+from sampan.linux.cgroup import Cgroup, Hierarchy, named
 
 PARKED = "parked-"
 
 
 class ShimCgroup:
-    """`path` is empty until the container's group is known.
+    """`name` (`cgroup.named`) is empty until the container's group is known.
 
     A parked child sits in a group of its own, named by `parked_name`, which the runtime renames to the container's:
     the first write to a v1 `cgroup.procs` after some idle time waits 6–14 ms for RCU.
     """
 
     def __init__(self) -> None:
-        self.path = ""
+        self.name = ""
         self._group: Cgroup | None = None
 
-    def use(self, path: str) -> None:
-        """The container's group is `path` from here on; what its last run left there is removed first."""
-        self._group = group = Cgroup(path)
-        self.path = group.path
+    def use(self, name: str) -> None:
+        """The container's group is this one from here on; what its last run left there is removed first."""
+        self._group = group = named(name)
+        self.name = group.name
         if group.exists():
             group.kill()
             group.remove()
 
-    def resume(self, path: str) -> None:
+    def resume(self, name: str) -> None:
         """The container runs in this group already."""
-        self._group = group = Cgroup(path)
-        self.path = group.path
+        self._group = named(name)
+        self.name = name
 
     def oom_killed(self) -> bool:
         try:
@@ -55,9 +55,12 @@ class ShimCgroup:
 
 
 def parked_name(parent: str) -> str:
-    """The group of this shim's parked child; below `parent`, because a v1 group can be renamed in its parent only."""
-    if Hierarchy.detect().version == 2:
-        return ""  # v2 has no rename, and moving is cheap enough there
+    """The group of this shim's parked child; below `parent`, because a v1 group can be renamed in its parent only.
+
+    Empty where groups cannot be renamed: on v2, and where systemd makes them (no `parent`).
+    """
+    if not parent or Hierarchy.detect().version == 2:
+        return ""
     return f"{parent.rstrip('/')}/{PARKED}{os.getpid()}"
 
 

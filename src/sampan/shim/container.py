@@ -126,7 +126,7 @@ class Container:
             self.log.on_room = init.streams.check_room
         init.watch(pid, self.on_init_exit)
         assert self.runner is not None
-        record.write_running(self.directory, pid, self.cgroup.path, self.runner.command)
+        record.write_running(self.directory, pid, self.cgroup.name, self.runner.command)
         return pid
 
     async def _make(self, request: messages.Create, pipes: Pipes) -> tuple[int, int]:
@@ -141,7 +141,7 @@ class Container:
 
             self.runner = External(self.loop, request.runtime, self.id, request.bundle, self.directory)
         else:
-            self.runner = Own(self.id, self.creator or creators.fork(None), self.cgroup.path)
+            self.runner = Own(self.id, self.creator or creators.fork(None), self.cgroup.name)
             self.creator = None
         return await self.runner.create(request, spec, pipes)
 
@@ -214,7 +214,7 @@ class Container:
             serial=request.serial,
             phase=self.phase,
             init_pid=self.init.pid if self.init else 0,
-            cgroup=self.cgroup.path,
+            cgroup=self.cgroup.name,
             started_at=self.started_at,
             execs={name: child.pid for name, child in self.execs.items()},
             exit=self.exit,

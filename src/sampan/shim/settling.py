@@ -45,7 +45,7 @@ def hand_over(container: Container) -> tuple[dict[str, Any], list[int]]:
         "directory": container.directory,
         "state_dir": container.state_dir,
         "bundle": runner.bundle,
-        "cgroup": container.cgroup.path,
+        "cgroup": container.cgroup.name,
         "init_pid": init.pid,
         "started_at": container.started_at,
         "stdin_once": init.streams.stdin_once,

@@ -75,7 +75,8 @@ def _serve(sock: fds.socket, *, new_session: bool) -> None:
     gc.collect()
     gc.freeze()  # a collection in a shim then leaves the shared pages alone
     _fork_shims(sock, config)
-    cgroups.remove_empty(_shims_group(config))
+    if config.cgroup_parent:
+        cgroups.remove_empty(_shims_group(config))
 
 
 def _close_others(kept: int) -> None:
@@ -91,8 +92,9 @@ def _configure(sock: fds.socket) -> messages.Configure:
     config: messages.Configure = messages.decode(packet)
     creators.keep_filters(f"{config.exec_root}/seccomp")
     os.makedirs(f"{config.exec_root}/shims", mode=0o700, exist_ok=True)
-    cgroups.sweep(config.cgroup_parent)
-    cgroups.enter(_shims_group(config))
+    if config.cgroup_parent:
+        cgroups.sweep(config.cgroup_parent)
+        cgroups.enter(_shims_group(config))
     return config
 
 

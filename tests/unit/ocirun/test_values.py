@@ -13,7 +13,7 @@ from sampan.linux import mount
 from sampan.ocirun import namespaces
 from sampan.ocirun.arguments import FLAG, LIST, VALUE, Incorrect, parse, table
 from sampan.ocirun.failure import RuntimeFailed
-from sampan.ocirun.lifecycle import cgroup_path
+from sampan.ocirun.lifecycle import cgroup_name
 from sampan.ocirun.options import Options, attributes
 from sampan.ocirun.state import check_id
 from sampan.rpc import documents
@@ -75,13 +75,13 @@ def test_what_is_no_json(text: str) -> None:
         ("", False, "/id"),
         ("/docker/abc", False, "/docker/abc"),
         ("relative/../x", False, "/x"),
-        ("system.slice:docker:abc", False, "/system.slice/docker-abc.scope"),
-        ("a-b.slice:cri:1", True, "/a.slice/a-b.slice/cri-1.scope"),
-        ("", True, "/system.slice/runc-id.scope"),
+        ("system.slice:docker:abc", False, "/system.slice:docker:abc"),
+        ("a-b.slice:cri:1", True, "a-b.slice:cri:1"),
+        ("", True, ":runc:id"),
     ],
 )
-def test_cgroup_paths(path: str, systemd: bool, wanted: str) -> None:
-    assert cgroup_path({"linux": {"cgroupsPath": path}}, "id", systemd) == wanted
+def test_names_of_control_groups(path: str, systemd: bool, wanted: str) -> None:
+    assert cgroup_name({"linux": {"cgroupsPath": path}}, "id", systemd) == wanted
 
 
 @pytest.mark.parametrize("container_id", ["", ".", "..", "a/b", "../x", "ä", "a b", "a\n"])

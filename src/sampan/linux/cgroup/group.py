@@ -22,14 +22,23 @@ _THAW_SECONDS = 2.0
 
 
 class Cgroup:
-    """A control group by its path below every hierarchy's mount; making the object touches nothing."""
+    """A control group by its path below every hierarchy's mount; making the object touches nothing.
 
-    __slots__ = ("directories", "hierarchy", "path")
+    `name` is what `cgroup.named` finds it by.
+    """
+
+    __slots__ = ("directories", "hierarchy", "name", "path")
 
     def __init__(self, path: str, hierarchy: Hierarchy | None = None) -> None:
-        self.path = "/" + path.strip("/")
+        self.name = self.path = "/" + path.strip("/")
         self.hierarchy = hierarchy or Hierarchy.detect()
         self.directories = self.hierarchy.directories(self.path)
+
+    @classmethod
+    def of_process(cls, pid: int) -> Cgroup:
+        """The v2 group that a process is in."""
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as file:  # cgroups(7): "0::/path"
+            return cls(next(line for line in file if line.startswith("0::"))[3:].rstrip("\n"))
 
     def create(self) -> None:
         """Make the group (and its parents) where it is missing."""
@@ -38,6 +47,27 @@ class Cgroup:
             return
         for controller, directory in self.directories.items():
             v1.create(controller, self.hierarchy.mounts[controller], directory)
+
+    def open_new(self) -> int:
+        """Make the group and open it for `clone`; -1 where a process can only enter it later (v1)."""
+        if self.hierarchy.version == 1:
+            return -1
+        self.create()
+        return self.open()
+
+    def open(self) -> int:
+        """An fd to clone a process into the group with (CLONE_INTO_CGROUP); -1 on v1.
+
+        A process that enters a v2 group itself waits 12 ms for RCU, as `enter` tells of v1's cgroup.procs.
+        """
+        if self.hierarchy.version == 1:
+            return -1
+        return os.open(self.directories[""], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def start(self, pid: int, resources: dict[str, Any]) -> bool:
+        """Make the group for a process; whether that is in it already. Limits are for `apply` to set."""
+        self.create()
+        return False
 
     def exists(self) -> bool:
         """Whether the group is there (in the hierarchy that lists processes)."""
@@ -51,6 +81,10 @@ class Cgroup:
         if resources.get("devices") and "devices" in self.directories:
             devices.apply_v1(self.directories["devices"], resources["devices"])
         return warnings
+
+    def update(self, resources: dict[str, Any]) -> list[str]:
+        """As `apply`, for a group that is in use."""
+        return self.apply(resources)
 
     def add(self, pid: int) -> None:
         """Move a process into the group."""
