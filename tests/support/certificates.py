@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 
-def make_certificates(directory: Path) -> None:
-    """A CA with a server's and a client's certificate, and a stranger's client certificate."""
+def make_certificates(directory: Path, host: str = "10.99.0.1") -> None:
+    """A CA with a server's (at `host`) and a client's certificate, and a stranger's client certificate."""
 
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
@@ -18,8 +18,8 @@ def make_certificates(directory: Path) -> None:
             "req", "-x509", *key, "-subj", f"/CN={authority}", "-keyout", f"{authority}.key", "-out", f"{authority}.pem"
         )
         for name in names:
-            alternative = ["-addext", "subjectAltName=IP:10.99.0.1,DNS:localhost"]
-            openssl("req", *key, *alternative, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+            alternative = ["-addext", f"subjectAltName=IP:{host},DNS:localhost"]
+            openssl("req", *key, *alternative, "-subj", f"/O={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
             signed = [
                 "-CA",
                 f"{authority}.pem",

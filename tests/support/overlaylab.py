@@ -51,6 +51,15 @@ class Machine:
         await self.networks.close()
         self.db.close()
 
+    async def come_back(self, *running: tuple[Namespace, Sandbox]) -> None:
+        """A daemon that starts again finds its containers."""
+        await self.open(self.lab.directory)
+        assert self.networks.warnings == []
+        with self.namespace.inside():
+            await self.networks.restore(
+                [request(inside, sandbox.name, endpoints=sandbox.endpoints) for inside, sandbox in running]
+            )
+
     async def run(self, name: str) -> tuple[Namespace, Sandbox]:
         inside = self.lab.namespace()
         with self.namespace.inside():

@@ -61,7 +61,7 @@ class Networks:
             self._drivers[kind] = SublinkDriver(kind, self._route, self._namespaces, lambda: self._store)
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
-        self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names)
+        self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names, self._store.save)
         self._drivers["overlay"] = self._overlay
         self._remotes = Remotes(Directories(defaults.plugin_dirs, defaults.plugin_dirs))
         self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)

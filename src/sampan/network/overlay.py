@@ -12,7 +12,7 @@ import asyncio
 import errno
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from itertools import islice
@@ -28,7 +28,7 @@ from .encryption import ENCRYPTED_PORT, PSK, Encryption, Protected, is_encrypted
 from .encryption import OVERHEAD as ESP_OVERHEAD
 from .endpoint import Endpoint
 from .ipam import IPAddress
-from .keyvalue import Config, KeyValue
+from .keyvalue import KV, Config, KeyValue
 from .netns import Interface
 from .peernames import PeerNames
 from .spec import IPAMPool, Network
@@ -36,7 +36,7 @@ from .store import Stored
 
 log = logging.getLogger("sampan.network")
 
-PEERS, VNI, PORT, KV, LOCAL, PART = "peers", "vni", "port", "kv", "local", "part"
+PEERS, VNI, PORT, LOCAL, PART = "peers", "vni", "port", "local", "part"
 VXLAN_PORT = 4789
 OVERHEAD = {4: 50, 6: 70}
 """Bytes that VXLAN adds, by the IP version between the hosts."""
@@ -70,25 +70,29 @@ class Tunnel:
 
 
 def tunnel(network: Network, own: set[IPAddress]) -> Tunnel:
-    """Read the options; `own` are this host's addresses. With a key-value store the hosts are yet to be asked for."""
+    """Read the options; `own` are this host's addresses. With a key-value store the hosts are those last heard of."""
     options = network.options
-    names = options.get(LOCAL, "") if KV in options else options.get(PEERS, "")
+    names = options.get(PEERS, "")
     try:
-        hosts = tuple(ip_address(text.strip()) for text in names.split(",") if text.strip())
+        hosts, named = _addresses(names), _addresses(options.get(LOCAL, ""))
         port = int(options.get(PORT, ENCRYPTED_PORT if is_encrypted(options) else VXLAN_PORT))
         vni = int(options[VNI]) if VNI in options else _derived_vni(network)
     except ValueError as error:
         raise InvalidArgument(f"invalid overlay option: {error}") from None
-    if not hosts and KV in options:
+    if KV in options and not named:
         raise InvalidArgument("overlay networks with a key-value store need the option local: this host's address")
-    if not hosts:
+    if not hosts and KV not in options:
         raise InvalidArgument("overlay networks need the option peers: the addresses of all hosts, this one's too")
-    local = [host for host in hosts if host in own]
+    local = [host for host in named or hosts if host in own]
     if len(local) != 1:
-        raise InvalidArgument(f"exactly one of the peers {names} must be an address of this host")
+        raise InvalidArgument(f"exactly one of the peers {options.get(LOCAL) or names} must be an address of this host")
     if not 0 < vni < 1 << 24 or not 0 < port < 65535:
         raise InvalidArgument("vni or port is out of range")
-    return Tunnel(hosts, vni, port, local[0])
+    return Tunnel(hosts or tuple(local), vni, port, local[0])
+
+
+def _addresses(text: str) -> tuple[IPAddress, ...]:
+    return tuple(ip_address(one.strip()) for one in text.split(",") if one.strip())
 
 
 def _derived_vni(network: Network) -> int:
@@ -131,8 +135,9 @@ def _share(subnets: Sequence[str]) -> int:
 class OverlayDriver:
     """See `endpoint.Driver`: a bridge, with a tunnel for one more port."""
 
-    def __init__(self, route: Route, bridges: BridgeDriver, names: PeerNames) -> None:
+    def __init__(self, route: Route, bridges: BridgeDriver, names: PeerNames, save: Callable[[Stored], None]) -> None:
         self._route = route
+        self._save = save
         self._bridges = bridges
         self._names = names
         self._tunnels: dict[str, Tunnel] = {}
@@ -171,7 +176,7 @@ class OverlayDriver:
     def _joined(self, stored: Stored) -> Stored:
         """Agree with the other hosts by the key-value store, and take a part."""
         network, way = stored.network, self.tunnel(stored)
-        store = KeyValue(network.options[KV])
+        store = KeyValue(network.options)
         asked = [pool.subnet for pool in network.ipam.config or ()]
         agreed = store.agree(network.name, Config(asked, way.vni, way.port))
         if network.user_subnets and agreed.subnets != asked:
@@ -262,7 +267,7 @@ class OverlayDriver:
 
     async def _poll(self, stored: Stored, index: int) -> None:
         """Follow the hosts that join and leave; a store that is away changes nothing."""
-        store, away = KeyValue(stored.network.options[KV]), False
+        store, away = KeyValue(stored.network.options), False
         while True:
             try:
                 found = await asyncio.to_thread(store.hosts, stored.network.name)
@@ -272,12 +277,19 @@ class OverlayDriver:
                     changed = replace(way, hosts=hosts)
                     self._protect(stored, changed)
                     self._set_peers(stored, index, changed)
+                    self._remember(stored, hosts)
                 away = False
             except (SampanError, OSError, ValueError) as error:
                 if not away:
                     log.warning("overlay network %s: %s", stored.network.name, error)
                 away = True
             await asyncio.sleep(POLL_SECONDS)
+
+    def _remember(self, stored: Stored, hosts: Sequence[IPAddress]) -> None:
+        """A daemon that starts while the store is away goes on with these hosts."""
+        options = {**stored.network.options, PEERS: ",".join(map(str, hosts))}
+        stored.network = msgspec.structs.replace(stored.network, options=options)
+        self._save(stored)
 
     async def remove(self, stored: Stored) -> None:
         """Delete tunnel and bridge, and give this host's part back."""
@@ -288,7 +300,7 @@ class OverlayDriver:
         options = stored.network.options
         if KV in options and PART in options:
             try:
-                await asyncio.to_thread(KeyValue(options[KV]).leave, stored.network.name, int(options[PART]))
+                await asyncio.to_thread(KeyValue(options).leave, stored.network.name, int(options[PART]))
             except SampanError as error:
                 log.warning("overlay network %s keeps its part in the key-value store: %s", stored.network.name, error)
         self._tunnels.pop(stored.network.id, None)
