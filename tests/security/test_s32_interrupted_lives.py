@@ -11,7 +11,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL
 
@@ -126,7 +126,8 @@ class Jobs:
         snapshots = self.daemon.data_root / "snapshots"
         for path in [*(self.daemon.data_root / "content/blobs/sha256").iterdir(), *snapshots.glob("*/[0-9]*/.*"),
                      *snapshots.glob("*/[0-9]*/*"), *snapshots.glob("*/[0-9]*")]:  # fmt: skip
-            os.utime(path, (0, 0), follow_symlinks=False)
+            with suppress(FileNotFoundError):  # what was removed is deleted beside us
+                os.utime(path, (0, 0), follow_symlinks=False)
         check = ["curl", "-sf", "--unix-socket", self.daemon.socket, "-X", "POST", "http://d/system/check?repair=1"]
         problems = json.loads(self.daemon.run(*check).out)["Problems"]
         assert {(problem["What"], problem["Repaired"]) for problem in problems} <= {("stray", True)}, problems

@@ -46,6 +46,11 @@ class Store:
             with open(f"{content_dir}/oci-layout", "wb") as layout:
                 layout.write(_LAYOUT)
 
+    @property
+    def index_path(self) -> str:
+        """The layout's index.json, which is its user's to write."""
+        return f"{os.path.dirname(self._blobs)}/index.json"
+
     def path(self, digest: str) -> str:
         """Where the blob is or would be."""
         digests.parse(digest)

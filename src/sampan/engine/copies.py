@@ -1,6 +1,8 @@
-"""A copy of each container's record beside its files, from which a lost database is rebuilt (S31).
+"""Copies of what the database holds, from which a lost one is rebuilt (S31): each container's record beside its files,
+and the images' names in the blob store's index.json (imageindex.py).
 
-Written when the configuration changes, not at every change of state: what a container is doing is found out anew.
+A record is written when the configuration changes, not at every change of state: what a container is doing is found out
+anew.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import os
 
 import msgspec
 
+from ..image import layoutindex
 from ..model.state import ContainerState
 from ..model.times import rfc3339
 from ..runtime import read_exit
@@ -24,6 +27,13 @@ def keep(engine: Engine, container: Container) -> None:
     with open(f"{path}.tmp", "wb") as file:
         file.write(msgspec.json.encode(container))
     os.rename(f"{path}.tmp", path)
+
+
+def rebuild_images(engine: Engine) -> None:
+    """Put back the images that index.json names."""
+    done, failed = layoutindex.rebuild(engine.images)
+    engine.warnings += [f"image {name}: rebuilt from index.json" for name in done]
+    engine.warnings += [f"image {text}: cannot be rebuilt" for text in failed]
 
 
 def rebuild(engine: Engine) -> None:

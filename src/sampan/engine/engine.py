@@ -26,6 +26,7 @@ from .clock import Clock
 from .config import EngineConfig
 from .container import Container, Containers
 from .events import Events
+from .imageindex import ImageIndex
 from .layers import LayerSnapshots
 from .live import Live
 from .registries import Registries, registry_config
@@ -53,6 +54,7 @@ class Engine:
         self.snapshots: Layers = parts.open_snapshots(config, self.db)
         self.images = Images(self.db, self.store, LayerSnapshots(self.snapshots))
         self.images.short_names = ShortNames.of(config.registry.default, config.registry.search)
+        self.image_index = ImageIndex(self.images)
         self.registries = Registries(registry_config(config))
         self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name), parts.owner(config))
         self.networks = Networks(self.db, _network_defaults(config))
@@ -140,6 +142,7 @@ class Engine:
             await parts.drop_shims_group(self.config)
         await self.networks.close()
         self.events.close()
+        self.image_index.settle()
         self.snapshots.close()
         self.volumes.close()
         self.db.close()

@@ -43,7 +43,9 @@ async def recover(engine: Engine) -> None:
     if engine.db.damaged:
         engine.warnings.append(f"the database was damaged; it was moved to {engine.db.damaged} and a new one begun")
     if engine.db.is_new:
+        copies.rebuild_images(engine)
         copies.rebuild(engine)
+    engine.image_index.begin()
     for container_id in engine.containers.unreadable:
         engine.warnings.append(f"container {container_id}: its record cannot be read")
     wanted = [container for container in engine.containers if _wanted(container)]

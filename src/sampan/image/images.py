@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -37,6 +37,8 @@ class Images:
         self.short_names = ShortNames()
         self._configs: dict[str, ImageConfig] = {}
         self._held: Counter[str] = Counter()
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when an image came, went or got another name."""
 
     def get(self, ref: str) -> Image:
         """By familiar or full name, digest, ID or a unique prefix of the ID; raises NotFound in Docker's words."""
@@ -100,13 +102,14 @@ class Images:
             layers=tuple(_layer(layer) for layer in layers),
             size=row["size"],
             parent=row["parent"],
-            tags=self._references("image_tag", image_id),
-            digests=self._references("image_digest", image_id),
+            tags=self.names("image_tag", image_id),
+            digests=self.names("image_digest", image_id),
             tagged_at=row["tagged_at"],
             used_at=row["used_at"],
         )
 
-    def _references(self, table: str, image_id: str) -> tuple[Reference, ...]:
+    def names(self, table: str, image_id: str) -> tuple[Reference, ...]:
+        """An image's names in `image_tag` or `image_digest`."""
         rows = self.db.query(f"SELECT name FROM {table} WHERE image = ? ORDER BY name", (image_id,))
         return tuple(reference.parse(row["name"]) for row in rows)
 
@@ -173,6 +176,7 @@ class Images:
                 (image_id, manifest, parent, sum(layer.size for layer in layers), "0001-01-01T00:00:00Z", time.time()),
             )
             self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self.on_change()
 
     def tag(self, image_id: str, target: Reference) -> str | None:
         """Name an image; returns the ID of the image that had the name before, if another."""
@@ -185,6 +189,7 @@ class Images:
         with self.db.transaction():
             self.db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?)", (name, image_id))
             self.db.execute("UPDATE image SET tagged_at = ? WHERE id = ?", (now(), image_id))
+        self.on_change()
         previous = row["image"] if row else None
         return previous if previous != image_id else None
 
@@ -192,6 +197,7 @@ class Images:
         """Note under which digest a registry knows the image."""
         name = str(repository.with_digest(digest))
         self.db.execute("INSERT OR REPLACE INTO image_digest VALUES (?, ?)", (name, image_id))
+        self.on_change()
 
     def add_origin(self, layer_digests: Iterable[str], repository: str) -> None:
         """Note that a repository (`docker.io/library/busybox`) holds these blobs."""
@@ -207,6 +213,7 @@ class Images:
     def untag(self, target: Reference) -> bool:
         """Drop one tag or digest; whether it was there."""
         table = "image_digest" if target.digest else "image_tag"
+        self.on_change()
         return self.db.execute(f"DELETE FROM {table} WHERE name = ?", (str(target),)) > 0
 
     def touch(self, image_id: str) -> None:
@@ -275,6 +282,7 @@ class Images:
         if self.children(image.id):
             raise Conflict("image has dependent child images")
         self.db.execute("DELETE FROM image WHERE id = ?", (image.id,))
+        self.on_change()
         self._configs.pop(image.id, None)
 
 

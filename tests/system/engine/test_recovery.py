@@ -14,6 +14,7 @@ from sampan.engine.container import Container
 from sampan.engine.engine import Engine
 from sampan.engine.logs import LogsRequest, logs
 from sampan.model.container import HostConfig, RestartPolicy
+from sampan.oci.reference import parse
 
 from ...support import engine as support
 from ...support.engine import make, opened, run, talk, up
@@ -176,6 +177,10 @@ async def test_a_lost_database_is_rebuilt(directory: Path) -> None:
         (ended,) = engine.containers
         running = await up(engine, "sleep", "1000", name="runs")
         ended_id, pid = ended.id, running.state.pid
+        (image,) = engine.images.all()
+        engine.images.tag(image.id, parse("other.test/name:1"))
+        engine.images.add_digest(image.id, parse("other.test/name"), image.manifest)
+        image = engine.images.by_id(image.id)
     database = directory / "data" / "sampan.db"
     database.write_bytes(b"not a database" * 1000)
     for suffix in ("-wal", "-shm"):
@@ -183,6 +188,14 @@ async def test_a_lost_database_is_rebuilt(directory: Path) -> None:
     async with opened(directory) as engine:
         assert any("was damaged" in text for text in engine.warnings), engine.warnings
         assert not [text for text in engine.warnings if "cannot" in text]
+        (again,) = engine.images.all()
+        assert (again.id, again.layers, again.tags, again.digests) == (
+            image.id,
+            image.layers,
+            image.tags,
+            image.digests,
+        )
+        assert (await run(engine, "echo", "from the image")).out == b"from the image\n"
         ended = engine.containers.get(ended_id)
         assert (ended.state.status, ended.state.exit_code) == ("exited", 4)
         assert await read_logs(engine, ended) == b"kept\n"
