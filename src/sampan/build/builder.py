@@ -114,7 +114,7 @@ class Builder:
 
     async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Built:
         """Solve a graph and store its tree as an image without a configuration of its own."""
-        steps = [Step(vertex.name, vertex) for vertex in walk(top) if isinstance(vertex.op, Exec | Files | Merge)]
+        steps = [Step(vertex.name, vertex) for vertex in _layers_of(top)]
         (platform,) = request.platforms or (platforms.host(),)
 
         async def targets(session: Session) -> list[Target]:
@@ -255,10 +255,20 @@ def _epoch(request: BuildRequest) -> int | None:
     return int(text)
 
 
+def _layers_of(top: Vertex) -> list[Vertex]:
+    """The steps of a graph that make the layers of its tree, lowest first; those that only others read are none."""
+    if isinstance(top.op, Exec | Files):
+        return [*_layers_of(top.inputs[0]), top]
+    return [vertex for below in top.inputs for vertex in _layers_of(below)] if isinstance(top.op, Merge) else []
+
+
 def _numbers(top: Vertex) -> dict[str, tuple[int, int]]:
-    """Of each step of the Dockerfile the number and how many there are, by definition."""
-    steps = [vertex.definition for vertex in walk(top) if vertex.line]
-    return {definition: (number, len(steps)) for number, definition in enumerate(steps, 1)}
+    """Of each of the Dockerfile's steps the number in its stage and how many that has, by definition."""
+    stages: dict[str, list[str]] = {}
+    for vertex in walk(top):
+        if vertex.line:
+            stages.setdefault(vertex.stage, []).append(vertex.definition)
+    return {step: (number, len(steps)) for steps in stages.values() for number, step in enumerate(steps, 1)}
 
 
 def _front_end_request(request: BuildRequest, platform: Platform) -> Request:

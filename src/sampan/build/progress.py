@@ -14,7 +14,7 @@ class Event(Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit
 
 
 class StepStarted(Event, frozen=True, kw_only=True):
-    """`number` of `total` counts the Dockerfile's own steps; 0 for internal ones."""
+    """`number` of `total` counts the Dockerfile's own steps of one stage; 0 for internal ones."""
 
     name: str
     stage: str = ""
@@ -46,11 +46,15 @@ class Explained(Event, frozen=True, kw_only=True):
 
 
 class PlannedStep(Struct, frozen=True):
-    """One instruction: its text on one line, its place, the step that carries it out (empty where there is none)."""
+    """One instruction: its text on one line, its place, the step that carries it out (empty where there is none).
+
+    `image` is the ID of the image that a FROM stands for.
+    """
 
     text: str
     line: int
     step: str = ""
+    image: str = ""
 
 
 class Planned(Event, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 MODES = ("auto", "plain", "tty", "rawjson", "quiet")
 KEPT_LINES = 30
-"""Of a step's output, to be shown again when it fails."""
-SHOWN_LINES = 6
-"""Of a running step, on a terminal."""
-PERIOD = 0.1
+"""Of a step's output."""
+TAIL = 10
+"""Of the step that failed, shown again at the end."""
 
 
 class View(Protocol):
@@ -86,6 +85,7 @@ def follow(messages: Iterable[Progress], view: View) -> Outcome:
 
 def choose(mode: str) -> View:
     """The view of a `--progress` mode. Progress goes to standard error: the result alone is for pipes."""
+    mode = os.environ.get("BUILDKIT_PROGRESS") or mode if mode == "auto" else mode
     if mode not in MODES:
         raise CommandFailed(f"invalid progress mode {mode}: one of {', '.join(MODES)} is wanted")
     if mode == "quiet":
@@ -93,6 +93,8 @@ def choose(mode: str) -> View:
     if mode == "rawjson":
         return Raw(sys.stdout)
     if mode == "tty" or (mode == "auto" and sys.stderr.isatty()):
+        from .build_live import Live
+
         return Live(sys.stderr)
     return Plain(sys.stderr)
 
@@ -131,7 +133,8 @@ class Step:
         self.ended = 0.0
         self.cached = False
         self.error = ""
-        self.lines: list[str] = []
+        self.lines: list[tuple[float, str]] = []
+        """With the seconds after which each came."""
         self._part = ""
         place = f"{event.get('number')}/{event.get('total')}" if event.get("number") else "internal"
         words = " ".join(part for part in (event.get("stage", ""), place) if part)
@@ -144,36 +147,45 @@ class Step:
     def log(self, text: str) -> list[str]:
         """Whole lines that this piece completes."""
         *whole, self._part = (self._part + text).split("\n")
-        found = [line.rpartition("\r")[2] for line in whole]
-        self.lines = (self.lines + found)[-KEPT_LINES:]
+        found = [line.rstrip("\r").rpartition("\r")[2] for line in whole]
+        self._keep(found)
         return found
+
+    def _keep(self, lines: list[str]) -> None:
+        self.lines = (self.lines + [(self.took, line) for line in lines])[-KEPT_LINES:]
+
+    def shown(self) -> list[str]:
+        """The last lines, the one that is being written among them (a bar that `\\r` draws anew)."""
+        part = self._part.rstrip("\r").rpartition("\r")[2]
+        return [line for _, line in self.lines] + ([part] if part else [])
 
     def done(self, event: Event) -> list[str]:
         """The last, unfinished line."""
-        self.ended, self.cached, self.error = (
-            event.get("time", 0) / 1e9,
-            event.get("cached", False),
-            event.get("error", ""),
-        )
+        self.ended = event.get("time", 0) / 1e9 or time.time()
+        self.cached, self.error = event.get("cached", False), event.get("error", "")
         rest = [self._part] if self._part else []
-        self.lines, self._part = self.lines + rest, ""
+        self._keep(rest)
+        self._part = ""
         return rest
 
 
-class _Steps:
-    """The steps in the order of their beginning."""
+class Steps:
+    """The steps in the order of their beginning, and which are to come."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._steps: dict[str, Step] = {}
+        self.out = out
+        self.steps: dict[str, Step] = {}
+        self.planned: set[str] = set()
         self._excerpt = ""
 
-    def _note(self, event: Event) -> list[str]:
+    def note(self, event: Event) -> list[str]:
         """Keep what an event tells; the lines of output that it completes."""
-        step = self._steps.get(event.get("step", ""))
+        step = self.steps.get(event.get("step", ""))
         match event["event"]:
+            case "Planned":
+                self.planned |= {one["step"] for one in event["steps"] if one["step"]}
             case "StepStarted" if step is None:
-                self._steps[event["step"]] = Step(event, len(self._steps) + 1)
+                self.steps[event["step"]] = Step(event, len(self.steps) + 1)
             case "StepLog" if step is not None:
                 return step.log(event["text"])
             case "StepDone" if step is not None:
@@ -182,24 +194,24 @@ class _Steps:
                 self._excerpt = event["excerpt"]
         return []
 
-    def _epilogue(self) -> None:
-        """What failed: its output again, and its place."""
-        for step in self._steps.values():
+    def epilogue(self) -> None:
+        """What failed: the end of its output again, and its place."""
+        for step in self.steps.values():
             if step.error:
-                lines = "".join(f"{line}\n" for line in step.lines[-10:])
-                self._out.write(f"------\n > {step.title}:\n{lines}------\n")
+                lines = "".join(f"{moment:.3f} {line}\n" for moment, line in step.lines[-TAIL:])
+                self.out.write(f"------\n > {step.title}:\n{lines}------\n")
                 break
         if self._excerpt:
-            self._out.write(self._excerpt + "\n")
-        self._out.flush()
+            self.out.write(self._excerpt + "\n")
+        self.out.flush()
 
 
-class Plain(_Steps):
+class Plain(Steps):
     """A line for each thing that happens, numbered by step."""
 
     def event(self, event: Event) -> None:
-        lines = self._note(event)
-        step = self._steps.get(event.get("step", ""))
+        lines = self.note(event)
+        step = self.steps.get(event.get("step", ""))
         number = f"#{step.index} " if step is not None else ""
         match event["event"]:
             case "StepStarted" if step is not None:
@@ -220,15 +232,15 @@ class Plain(_Steps):
             case "Warned":
                 self._say(warning(event))
             case "Text":
-                self._out.write(event["text"])
-        self._out.flush()
+                self.out.write(event["text"])
+        self.out.flush()
 
     def _say(self, line: str) -> None:
-        self._out.write(line + "\n")
+        self.out.write(line + "\n")
 
     def close(self, failed: bool) -> None:
         if failed:
-            self._epilogue()
+            self.epilogue()
 
 
 def warning(event: Event) -> str:
@@ -236,73 +248,3 @@ def warning(event: Event) -> str:
     rule = f"{event['rule']}: " if event.get("rule") else ""
     place = f" (line {event['line']})" if event.get("line") else ""
     return f"WARN: {rule}{event['text']}{place}"
-
-
-class Live(_Steps):
-    """A table that is drawn anew ten times a second: a row a step, the last lines of those that run."""
-
-    def __init__(self, out: TextIO) -> None:
-        super().__init__(out)
-        self._began = time.time()
-        self._drawn = 0
-        self._notes: list[str] = []
-        self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._painter = threading.Thread(target=self._paint, daemon=True)
-        self._painter.start()
-
-    def event(self, event: Event) -> None:
-        with self._lock:
-            self._note(event)
-            if event["event"] == "Warned":
-                self._notes.append(warning(event))
-            elif event["event"] == "Explained" and not event["hit"]:
-                step = self._steps[event["step"]]
-                self._notes += [f"{step.title}: not cached: {reason}" for reason in event.get("reasons", ())]
-
-    def close(self, failed: bool) -> None:
-        self._over.set()
-        self._painter.join()
-        self._draw(final=True, failed=failed)
-        for note in self._notes:
-            self._out.write(note + "\n")
-        if failed:
-            self._epilogue()
-
-    def _paint(self) -> None:
-        while not self._over.wait(PERIOD):
-            with self._lock:
-                self._draw()
-
-    def _draw(self, *, final: bool = False, failed: bool = False) -> None:
-        import shutil
-
-        width, height = shutil.get_terminal_size()
-        rows = self._rows(width, final, failed)
-        if not final:
-            rows = rows[:1] + rows[1:][-(height - 3) :]
-        up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        self._out.write("\x1b[?25l" + up + "".join(f"\r\x1b[2K{row}\n" for row in rows) + "\x1b[J\x1b[?25h")
-        self._out.flush()
-        self._drawn = len(rows)
-
-    def _rows(self, width: int, final: bool, failed: bool) -> list[str]:
-        steps = list(self._steps.values())
-        done = sum(1 for step in steps if step.ended)
-        state = " FINISHED" if final and not failed else ""
-        rows = [f"[+] Building {time.time() - self._began:.1f}s ({done}/{len(steps)}){state}"]
-        for step in steps:
-            rows.append(_row(step, width))
-            if not step.ended and not final:
-                rows += [f" => => # {line}"[:width] for line in step.lines[-SHOWN_LINES:]]
-        return rows
-
-
-def _row(step: Step, width: int) -> str:
-    mark = "CACHED " if step.cached else "ERROR " if step.error else ""
-    left, right = f" => {mark}{step.title}", f"{step.took:.1f}s"
-    space = max(10, width - len(right) - 1)
-    text = left[:space].ljust(space) + " " + right
-    if step.error:
-        return f"\x1b[31m{text}\x1b[0m"
-    return f"\x1b[34m{text}\x1b[0m" if step.ended else text

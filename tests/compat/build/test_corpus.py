@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from ...support.daemon import Daemon
+from ...support.hosts import Result, run
 from ...system.conftest import _shared, daemon, name  # noqa: F401 # the fixtures of system tests
-from .cases import CASES, FAILURES, Case
+from .cases import CASES, CLASSIC, FAILURES, Case
 from .differences import EXPLAINED
 from .observe import observe
 from .origins import Origins, context
+from .record import classic
 
 GOLDENS = json.loads(Path(__file__).with_name("goldens.json").read_text())
 
@@ -79,3 +81,17 @@ def test_refusal(case: Case, daemon: Daemon, tmp_path: Path, _origins: None) -> 
         assert (
             said.removeprefix("ERROR: ").removeprefix("Error response from daemon: ") == GOLDENS["failures"][case.name]
         )
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name in CLASSIC], ids=lambda case: case.name)
+def test_the_classic_stream(case: Case, daemon: Daemon, tmp_path: Path, _origins: None) -> None:  # noqa: F811
+    """What the stock client shows of a build without BuildKit."""
+
+    def docker(*words: str) -> Result:
+        environment = {**daemon.environment(), "DOCKER_BUILDKIT": "0"}
+        return run(["docker", *words], env=environment, timeout=300)
+
+    ours, golden = classic(docker, case, tmp_path / "context"), GOLDENS["classic"][case.name]
+    if (case.name, "classic") not in EXPLAINED:
+        assert ours == golden
+    daemon.ok("rmi", "it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from ...dockerfile.lint import PLATFORM_ARGS
@@ -69,6 +70,10 @@ class _Conversion:
             self._states[stage.index] = await self._stage(stage)
         found = self._states[target.index].target()
         found.plan = [*self._before_from(), *(step for stage in needed for step in self._states[stage.index].planned)]
+        last = target.origin.line.first
+        found.plan += [
+            PlannedStep(f"LABEL {name}={value}", last) for name, value in sorted(self._request.labels.items())
+        ]
         return found
 
     def _before_from(self) -> Iterator[PlannedStep]:
@@ -141,7 +146,8 @@ class _Conversion:
             triggers, state.config.on_build = list(parent.config.on_build or []), None
         elif base := self._reference(stage.base):
             image = self._images[base, self._platform(stage)]
-            state.vertex = image.vertex
+            place = stage.origin.line.first
+            state.vertex = msgspec.structs.replace(image.vertex, stage=state.position, line=place)
             triggers = list(image.config.config.on_build or []) if image.config.config else []
             state.inherit(image.config, image.config.platform)
         elif stage.base in self._request.contexts:
@@ -195,8 +201,10 @@ class _Conversion:
 
 
 def _planned(instruction: Instruction, state: StageState, before: Vertex) -> PlannedStep:
-    changed = state.vertex.definition != before.definition
-    return PlannedStep(instruction.original, instruction.line.first, state.vertex.definition if changed else "")
+    after = state.vertex
+    step = after.definition if after.definition != before.definition else ""
+    image = after.op.digest if step and isinstance(after.op, ImageSource) else ""
+    return PlannedStep(instruction.original, instruction.line.first, step, image)
 
 
 def _mentioned(stage: Stage) -> list[str]:
