@@ -18,6 +18,8 @@ from .routes import ROUTES
 from .status import status_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..engine.engine import Engine
 
 log = logging.getLogger("sampan.api")
@@ -27,10 +29,14 @@ _ROUTER: Final = Router(ROUTES)
 
 
 class App:
-    """Serves one engine on any number of listeners; `connection` is their protocol factory."""
+    """Serves one engine on any number of listeners; `connection` is their protocol factory.
 
-    def __init__(self, engine: Engine) -> None:
+    `answered` is called after each request.
+    """
+
+    def __init__(self, engine: Engine, answered: Callable[[], None]) -> None:
         self.engine = engine
+        self._answered = answered
         self.connections: set[Connection] = set()
 
     def connection(self) -> Connection:
@@ -67,6 +73,8 @@ class App:
         except Exception as error:  # the last resort: logged with its traceback, answered as a 500
             log.exception("%s %s failed", exchange.head.method, exchange.head.target)
             await _fail(exchange, SampanError(str(error) or type(error).__name__))
+        finally:
+            self._answered()
 
     async def _dispatch(self, exchange: Exchange) -> None:
         path, _, query = exchange.head.target.partition("?")

@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UNSET
 
 from ..engine import images
-from ..engine.download import download
 from ..engine.engine import Engine
 from ..errors import InvalidArgument
 from ..image import listing, variants
@@ -244,6 +243,8 @@ async def import_image(call: Call) -> None:
     )
 
     async def work(report: Report) -> None:
+        from ..engine.download import download  # urllib.request: half a megabyte
+
         if source != "-":
             report(Progress(status=f"Downloading from {source}"))
         body = call.chunks() if source == "-" else download(source)

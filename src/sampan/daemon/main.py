@@ -31,6 +31,9 @@ def main() -> None:
 
 
 def _configure(arguments: list[str], zygote: tuple[int, socket] | None) -> int:
+    from . import memory
+
+    memory.begin()
     from .start import start
 
     return start(arguments, zygote)

@@ -13,7 +13,7 @@ import sys
 from ..api.app import App
 from ..build.recovery import recover as recover_builds
 from ..engine.engine import Engine
-from . import listeners
+from . import listeners, memory
 from .checks import ignored
 from .config import DaemonConfig
 from .reload import reload
@@ -31,7 +31,8 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
     stop = asyncio.Event()
     async with Engine.open(config.engine, zygote) as engine:
         await recover_builds(engine)
-        app = App(engine)
+        settling = memory.Settling()
+        app = App(engine, settling.touch)
         servers = await listeners.listen(config, app.connection)
         servers += await listeners.listen_for_metrics(config.settings.metrics_addr, app.metrics_connection)
         _on_signals(config, engine, stop)
@@ -39,8 +40,10 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
             log.warning("%s", warning)
         log.info("API listens on %s", ", ".join(config.hosts))
         _notify("READY=1")
+        settling.touch()
         await stop.wait()
         _notify("STOPPING=1")
+        settling.close()
         await _close(app, servers)
     listeners.remove_sockets(config.hosts)
 

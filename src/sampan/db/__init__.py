@@ -12,7 +12,6 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 
 Row = sqlite3.Row
 Value = str | bytes | int | float | None
@@ -114,9 +113,10 @@ def _as_os_errors() -> Iterator[None]:
 def _migrate(connection: sqlite3.Connection) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS migration (number INTEGER PRIMARY KEY) WITHOUT ROWID")
     done = {row[0] for row in connection.execute("SELECT number FROM migration")}
-    scripts = [entry for entry in files("sampan.db").joinpath("migrations").iterdir() if entry.name.endswith(".sql")]
-    for script in sorted(scripts, key=lambda entry: entry.name):
-        number = int(script.name.split("_", 1)[0])
+    directory = f"{os.path.dirname(__file__)}/migrations"
+    for name in sorted(name for name in os.listdir(directory) if name.endswith(".sql")):
+        number = int(name.split("_", 1)[0])
         if number not in done:
-            sql = script.read_text()
+            with open(f"{directory}/{name}", encoding="utf-8") as script:
+                sql = script.read()
             connection.executescript(f"BEGIN IMMEDIATE; {sql}; INSERT INTO migration VALUES ({number}); COMMIT;")

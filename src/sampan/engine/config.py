@@ -96,7 +96,7 @@ class EngineConfig:
     features: dict[str, bool] = field(default_factory=dict)
     event_journal_rows: int = 65536
     """How many events are kept for replay."""
-    parked_sandboxes: int = 2
+    parked_sandboxes: int = 1
 
     @property
     def paths(self) -> Paths:

@@ -7,10 +7,9 @@ may be links to one another. Only offsets are taken from the tar; nothing of it 
 from __future__ import annotations
 
 import posixpath
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +24,9 @@ from ..oci import reference
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
+
+if TYPE_CHECKING:
+    from tarfile import TarFile
 
 _MAX_MEMBERS = 100_000
 _MAX_LINKS = 8
@@ -54,16 +56,18 @@ class Archive:
     """An archive in a seekable file, decompressed already (`decompress_archive`)."""
 
     def __init__(self, file: BinaryIO) -> None:
+        import tarfile  # 0.2 MB that a daemon without archives does not need
+
         self._file = file
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
         try:
-            self._index()
+            self._index(tarfile.open(fileobj=self._file, mode="r:"))
         except tarfile.TarError as error:
             raise InvalidArgument(f"invalid archive: {error}") from error
 
-    def _index(self) -> None:
-        with tarfile.open(fileobj=self._file, mode="r:") as tar:
+    def _index(self, tar: TarFile) -> None:
+        with tar:
             for count, member in enumerate(tar):
                 if count > _MAX_MEMBERS:
                     raise InvalidArgument(f"archive has more than {_MAX_MEMBERS} members")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from calendar import timegm
 from datetime import datetime
 
 from .state import NEVER
@@ -30,11 +29,8 @@ def nanoseconds(text: str) -> int:
         return 0
     whole, dot, rest = text.partition(".")
     if not dot:
-        return round(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()) * 1_000_000_000
+        return round(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
     digits = len(rest) - len(rest.lstrip("0123456789"))
     fraction, zone = rest[:digits], rest[digits:]
-    if zone == "Z":
-        seconds = timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-    else:
-        seconds = round(datetime.fromisoformat(whole + zone).timestamp())
+    seconds = round(datetime.fromisoformat(whole + zone).timestamp())
     return seconds * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from ipaddress import ip_interface
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ..errors import NotFound, SampanError
 from ..linux import rtnetlink
 from ..linux.rtnetlink import Route
-from ..plugin import Directories, Plugin
+from ..plugin import Directories
 from .endpoint import Endpoint
 from .ipam import IPInterface, Pools
 from .netns import Interface, Namespaces
 from .spec import IPAMPool, Network
 from .store import Stored
+
+if TYPE_CHECKING:
+    from ..plugin.calls import Plugin
 
 log = logging.getLogger("sampan.network")
 
@@ -44,6 +47,8 @@ class Remotes:
             address = self._directories.find(name)
             if address is None:
                 raise NotFound(f'plugin "{name}" not found')
+            from ..plugin.calls import Plugin  # http.client and the mail parser that it needs: 1 MB
+
             plugin = Plugin(name, address)
             if interface not in await asyncio.to_thread(plugin.implements):
                 raise NotFound(f'plugin "{name}" does not implement {interface}')

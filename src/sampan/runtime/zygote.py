@@ -25,7 +25,7 @@ class Zygote:
     Containers outlive every zygote. `pid` is the present one's, 0 where none runs.
     """
 
-    def __init__(self, exec_root: str, cgroup_parent: str, pool: int = 2) -> None:
+    def __init__(self, exec_root: str, cgroup_parent: str, pool: int) -> None:
         self._exec_root = exec_root
         self._configure = messages.Configure(exec_root=exec_root, cgroup_parent=cgroup_parent)
         self._size = pool

@@ -7,7 +7,7 @@ from typing import Any
 
 from sampan.errors import NotFound, SampanError
 
-from ..plugin import SOCKET_DIRECTORIES, SPEC_DIRECTORIES, Address, Directories, Plugin
+from ..plugin import SOCKET_DIRECTORIES, SPEC_DIRECTORIES, Address, Directories
 
 SECONDS = {"VolumeDriver.Create": 120.0, "VolumeDriver.Mount": 120.0}
 OTHERS = 60.0
@@ -40,6 +40,8 @@ class VolumePlugin:
 
     def __init__(self, name: str, address: Address) -> None:
         self.name = name
+        from ..plugin.calls import Plugin  # http.client and the mail parser that it needs: 1 MB
+
         self._plugin = Plugin(name, address)
         if "VolumeDriver" not in self._plugin.implements():
             raise NotFound(f'error looking up volume plugin {name}: plugin "{name}" does not implement volumedriver')

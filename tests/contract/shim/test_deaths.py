@@ -172,7 +172,7 @@ async def test_garbage_on_the_socket_ends_that_connection_only(host: ShimHost) -
 def test_a_zygote_that_cannot_be_started_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         monkeypatch.setattr(sys, "executable", "/bin/false")
-        zygote = Zygote(str(tmp_path), "/sampan-shimtest-none")
+        zygote = Zygote(str(tmp_path), "/sampan-shimtest-none", 1)
         with pytest.raises(ShimGone):
             await zygote.spawn("a" * 64, parked=False)
         await zygote.close()
