@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from ..build import exporting, pruning
 from ..build.builder import BuildRequest, builder_of
-from ..build.context import drop_ignored, read_dockerfile, received
+from ..build.context import drop_ignored, opened, read_dockerfile, received
 from ..build.execution import StepFailed
+from ..build.filetree import FileTree
 from ..build.frontend.files import is_git
 from ..build.handover import Handover
 from ..build.remote import fetched
@@ -140,18 +141,21 @@ def _take(call: Call, extras: Extras, stack: AsyncExitStack) -> Handover:
     return handover
 
 
-async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> tuple[str, str]:
-    """The directory and the Dockerfile's text."""
+async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> tuple[str | FileTree, str]:
+    """The files and the Dockerfile's text."""
     where = call.query.text("remote")
     if where and where != "client-session":
         remote = await stack.enter_async_context(
             fetched(call.engine, where, handover.secrets, handover.agents)
         )  # fmt: skip
-        context, dockerfile = remote.directory, remote.dockerfile
+        if remote.dockerfile:
+            return "", remote.dockerfile
+        context = remote.context
     else:
-        context, dockerfile = await stack.enter_async_context(received(call.engine, call.chunks())), ""
-    dockerfile = dockerfile or read_dockerfile(context, name)
-    drop_ignored(context, name)
+        context = await stack.enter_async_context(received(call.engine, call.chunks()))
+    with opened(context) as tree:
+        dockerfile = read_dockerfile(tree, name)
+        drop_ignored(tree, name)
     return context, dockerfile
 
 
@@ -172,7 +176,9 @@ def _extras(call: Call) -> Extras:
         raise InvalidArgument(f"invalid X-Sampan-Build: {error}") from None
 
 
-def _request(call: Call, extras: Extras, handover: Handover, context: str, dockerfile: str, name: str) -> BuildRequest:
+def _request(
+    call: Call, extras: Extras, handover: Handover, context: str | FileTree, dockerfile: str, name: str
+) -> BuildRequest:
     query = call.query
     arguments = _json(query, "buildargs", dict[str, str | None])
     return BuildRequest(

@@ -22,10 +22,11 @@ from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache
-from .context import read_dockerfile
+from .context import opened, read_dockerfile
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
+from .filetree import FileTree
 from .frontend.dockerfile import Parsed, convert, read, unused_arguments
 from .frontend.files import git_source, is_git
 from .frontend.request import Request, Step, Target
@@ -40,14 +41,14 @@ from .storing import Built, document, store
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What `docker build` can say. `context` is a directory, empty where the Dockerfile needs none.
+    """What `docker build` can say. `context` is a directory or what came from a client, empty where none is needed.
 
-    `contexts` maps names of `--build-context` to directories or image references (`docker-image://…`).
+    `contexts` maps names of `--build-context` to such, or to image references (`docker-image://…`) and repositories.
     """
 
     dockerfile: str
     dockerfile_name: str = "Dockerfile"
-    context: str = ""
+    context: str | FileTree = ""
     tags: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
@@ -61,7 +62,7 @@ class BuildRequest:
     no_cache_stages: frozenset[str] = frozenset()
     pull: bool = False
     network: str = "default"
-    contexts: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str | FileTree] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
@@ -224,7 +225,8 @@ def _read(request: BuildRequest, asked: Request) -> Parsed:
     def included(path: str) -> str:
         if not request.context:
             raise InvalidArgument(f"INCLUDE {path}: the build has no context")
-        return read_dockerfile(request.context, path)
+        with opened(request.context) as context:
+            return read_dockerfile(context, path)
 
     return read(request.dockerfile, asked, included)
 
@@ -238,8 +240,7 @@ def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:
-    contexts = {"context": request.context}
-    contexts |= {name: where for name, where in request.contexts.items() if "://" not in where}
+    contexts = {**request.contexts, "context": request.context}
     return Session(
         engine=engine, listener=listener, contexts=contexts, secrets=request.secrets, ssh=request.ssh,
         limits=request.limits, entitlements=request.entitlements, epoch=_epoch(request), explain=request.explain,
@@ -303,7 +304,9 @@ _QEMU_NAMES = {
 }  # fmt: skip
 
 
-def _context_vertex(name: str, where: str, platform: Platform) -> Vertex:
+def _context_vertex(name: str, where: str | FileTree, platform: Platform) -> Vertex:
+    if isinstance(where, FileTree):
+        return Vertex(op=LocalSource(name), name=f"load build context {name}")
     if where.startswith("docker-image://"):
         return Vertex(op=ImageSource(where.removeprefix("docker-image://"), platform), name=f"load {name}")
     if is_git(where):
@@ -334,10 +337,12 @@ async def _image_source(session: Session, vertex: Vertex, _: Sequence[Result]) -
 async def _local_source(session: Session, vertex: Vertex, _: Sequence[Result]) -> Result:
     source = vertex.op
     assert isinstance(source, LocalSource)
-    directory = session.contexts.get(source.name, "")
-    if not directory:
+    found = session.contexts.get(source.name, "")
+    if isinstance(found, FileTree):
+        return Result(files=found)
+    if not found:
         raise InvalidArgument(f"build context {source.name} was not given")
-    return Result(directory=directory)
+    return Result(directory=found)
 
 
 _BUILDERS: WeakKeyDictionary[Engine, Builder] = WeakKeyDictionary()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from ..cas.threads import run_in_thread
 from ..image.layers import Layer
 from .graph import Copy, Files, Vertex
-from .layering import growing, shown
+from .layering import growing, source_tree
 from .result import Result
 from .session import Session
+from .sources import SourceTree
 from .writing import Tree, Writer
 
 
@@ -21,31 +22,25 @@ async def copy_files(session: Session, vertex: Vertex, inputs: Sequence[Result])
     assert isinstance(operation, Files)
     async with AsyncExitStack() as stack:
         tree = await stack.enter_async_context(growing(session.engine, inputs[0]))
-        paths: dict[int, str] = {}
+        sources: dict[int, SourceTree] = {}
         for action in operation.actions:
-            if isinstance(action, Copy) and action.input not in paths:
-                paths[action.input] = await stack.enter_async_context(shown(session.engine, inputs[action.input]))
-        await asyncio.to_thread(_apply, operation, tree.path, paths, inputs)
+            if isinstance(action, Copy) and action.input not in sources:
+                sources[action.input] = await stack.enter_async_context(
+                    source_tree(session.engine, inputs[action.input])
+                )
+        await run_in_thread(lambda: _apply(operation, tree.path, sources))
         return await tree.finish(session.epoch)
     raise AssertionError("not reached")
 
 
-def _apply(operation: Files, target: str, paths: dict[int, str], inputs: Sequence[Result]) -> None:
-    opened: list[int] = []
-
-    def tree(path: str, *, keep_owner: bool) -> Tree:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        opened.append(fd)
-        return Tree(fd, path, keep_owner)
-
+def _apply(operation: Files, target: str, sources: Mapping[int, SourceTree]) -> None:
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        sources = {number: tree(path, keep_owner=not inputs[number].directory) for number, path in paths.items()}
-        writer = Writer(tree(target, keep_owner=True), sources.__getitem__)
+        writer = Writer(Tree(root, target), sources.__getitem__)
         for action in operation.actions:
             writer.apply(action)
     finally:
-        for fd in opened:
-            os.close(fd)
+        os.close(root)
 
 
 async def merge(session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:

@@ -12,7 +12,7 @@ from ..errors import InvalidArgument
 from ..image.record import Image
 from ..oci import platform as platforms
 from .builder import BuildRequest, builder_of
-from .context import read_dockerfile
+from .context import opened, read_dockerfile
 from .graph import Vertex
 from .progress import BuildEvent, Listener
 
@@ -65,4 +65,5 @@ def _described(source: str | os.PathLike[str] | Dockerfile, context: str, docker
     directory = os.path.abspath(source)
     if not os.path.isdir(directory):
         raise InvalidArgument(f"{directory} is neither a directory nor the text of a Dockerfile")
-    return read_dockerfile(directory, dockerfile), directory
+    with opened(directory) as tree:
+        return read_dockerfile(tree, dockerfile), directory

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from ..errors import Conflict, NotFound
 from .agents import AgentSocket
 from .context import received
+from .filetree import FileTree
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -26,11 +27,11 @@ PATIENCE = 300.0
 
 
 class Handover:
-    """`contexts` maps names to directories that were sent; `secrets` ids to values."""
+    """`contexts` maps names to files that were sent; `secrets` ids to values."""
 
     def __init__(self, engine: Engine) -> None:
         self.id = token_hex(16)
-        self.contexts: dict[str, str] = {}
+        self.contexts: dict[str, FileTree] = {}
         self.secrets: dict[str, bytes] = {}
         self.lent: dict[str, AgentSocket] = {}
         self.built: Built | None = None
@@ -51,7 +52,7 @@ class Handover:
         return self.lent[name]
 
     async def receive(self, name: str, body: AsyncIterator[bytes]) -> None:
-        """Unpack a named context."""
+        """Take in a named context."""
         if name in self.contexts:
             raise Conflict(f"build context {name} was sent already")
         self.contexts[name] = await self.stack.enter_async_context(received(self._engine, body))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Sequence
 
 import msgspec
 
+from ..cas.threads import run_in_thread
 from .graph import Copy, Exec, Files, Vertex
-from .layering import shown
+from .layering import source_tree
 from .result import Result
 from .selecting import digest
 from .session import Session
@@ -64,13 +63,5 @@ async def _selected(
 ) -> tuple[str, dict[str, str]]:
     if result.identity:
         return f"{result.identity} {sources} {exclude}", {}
-    async with shown(session.engine, result) as path:
-        return await asyncio.to_thread(_digest_tree, path, tuple(sources), tuple(exclude))
-
-
-def _digest_tree(path: str, sources: tuple[str, ...], exclude: tuple[str, ...]) -> tuple[str, dict[str, str]]:
-    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return digest(root, sources, exclude)
-    finally:
-        os.close(root)
+    async with source_tree(session.engine, result) as tree:
+        return await run_in_thread(lambda: digest(tree, sources, exclude))

@@ -15,6 +15,7 @@ from ..oci.manifest import Descriptor
 from ..tree.directories import Directories
 from ..tree.walk import walk
 from .result import Result
+from .sources import DiskTree, SourceTree
 
 
 class Growing:
@@ -89,6 +90,7 @@ async def shown(engine: Engine, result: Result) -> AsyncIterator[str]:
     if result.directory:
         yield result.directory
         return
+    assert result.files is None, "a context is spread by its session"
     if not result.layers:
         async with growing(engine, result) as empty:
             yield empty.path
@@ -98,3 +100,14 @@ async def shown(engine: Engine, result: Result) -> AsyncIterator[str]:
         yield path
     finally:
         engine.snapshots.unmount(result.chain_id)
+
+
+@asynccontextmanager
+async def source_tree(engine: Engine, result: Result) -> AsyncIterator[SourceTree]:
+    """A result's tree for those who need no path."""
+    if result.files is not None:
+        yield result.files
+        return
+    async with shown(engine, result) as path:
+        with DiskTree(path, keep_owner=not result.directory) as tree:
+            yield tree

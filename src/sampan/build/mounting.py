@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from ..errors import InvalidArgument, NotFound
 from ..linux.mount import MNT_DETACH, mount, umount2
@@ -68,8 +69,8 @@ class StepMounts:
     async def _bind(self, one: Mount) -> None:
         result = self._inputs[one.input]
         ids = self._ids
-        if result.directory:
-            path = result.directory if one.read_only else self._overlaid(result.directory)
+        if directory := await self._directory(result):
+            path = directory if one.read_only else self._overlaid(directory)
             ids = ids if one.read_only else None  # the kernel maps no overlay
         elif one.read_only and ids is None:
             path = await self._stack.enter_async_context(shown(self._session.engine, result))
@@ -78,6 +79,10 @@ class StepMounts:
             path, ids = tree.path, None  # its owners are mapped already
         source = inside(path, one.source)
         self.mounts.append(BundleMount(one.target, "bind", source, ["rbind", "ro" if one.read_only else "rw"], ids))
+
+    async def _directory(self, result: Result) -> str:
+        """The path of a tree that lies outside the snapshots; empty for one that lies there."""
+        return result.directory if result.files is None else await self._session.spread(result.files)
 
     def _overlaid(self, directory: str) -> str:
         """A writable view of a build context; what is written is dropped."""
@@ -115,7 +120,9 @@ class StepMounts:
         new = f"{self._session.engine.paths.tmp}/build-{os.path.basename(path)}"
         os.makedirs(new, exist_ok=True)
         if one.input >= 0:
-            async with shown(self._session.engine, self._inputs[one.input]) as origin:
+            result = self._inputs[one.input]
+            result = replace(result, directory=await self._directory(result), files=None)
+            async with shown(self._session.engine, result) as origin:
                 await asyncio.to_thread(_copy, inside(origin, one.source), new)
         os.chmod(new, one.mode)
         os.chown(new, one.uid, one.gid)

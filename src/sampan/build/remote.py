@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgument
-from .context import MAX_DOCKERFILE, received
+from .context import received
 from .fetching import clone, download
+from .filetree import FileTree
 from .frontend.files import git_source, is_git
 from .session import Session
+from .sources import MAX_DOCKERFILE
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -21,9 +23,9 @@ _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 @dataclass(frozen=True)
 class Remote:
-    """`dockerfile` is its text where the URL named nothing but a Dockerfile; `directory` is then empty."""
+    """`dockerfile` is its text where the URL named nothing but a Dockerfile; `context` is then empty."""
 
-    directory: str
+    context: str | FileTree
     dockerfile: str = ""
 
 
@@ -45,10 +47,10 @@ async def fetched(
         with open(path, "rb") as file:
             head = file.read(512)
         if head[257:262] != b"ustar" and not head.startswith(_ARCHIVES):
-            yield Remote(session.directory(), _text(path))
+            yield Remote("", _text(path))
             return
-        async with received(engine, _chunks(path)) as directory:
-            yield Remote(directory)
+        async with received(engine, _chunks(path)) as files:
+            yield Remote(files)
     finally:
         await session.close()
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..image.layers import Layer
+from .filetree import FileTree
 
 
 @dataclass(frozen=True)
 class Result:
-    """`layers`, lowest first; or `directory`, the path of a tree that lies outside the snapshots (a build context).
+    """`layers`, lowest first; or a tree that lies outside the snapshots: `directory`, a path, or `files` (a context).
 
     `made`: when each layer came about, in seconds since the epoch, for the topmost layers that this builder made.
     """
 
     layers: tuple[Layer, ...] = ()
     directory: str = ""
+    files: FileTree | None = None
     made: tuple[float, ...] = ()
     identity: str = ""
     """What a directory is by its origin (a commit), where that says more than its files do."""

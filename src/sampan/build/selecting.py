@@ -8,7 +8,6 @@ targets, extended attributes and contents, not times, so that a fresh checkout o
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
 import stat
 from collections.abc import Iterable, Iterator
@@ -16,13 +15,9 @@ from dataclasses import dataclass
 
 from ..dockerfile.ignore import IgnoreRules, matches_pattern, read_patterns
 from ..errors import NotFound
-from ..linux.openat2 import open_in_root
-from ..tree.directories import Directories
-from ..tree.metadata import read_xattrs
-from ..tree.walk import Node, walk
+from .sources import SourceFile, SourceTree, is_directory
 
 _WILDCARDS = frozenset("*?[")
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +30,38 @@ class Selected:
     wildcard: bool = False
 
 
-def select(root: int, patterns: Iterable[str]) -> list[Selected]:
+def select(tree: SourceTree, patterns: Iterable[str]) -> list[Selected]:
     """Resolve sources in order; NotFound for one without wildcards that is not there."""
     found: list[Selected] = []
     for pattern in patterns:
         clean = posixpath.normpath("/" + pattern).lstrip("/")
         if _WILDCARDS & set(clean):
-            found += [_resolve(root, path, wildcard=True) for path in _matching(root, clean)]
+            found += [_resolve(tree, path, wildcard=True) for path in _matching(tree, clean)]
         else:
-            found.append(_resolve(root, clean))
+            found.append(_resolve(tree, clean))
     return found
 
 
-def _resolve(root: int, path: str, *, wildcard: bool = False) -> Selected:
+def _resolve(tree: SourceTree, path: str, *, wildcard: bool = False) -> Selected:
     try:
-        fd = open_in_root(root, path or ".", os.O_PATH)
+        real = tree.resolve(path)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f'failed to compute cache key: "/{path}": not found') from None
-    try:
-        real = os.readlink(f"/proc/self/fd/{fd}")
-        base = os.readlink(f"/proc/self/fd/{root}")
-        inside = real.removeprefix(base.rstrip("/")).lstrip("/") if base != "/" else real.lstrip("/")
-        return Selected(inside, path, stat.S_ISDIR(os.fstat(fd).st_mode), wildcard)
-    finally:
-        os.close(fd)
+    return Selected(real, path, is_directory(tree, real), wildcard)
 
 
-def _matching(root: int, pattern: str) -> list[str]:
-    parts = pattern.split("/")
+def _matching(tree: SourceTree, pattern: str) -> list[str]:
     paths = [""]
-    with Directories(root) as directories:
-        for part in parts:
-            paths = [found for path in paths for found in _children_matching(directories, path, part)]
+    for part in pattern.split("/"):
+        paths = [found for path in paths for found in _children_matching(tree, path, part)]
     return paths
 
 
-def _children_matching(directories: Directories, path: str, part: str) -> Iterator[str]:
+def _children_matching(tree: SourceTree, path: str, part: str) -> Iterator[str]:
     try:
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directories.open(path))
+        names = tree.names(path)
     except (FileNotFoundError, NotADirectoryError):
         return
-    try:
-        names = sorted(os.listdir(fd))
-    finally:
-        os.close(fd)
     for name in names:
         if name == part or matches_pattern(part, name):
             yield f"{path}/{name}" if path else name
@@ -94,57 +77,43 @@ class Exclusion:
         return self._rules is not None and self._rules.matches(path)
 
 
-def nodes(directories: Directories, chosen: Selected, excluded: Exclusion) -> Iterator[Node]:
-    """Everything below a selected directory that is not excluded, parents first."""
-    prefix = f"{chosen.path}/" if chosen.path else ""
-    for node in walk(directories, chosen.path):
-        if not excluded(node.path.removeprefix(prefix)):
-            yield node
+def inside(tree: SourceTree, chosen: Selected, excluded: Exclusion) -> Iterator[tuple[str, SourceFile]]:
+    """Everything below a selected directory that is not excluded, parents first, by its path from there."""
+    start = len(chosen.path) + 1 if chosen.path else 0
+    for file in tree.below(chosen.path):
+        path = file.path[start:]
+        if not excluded(path):
+            yield path, file
 
 
-def digest(root: int, patterns: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
+def digest(tree: SourceTree, patterns: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
     """One digest over all that the patterns select, and one for each file by its path."""
     excluded = Exclusion(exclude)
     total = hashlib.sha256()
     files: dict[str, str] = {}
-    with Directories(root) as directories:
-        for chosen in select(root, patterns):
-            total.update(f"{posixpath.basename(chosen.written)}\0{chosen.is_directory}\0".encode())
-            for path, value in _entries(directories, chosen, excluded):
-                files[path] = value
-                total.update(f"{path}\0{value}\n".encode("utf-8", "surrogateescape"))
+    for chosen in select(tree, patterns):
+        total.update(f"{chosen.written}\0{chosen.is_directory}\0".encode("utf-8", "surrogateescape"))
+        for path, value in _entries(tree, chosen, excluded):
+            files[path] = value
+            total.update(f"{path}\0{value}\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest(), files
 
 
-def _entries(directories: Directories, chosen: Selected, excluded: Exclusion) -> Iterator[tuple[str, str]]:
+def _entries(tree: SourceTree, chosen: Selected, excluded: Exclusion) -> Iterator[tuple[str, str]]:
     if not chosen.is_directory:
-        parent, _, name = chosen.path.rpartition("/")
-        fd = directories.open(parent)
-        node = Node(chosen.path, fd, name, os.stat(name, dir_fd=fd, follow_symlinks=False))
-        yield posixpath.basename(chosen.path), _digest_node(node)
+        yield posixpath.basename(chosen.path), _digest_file(tree.file(chosen.path))
         return
-    prefix = f"{chosen.path}/" if chosen.path else ""
-    for node in nodes(directories, chosen, excluded):
-        yield node.path.removeprefix(prefix), _digest_node(node)
+    for path, file in inside(tree, chosen, excluded):
+        yield path, _digest_file(file)
 
 
-def _digest_node(node: Node) -> str:
-    found = node.stat
-    value = hashlib.sha256(f"{found.st_mode:o} {found.st_uid} {found.st_gid} {found.st_rdev}\0".encode())
-    if stat.S_ISLNK(found.st_mode):
-        value.update(os.readlink(os.fsencode(node.name), dir_fd=node.directory))
-        return value.hexdigest()
-    for name, data in sorted(read_xattrs(f"/proc/self/fd/{node.directory}/{node.name}").items()):
-        value.update(name.encode() + b"\0" + data + b"\0")
-    if stat.S_ISREG(found.st_mode):
-        _hash_file(node, value)
+def _digest_file(file: SourceFile) -> str:
+    text = f"{file.mode:o} {file.uid} {file.gid} {file.rdev}\0"
+    if stat.S_ISLNK(file.mode):
+        text += file.link()
+    elif stat.S_ISREG(file.mode):
+        text += file.digest()
+    value = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+    for name, data in sorted(file.xattrs().items()):
+        value.update(b"\0" + name.encode() + b"\0" + data)
     return value.hexdigest()
-
-
-def _hash_file(node: Node, value: hashlib._Hash) -> None:
-    fd = os.open(node.name, _READ, dir_fd=node.directory)
-    try:
-        while chunk := os.read(fd, 1 << 20):
-            value.update(chunk)
-    finally:
-        os.close(fd)

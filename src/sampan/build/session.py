@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+from ..cas.threads import run_in_thread
 from ..model.container import HostConfig
 from .progress import BuildEvent, Listener
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from .filetree import FileTree
     from .graph import Vertex
 
 ENTITLEMENTS = frozenset({"network.host"})
@@ -23,7 +25,8 @@ ENTITLEMENTS = frozenset({"network.host"})
 
 @dataclass
 class Session:
-    """`contexts`: directories by the name of a LocalSource. `secrets`: bytes by id. `ssh`: agent sockets by id.
+    """`contexts`: directories or received files by the name of a LocalSource. `secrets`: bytes by id. `ssh`: agents'
+    sockets by id.
 
     `limits` carries memory, cpu, shm-size, ulimits, extra hosts of the request; `entitlements` are checked by the
     executors themselves (S21). `epoch` is SOURCE_DATE_EPOCH in seconds, or None.
@@ -31,7 +34,7 @@ class Session:
 
     engine: Engine
     listener: Listener
-    contexts: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str | FileTree] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
@@ -43,6 +46,7 @@ class Session:
     begun: set[asyncio.Task[object]] = field(default_factory=set)
     """Runs of steps that use this build's directories, perhaps for another build that waits for the same step."""
     _directories: list[str] = field(default_factory=list)
+    _spread: dict[int, asyncio.Future[str]] = field(default_factory=dict)
 
     def directory(self) -> str:
         """A new directory for something fetched; it goes when the build ends."""
@@ -51,18 +55,34 @@ class Session:
         self._directories.append(path)
         return path
 
+    async def spread(self, files: FileTree) -> str:
+        """The directory of a context, written when it is first asked for; it goes when the build ends."""
+        from .context import spread
+
+        if id(files) not in self._spread:
+            path = self.directory()
+            work = run_in_thread(lambda: spread(files, path))
+            self._spread[id(files)] = asyncio.ensure_future(_after(work, path))
+        return await asyncio.shield(self._spread[id(files)])
+
     async def close(self) -> None:
         """Wait for what still reads this build's directories, and remove those that it made."""
         from .removing import remove_tree
 
-        if self.begun:
-            await asyncio.wait(self.begun)
+        pending: set[asyncio.Future[Any]] = {*self.begun, *self._spread.values()}
+        if pending:
+            await asyncio.wait(pending)
         for path in self._directories:
             await asyncio.to_thread(remove_tree, path)
 
     def tell(self, event: BuildEvent) -> None:
         """Pass an event on."""
         self.listener(event)
+
+
+async def _after(work: Coroutine[object, object, None], path: str) -> str:
+    await work
+    return path
 
 
 class Locks:

@@ -9,26 +9,23 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from ..cas.compression import DEFAULT_LIMITS, Decompressed
+from ..engine.commit import Chunks
 from ..errors import InvalidArgument
 from ..linux.openat2 import make_directories, open_in_root
 from ..runtime import users
-from ..tree.copy import copy_contents
 from ..tree.directories import Directories
 from ..tree.extract import ExtractOptions, extract
-from ..tree.metadata import apply_node, read_xattrs, write_xattrs
-from ..tree.reader import Readable
+from ..tree.metadata import apply_node, write_xattrs
 from ..tree.remove import remove
-from ..tree.walk import Node
 from .graph import Action, Copy, MakeDirectory, MakeFile, Remove
-from .selecting import Exclusion, Selected, nodes, select
+from .selecting import Exclusion, Selected, inside, select
+from .sources import SourceFile, SourceTree
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_SMALL = 1 << 18
 _SYMBOLIC = re.compile(r"^([ugoa]*)([-+=])([rwxXst]*)$")
 _MAGIC = ((b"\x1f\x8b\x08", 0), (b"BZh", 0), (b"\xfd7zXZ\x00", 0), (b"\x28\xb5\x2f\xfd", 0), (b"ustar", 257))
 _SEVERAL = "When using COPY with more than one source file, the destination must be a directory and end with a /"
@@ -39,17 +36,16 @@ Owner = tuple[int, int]
 
 @dataclass(frozen=True)
 class Tree:
-    """`root` is an open directory, `path` where it is mounted; a build context keeps no owners."""
+    """What is written to: `root` is an open directory, `path` where it is mounted."""
 
     root: int
     path: str
-    keep_owner: bool = True
 
 
 class Writer:
     """Applies actions to `target`; `inputs` gives the other trees by their number."""
 
-    def __init__(self, target: Tree, inputs: Callable[[int], Tree]) -> None:
+    def __init__(self, target: Tree, inputs: Callable[[int], SourceTree]) -> None:
         self._target = target
         self._inputs = inputs
 
@@ -103,26 +99,25 @@ class Writer:
 class _Copying:
     """One Copy action."""
 
-    def __init__(self, target: Tree, source: Tree, action: Copy, owner: Owner | None) -> None:
+    def __init__(self, target: Tree, source: SourceTree, action: Copy, owner: Owner | None) -> None:
         self._target = target
         self._source = source
         self._action = action
         self._owner = owner
         self._excluded = Exclusion(action.exclude)
-        self._linked: dict[tuple[int, int], tuple[str, str]] = {}
+        self._linked: dict[Hashable, tuple[str, str]] = {}
 
     def run(self) -> None:
         action = self._action
-        chosen = select(self._source.root, action.sources)
+        chosen = select(self._source, action.sources)
         several = len(chosen) > 1 and not action.parents and not action.target.endswith("/")
         if several and not _is_directory(self._target.root, action.target):
             raise InvalidArgument(_SEVERAL)
-        with Directories(self._source.root) as sources:
-            for one in chosen:
-                if one.is_directory:
-                    self._directory(sources, one)
-                else:
-                    self._file(sources, one)
+        for one in chosen:
+            if one.is_directory:
+                self._directory(one)
+            else:
+                self._file(one)
 
     def _place(self, one: Selected) -> str:
         """Where a source lands: the directory for a directory, the path for a file."""
@@ -135,32 +130,29 @@ class _Copying:
             return posixpath.join(target, posixpath.basename(one.written))
         return target
 
-    def _file(self, sources: Directories, one: Selected) -> None:
-        parent, _, name = one.path.rpartition("/")
-        fd = sources.open(parent)
-        node = Node(one.path, fd, name, os.stat(name, dir_fd=fd, follow_symlinks=False))
-        if self._action.unpack and stat.S_ISREG(node.stat.st_mode) and _is_archive(node):
-            self._unpack(node)
+    def _file(self, one: Selected) -> None:
+        file = self._source.file(one.path)
+        if self._action.unpack and stat.S_ISREG(file.mode) and _is_archive(file):
+            self._unpack(file)
             return
         above, _, name = self._place(one).rpartition("/")
         directory = make_parents(self._target.root, above, self._owner)
         try:
-            self._node(node, directory, name, above)
+            self._node(file, directory, name, above)
         finally:
             os.close(directory)
 
-    def _unpack(self, node: Node) -> None:
+    def _unpack(self, file: SourceFile) -> None:
         directory = make_parents(self._target.root, self._action.target, self._owner)
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
         os.close(directory)
         try:
-            with os.fdopen(os.open(node.name, _READ, dir_fd=node.directory), "rb") as file:
-                stream: Readable = Decompressed(file, DEFAULT_LIMITS)
-                extract(readable, stream, ExtractOptions(owner=self._owner))
+            stream = Decompressed(Chunks(file.chunks()), DEFAULT_LIMITS)
+            extract(readable, stream, ExtractOptions(owner=self._owner))
         finally:
             os.close(readable)
 
-    def _directory(self, sources: Directories, one: Selected) -> None:
+    def _directory(self, one: Selected) -> None:
         base = self._place(one)
         existed = _is_directory(self._target.root, base)
         try:
@@ -170,18 +162,16 @@ class _Copying:
         times: list[tuple[str, int]] = []
         try:
             with Directories(root, self._target.root, base.strip("/")) as targets:
-                prefix = f"{one.path}/" if one.path else ""
-                for node in nodes(sources, one, self._excluded):
-                    inside = node.path.removeprefix(prefix)
-                    parent, _, name = inside.rpartition("/")
-                    self._node(node, self._parent(targets, parent), name, posixpath.join(base, parent))
-                    if node.is_directory:
-                        times.append((inside, node.stat.st_mtime_ns))
+                for path, file in inside(self._source, one, self._excluded):
+                    parent, _, name = path.rpartition("/")
+                    self._node(file, self._parent(targets, parent), name, posixpath.join(base, parent))
+                    if stat.S_ISDIR(file.mode):
+                        times.append((path, file.mtime_ns))
                 for path, mtime in reversed(times):
                     above, _, name = path.rpartition("/")
                     os.utime(name, ns=(mtime, mtime), dir_fd=targets.open(above), follow_symlinks=False)
             if not existed:
-                self._root_metadata(sources, one, root)
+                self._root_metadata(self._source.file(one.path), root)
         finally:
             os.close(root)
 
@@ -192,59 +182,52 @@ class _Copying:
             os.close(make_directories(targets.root, path))
             return targets.open(path)
 
-    def _root_metadata(self, sources: Directories, one: Selected, root: int) -> None:
-        found = os.stat(".", dir_fd=sources.open(one.path))
+    def _root_metadata(self, found: SourceFile, root: int) -> None:
         where = f"/proc/self/fd/{root}"
         os.chown(where, *self._owner_of(found))
-        os.chmod(where, change_mode(stat.S_IMODE(found.st_mode), self._action.mode, is_directory=True))
-        os.utime(where, ns=(found.st_mtime_ns, found.st_mtime_ns))
+        os.chmod(where, change_mode(stat.S_IMODE(found.mode), self._action.mode, is_directory=True))
+        os.utime(where, ns=(found.mtime_ns, found.mtime_ns))
 
-    def _owner_of(self, found: os.stat_result) -> Owner:
+    def _owner_of(self, found: SourceFile) -> Owner:
         if self._owner is not None:
             return self._owner
-        return (found.st_uid, found.st_gid) if self._source.keep_owner else (0, 0)
+        return (found.uid, found.gid) if self._source.keep_owner else (0, 0)
 
-    def _node(self, node: Node, directory: int, name: str, above: str) -> None:
-        found = node.stat
-        if self._link_again(node, directory, name, above):
+    def _node(self, file: SourceFile, directory: int, name: str, above: str) -> None:
+        is_directory, is_link = stat.S_ISDIR(file.mode), stat.S_ISLNK(file.mode)
+        if self._link_again(file, directory, name, above):
             return
-        if node.is_directory:
+        if stat.S_ISREG(file.mode):
+            self._regular(file, directory, name, above)
+            return
+        if is_directory:
             _ensure_directory(directory, name, above)
-        elif stat.S_ISREG(found.st_mode):
-            self._regular(node, directory, name, above)
-            return
         else:
             _clear(directory, name, above)
-        if stat.S_ISLNK(found.st_mode):
-            os.symlink(os.readlink(node.name, dir_fd=node.directory), name, dir_fd=directory)
-        elif not node.is_directory:
-            os.mknod(name, found.st_mode, found.st_rdev, dir_fd=directory)
-        mode = change_mode(stat.S_IMODE(found.st_mode), self._action.mode, is_directory=node.is_directory)
-        xattrs = {} if stat.S_ISLNK(found.st_mode) else read_xattrs(f"/proc/self/fd/{node.directory}/{node.name}")
-        apply_node(directory, name, mode, *self._owner_of(found), found.st_mtime_ns, xattrs)
+        if is_link:
+            os.symlink(file.link(), name, dir_fd=directory)
+        elif not is_directory:
+            os.mknod(name, file.mode, file.rdev, dir_fd=directory)
+        mode = change_mode(stat.S_IMODE(file.mode), self._action.mode, is_directory=is_directory)
+        apply_node(directory, name, mode, *self._owner_of(file), file.mtime_ns, {} if is_link else file.xattrs())
 
-    def _regular(self, node: Node, directory: int, name: str, above: str) -> None:
-        found = node.stat
-        source = os.open(node.name, _READ, dir_fd=node.directory)
+    def _regular(self, file: SourceFile, directory: int, name: str, above: str) -> None:
+        mode = change_mode(stat.S_IMODE(file.mode), self._action.mode, is_directory=False)
+        target = _create(directory, name, above, mode & 0o777)
         try:
-            target = _create(directory, name, above)
-            try:
-                _fill(source, target, found.st_size)
-                os.fchown(target, *self._owner_of(found))
-                os.fchmod(target, change_mode(stat.S_IMODE(found.st_mode), self._action.mode, is_directory=False))
-                write_xattrs(target, read_xattrs(source))
-                os.utime(target, ns=(found.st_mtime_ns, found.st_mtime_ns))
-            finally:
-                os.close(target)
+            file.pour(target)
+            _set_metadata(target, mode, self._owner_of(file))
+            if xattrs := file.xattrs():
+                write_xattrs(target, xattrs)
+            os.utime(target, ns=(file.mtime_ns, file.mtime_ns))
         finally:
-            os.close(source)
+            os.close(target)
 
-    def _link_again(self, node: Node, directory: int, name: str, above: str) -> bool:
+    def _link_again(self, file: SourceFile, directory: int, name: str, above: str) -> bool:
         """A further name of an inode that this copy has made already becomes a link to it."""
-        found = node.stat
-        if found.st_nlink < 2 or node.is_directory:
+        if file.identity is None:
             return False
-        first = self._linked.setdefault((found.st_dev, found.st_ino), (above, name))
+        first = self._linked.setdefault(file.identity, (above, name))
         if first == (above, name):
             return False
         _clear(directory, name, above)
@@ -254,6 +237,16 @@ class _Copying:
         finally:
             os.close(origin)
         return True
+
+
+def _set_metadata(fd: int, mode: int, owner: Owner) -> None:
+    """Looking costs a tenth of what a change does, which the file system writes to its journal each."""
+    found = os.fstat(fd)
+    if (found.st_uid, found.st_gid) != owner:
+        os.fchown(fd, *owner)
+        os.fchmod(fd, mode)
+    elif stat.S_IMODE(found.st_mode) != mode:
+        os.fchmod(fd, mode)
 
 
 def _kept(patterns: tuple[str, ...], written: str) -> str:
@@ -309,26 +302,13 @@ def _ensure_directory(directory: int, name: str, above: str) -> None:
             raise InvalidArgument(f"cannot copy to non-directory: {posixpath.join('/', above, name)}") from None
 
 
-def _create(directory: int, name: str, above: str) -> int:
+def _create(directory: int, name: str, above: str, mode: int) -> int:
     """A new file; what has the name already is looked at only where there is something."""
     try:
-        return os.open(name, _CREATE, 0o600, dir_fd=directory)
+        return os.open(name, _CREATE, mode, dir_fd=directory)
     except FileExistsError:
         _clear(directory, name, above)
-    return os.open(name, _CREATE, 0o600, dir_fd=directory)
-
-
-def _fill(source: int, target: int, size: int) -> None:
-    """A small file takes two calls; holes are worth looking for in large ones only."""
-    if size > _SMALL:
-        copy_contents(source, target)
-        return
-    while data := os.read(source, _SMALL):
-        view = memoryview(data)
-        while view:
-            view = view[os.write(target, view) :]
-        if len(data) < _SMALL:
-            return
+    return os.open(name, _CREATE, mode, dir_fd=directory)
 
 
 def _clear(directory: int, name: str, above: str) -> None:
@@ -342,12 +322,8 @@ def _clear(directory: int, name: str, above: str) -> None:
     os.unlink(name, dir_fd=directory)
 
 
-def _is_archive(node: Node) -> bool:
-    fd = os.open(node.name, _READ, dir_fd=node.directory)
-    try:
-        head = os.read(fd, 512)
-    finally:
-        os.close(fd)
+def _is_archive(file: SourceFile) -> bool:
+    head = file.head(512)
     return any(head[at : at + len(magic)] == magic for magic, at in _MAGIC)
 
 

@@ -14,6 +14,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from secrets import token_hex
 
 import msgspec
 
@@ -30,6 +31,7 @@ from .idmapped import Mapper
 from .snapshotter import Change, Problem, SnapshotInfo
 
 MARKER = ".snapshot"
+_UNNAMED = ".new-"
 
 
 def init_key(parent: str | None) -> str:
@@ -64,6 +66,9 @@ class Layers(ABC):
         self._discarded: set[int] = set()
         self.mapper: Mapper | None = None
         mark_root(self.root)
+        for name in os.listdir(self.root):
+            if name.startswith(_UNNAMED):
+                os.rmdir(f"{self.root}/{name}")  # a daemon died between two calls
         for row in db.query("SELECT * FROM snapshot WHERE driver = ? ORDER BY directory", (self.name,)):
             self._index(
                 _info(row["key"], row["parent"], row["directory"], row["committed"], row["bytes"], row["inodes"])
@@ -167,13 +172,13 @@ class Layers(ABC):
     def _new_directory(self) -> int:
         row = self._db.one("SELECT max(seq) AS top FROM sqlite_sequence WHERE name = 'snapshot'")
         number = (row["top"] or 0 if row is not None else 0) + 1
-        while True:
-            try:
-                os.mkdir(f"{self.root}/{number}", 0o700)
-            except FileExistsError:
-                number += 1
-            else:
-                return number
+        while os.path.lexists(f"{self.root}/{number}"):
+            number += 1
+        # ext4 chooses the place by the name that a directory is born with (`spread_children`), and low numbers recur
+        born = f"{self.root}/{_UNNAMED}{token_hex(8)}"
+        os.mkdir(born, 0o700)
+        os.rename(born, f"{self.root}/{number}")
+        return number
 
     def _insert(self, info: SnapshotInfo) -> None:
         self._db.execute(

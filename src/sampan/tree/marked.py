@@ -11,6 +11,7 @@ import os
 
 from sampan.errors import Conflict, InvalidArgument
 
+from .inodeflags import spread_children
 from .remove import remove
 
 ROOT_MARKER = ".sampan"
@@ -24,13 +25,13 @@ def mark_root(root: str) -> None:
         raise InvalidArgument(f"{root} cannot be a storage root")
     os.makedirs(root, mode=0o710, exist_ok=True)
     marker = f"{root}/{ROOT_MARKER}"
-    if os.path.exists(marker):
-        return
-    if os.listdir(root):
-        raise InvalidArgument(f"{root} is not empty and not a storage root of this engine")
-    os.chmod(root, 0o710)
-    with open(marker, "w") as file:
-        file.write(_TEXT)
+    if not os.path.exists(marker):
+        if os.listdir(root):
+            raise InvalidArgument(f"{root} is not empty and not a storage root of this engine")
+        os.chmod(root, 0o710)
+        with open(marker, "w") as file:
+            file.write(_TEXT)
+    spread_children(root)
 
 
 def remove_marked(root: str, name: str) -> None:

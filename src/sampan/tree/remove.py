@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import struct
 
 from sampan.errors import Conflict
 from sampan.linux.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2
 
-_GETFLAGS, _SETFLAGS = 0x80086601, 0x40086602  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (linux/fs.h), 64-bit
-_IMMUTABLE = 0x10 | 0x20  # FS_IMMUTABLE_FL | FS_APPEND_FL
+from .inodeflags import IMMUTABLE, change_flags
+
 _READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _HERE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
 
@@ -112,31 +110,15 @@ def _rmdir(directory: int, name: str) -> None:
 
 def _clear_flags(directory: int, name: str) -> None:
     """Take immutable and append-only off a node and its parent (ioctl_iflags(2))."""
-    _clear_fd(directory)
+    change_flags(directory, remove=IMMUTABLE)
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=directory)
     except OSError:  # a link, socket or device has no flags
         return
     try:
-        _clear_fd(fd)
+        change_flags(fd, remove=IMMUTABLE)
     finally:
         os.close(fd)
-
-
-def _clear_fd(fd: int) -> None:
-    try:
-        own = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # fd may be O_PATH
-    except OSError:
-        return
-    try:
-        flags = struct.unpack("l", fcntl.ioctl(own, _GETFLAGS, bytes(8)))[0]
-        if flags & _IMMUTABLE:
-            fcntl.ioctl(own, _SETFLAGS, struct.pack("l", flags & ~_IMMUTABLE))
-    except OSError as error:
-        if error.errno not in (errno.ENOTTY, errno.EINVAL, errno.ENOTSUP, errno.EPERM):
-            raise
-    finally:
-        os.close(own)
 
 
 def _identity(fd: int) -> tuple[int, int]:
