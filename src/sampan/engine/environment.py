@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..errors import SampanError
 from ..model.container import EndpointSettings
 from .container import Container
 from .engine import Engine
@@ -41,6 +42,16 @@ def links(container: Container) -> list[tuple[str, str]]:
         target, alias = target.removeprefix("/"), alias.rpartition("/")[2]
         found.append((target, alias or target))
     return found
+
+
+def check_links(engine: Engine, container: Container) -> None:
+    """Before a start: what it is linked to must run. (On user-defined networks names are asked for when used.)"""
+    if container.host_config.network_mode != "bridge":
+        return
+    for target, alias in links(container):
+        child = engine.containers.get(target)
+        if not child.running:
+            raise SampanError(f"Cannot link to a non running container: /{child.name} AS /{container.name}/{alias}")
 
 
 def _links(engine: Engine, container: Container) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 
+from ..network.files import merged_hosts, relinked_hosts
 from ..network.sandbox import Files
-from . import userns
+from . import environment, userns
 from .container import Container
 from .engine import Engine
 
@@ -27,14 +28,35 @@ def write(engine: Engine, container: Container) -> None:
 
 
 def update(engine: Engine, container: Container, before: Files, after: Files) -> None:
-    """The container joined or left a network: rewrite in place (they are bind-mounted) what nobody has edited."""
-    directory = engine.paths.container(container.id)
-    for name, old, new in (
-        ("hosts", before.hosts, after.hosts),
-        ("resolv.conf", before.resolv_conf, after.resolv_conf),
-    ):
-        if old != new and _read(f"{directory}/{name}") == old:
-            _write(f"{directory}/{name}", new, userns.root(engine, container))
+    """The container joined or left a network: its lines of hosts change, and resolv.conf if nobody has edited it."""
+    current = _current(engine, container, "hosts")
+    _replace(engine, container, "hosts", merged_hosts(current, before.hosts, after.hosts))
+    if _current(engine, container, "resolv.conf") == before.resolv_conf:
+        _replace(engine, container, "resolv.conf", after.resolv_conf)
+
+
+def relink(engine: Engine, container: Container) -> None:
+    """The container has started: those that run and have a `--link` to it learn its address."""
+    endpoint = container.networks.get("bridge")
+    if endpoint is None:
+        return
+    for other in engine.containers:
+        if not other.running or not other.host_config.links or other.host_config.network_mode != "bridge":
+            continue
+        for target, alias in environment.links(other):
+            if target in (container.name, container.id):
+                current = _current(engine, other, "hosts")
+                _replace(engine, other, "hosts", relinked_hosts(current, alias, endpoint.ip_address))
+
+
+def _current(engine: Engine, container: Container, name: str) -> str:
+    return _read(f"{engine.paths.container(container.id)}/{name}")
+
+
+def _replace(engine: Engine, container: Container, name: str, text: str) -> None:
+    if text != _current(engine, container, name):
+        # They are bind-mounted: rewritten in place.
+        _write(f"{engine.paths.container(container.id)}/{name}", text, userns.root(engine, container))
 
 
 def _read(path: str) -> str:

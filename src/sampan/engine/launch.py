@@ -11,7 +11,7 @@ from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.state import ContainerState
 from ..model.times import rfc3339
 from ..runtime import CommandFailed, CreateContainer, Shim, bundle
-from . import etc, exits, health, mounts, networks, spec, userns
+from . import environment, etc, exits, health, mounts, networks, spec, userns
 from .container import Container
 from .engine import Engine
 from .live import Live
@@ -34,6 +34,7 @@ class Launch:
     async def up(self) -> None:
         """Run all steps and record the start in one commit."""
         engine, container = self.engine, self.container
+        environment.check_links(engine, container)
         plan = spec.plan(engine, container)
         spawning = asyncio.ensure_future(engine.zygote.spawn(container.id, parked=plan.parked))
         try:
@@ -57,6 +58,7 @@ class Launch:
         started = await self.shim.start()
         faults.point("engine.start.running")
         self._record(pid, started)
+        etc.relink(engine, container)
 
     def _mount(self) -> str:
         self.live.rootfs = userns.mount(self.engine, self.container)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import NotModified
+from ..errors import NotModified, SampanError
 from . import stop
+from .container import Container
 from .engine import Engine
 from .start import start
 
@@ -11,6 +12,15 @@ from .start import start
 async def restart(engine: Engine, ref: str, signal: str | None = None, timeout: int | None = None) -> None:
     """Stop a container when it runs, then start it; one with `--rm` survives the stop in between."""
     container = engine.containers.get(ref)
+    try:
+        await _restart(engine, container, signal, timeout)
+    except SampanError as error:
+        error.args = (f"Cannot restart container {ref}: {error}",)
+        raise
+    engine.container_event(container, "restart")
+
+
+async def _restart(engine: Engine, container: Container, signal: str | None, timeout: int | None) -> None:
     live = engine.live(container)
     if container.running:
         live.keep = True
@@ -24,4 +34,3 @@ async def restart(engine: Engine, ref: str, signal: str | None = None, timeout: 
         await start(engine, container.id)
     except NotModified:
         pass  # somebody else started it meanwhile
-    engine.container_event(container, "restart")

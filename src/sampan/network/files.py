@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -105,3 +106,15 @@ def resolv_conf(host: ResolvConf, overrides: Overrides, internal: bool, *, ipv6:
 def hosts(entries: Iterable[tuple[str, str]]) -> str:
     """The file's contents: Docker's fixed lines, then (address, names)."""
     return "".join(f"{address}\t{names}\n" for address, names in (*LOCAL_HOSTS, *entries))
+
+
+def merged_hosts(current: str, before: str, after: str) -> str:
+    """What somebody may have edited, without the lines that are gone and with those that are new."""
+    gone = set(before.splitlines()) - set(after.splitlines())
+    kept = [line for line in current.splitlines() if line not in gone]
+    return "".join(f"{line}\n" for line in [*kept, *(line for line in after.splitlines() if line not in kept)])
+
+
+def relinked_hosts(current: str, alias: str, address: str) -> str:
+    """With another address for a linked container, whatever else the file says by now."""
+    return re.sub(rf"^\S+(?=\t{re.escape(alias)}(\s|$))", address, current, flags=re.MULTILINE)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from ..db import Database
-from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
+from ..errors import Forbidden, NotFound, SampanError
 from ..linux.rtnetlink import Route
 from ..model import times
 from ..model.container import EndpointSettings, PortMap
@@ -315,7 +315,7 @@ class Networks:
         return held.shown() if held else None
 
     def files(self, container_id: str) -> Files:
-        """The files under /etc of a container that is attached."""
+        """The files under /etc of a container that is attached; without links to containers that do not run."""
         held = self._sandboxes.get(container_id)
         if held is None:
             raise NotFound(f"container {container_id} has no sandbox")
@@ -345,7 +345,7 @@ class Networks:
             held = self._sandboxes.find(ref)
             endpoint = held.endpoints.get("bridge") if held else None
             if held is None or endpoint is None:
-                raise InvalidArgument(f"Cannot link to a non running container: /{ref} AS /{request.name}/{alias}")
+                continue
             names = dict.fromkeys((alias, held.request.hostname or held.request.container_id[:12], held.name))
             entries += [(str(address.ip), " ".join(names)) for address in endpoint.addresses]
         return entries

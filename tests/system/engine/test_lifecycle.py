@@ -236,3 +236,25 @@ async def test_links(engine: Engine) -> None:
     assert f"DB_PORT_5432_TCP_ADDR={address}\n".encode() in ran.out
     assert b"DB_ENV_A=b\n" in ran.out
     assert f"{address}\tdb".encode() in ran.out
+
+
+async def test_links_follow_the_linked_container(engine: Engine) -> None:
+    """It comes back with another address: the hosts of who is linked say so, and keep what else was written there."""
+    database = await up(engine, "sleep", "1000", name="database", host=HostConfig())
+    web = await up(engine, "sleep", "1000", name="web", host=HostConfig(links=["database:db"]))
+    before = database.networks["bridge"].ip_address
+    hosts = Path(engine.paths.container(web.id), "hosts")
+    hosts.write_text(hosts.read_text() + f"{before}\tdb2 mine\n")
+    await stop.stop(engine, database.id, timeout=0)
+    await up(engine, "sleep", "1000", name="other", host=HostConfig())  # takes the address that is free now
+    await start.start(engine, database.id)
+    after = database.networks["bridge"].ip_address
+    assert after != before
+    lines = hosts.read_text().splitlines()
+    assert f"{after}\tdb {database.id[:12]} database" in lines
+    assert [line for line in lines if line.startswith(f"{before}\t")] == [f"{before}\tdb2 mine"]
+    await stop.stop(engine, database.id, timeout=0)
+    refusal = "Cannot restart container web: Cannot link to a non running container: /database AS /web/db"
+    with pytest.raises(SampanError) as refused:
+        await restart.restart(engine, "web", timeout=0)
+    assert str(refused.value) == refusal
