@@ -29,6 +29,7 @@ def main() -> None:
             rows.append(Row(scenario.name, scenario.unit, scenario.target, scenario.peer, figures, scenario.limit))
             print(table(rows[-1:]).splitlines()[1], flush=True)
     finally:
+        bench.close()
         podman.close()
         sampan.close()
         dockerd.close()

@@ -7,16 +7,16 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from tests.support.hosts import Host
 from tests.support.leaks import CGROUP_PARENT
 
-from . import builds, disks, traffic
+from . import builds, traffic
 from .engines import Dockerd, Engine, Podman, Sampan
-from .measure import GAP, interleaved, peak, proportional, seconds, together
+from .measure import GAP, interleaved, proportional, seconds, together
+from .transfers import Transfers
 
 Figures = dict[str, float]
 _NUMBERS = itertools.count()
@@ -32,7 +32,12 @@ class Bench:
     dockerd: Dockerd
     podman: Podman
     rounds: int
-    peaks: Figures = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.transfers = Transfers(self.dockerd)
+
+    def close(self) -> None:
+        self.transfers.close()
 
     @property
     def all(self) -> list[Engine]:
@@ -118,41 +123,6 @@ def _idle_container(bench: Bench) -> Figures:
     return figures
 
 
-def _big_layer(directory: Path) -> None:
-    """12,000 files, 280 MB, half of it compressible: about what a language's image holds."""
-    import random
-
-    source = random.Random(1)
-    text = b"def function(argument):\n    return argument\n" * 300
-    for number in range(12_000):
-        folder = directory / f"d{number % 200}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"f{number}").write_bytes(source.randbytes(11_500) + text[:11_800])
-
-
-def _load(bench: Bench) -> Figures:
-    """Each round on file systems of its own; the peaks of memory are kept for the scenario after this one."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
-        _big_layer(Path(scratch) / "root")
-        seconds(["tar", "-C", f"{scratch}/root", "-cf", f"{scratch}/big.tar", "."])
-        seconds(bench.dockerd.argv("import", f"{scratch}/big.tar", "bench-big:latest"))
-        seconds(bench.dockerd.argv("save", "-o", f"{scratch}/image.tar", "bench-big:latest"))
-        seconds(bench.dockerd.argv("rmi", "bench-big:latest"))
-        took: dict[str, list[float]] = {"sampan": [], "dockerd": []}
-        for _ in range(3):
-            with disks.sampan() as daemon:
-                took["sampan"].append(seconds(["docker", "-H", daemon.url, "load", "-q", "-i", f"{scratch}/image.tar"]))
-                bench.peaks["sampan"] = peak([daemon.pid])
-            with disks.dockerd() as other:
-                took["dockerd"].append(seconds(["docker", "-H", other.url, "load", "-q", "-i", f"{scratch}/image.tar"]))
-                bench.peaks["dockerd"] = peak(other.pids())
-    return {name: median(values) for name, values in took.items()}
-
-
-def _load_memory(bench: Bench) -> Figures:
-    return bench.peaks or (_load(bench) and bench.peaks)
-
-
 def _runtimes(bench: Bench) -> Figures:
     """`run` of one bundle by both runtimes, on the machine itself, with no network namespace set up."""
     with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch:
@@ -208,8 +178,11 @@ SCENARIOS = (
     Scenario("stop of a willing container", "ms", 1.0, _stop),
     Scenario("memory of an idle container (of 20)", "MB", 1 / 2, _idle_container),
     Scenario("memory of the idle daemon", "MB", 1 / 2, _idle_daemon),
-    Scenario("load of 280 MB in 12,000 files", "s", 1 / 3, _load),
-    Scenario("memory of that load, at most", "MB", None, _load_memory),
+    Scenario("load of 280 MB in 12,000 files", "s", 1 / 3, lambda bench: bench.transfers.load()),
+    Scenario("memory of that load, at most", "MB", None, lambda bench: bench.transfers.peak("load"), limit=150),
+    Scenario("pull of 280 MB in 12,000 files", "s", 1 / 3, lambda bench: bench.transfers.pull()),
+    Scenario("memory of that pull, at most", "MB", None, lambda bench: bench.transfers.peak("pull"), limit=150),
+    Scenario("fetched by 8 pulls on one base", "MB", 1.02, lambda bench: bench.transfers.shared(), peer="base"),
     Scenario("build of 5 RUN, nothing cached", "ms", 1 / 3, _build("runs", builds.FIVE_RUNS)),
     Scenario("build of 5 RUN, all cached", "ms", 1 / 3, _build("runs", builds.FIVE_RUNS, cached=True)),
     Scenario("build of 3 stages, nothing cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES)),

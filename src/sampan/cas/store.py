@@ -19,15 +19,17 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from .. import faults
 from ..errors import Conflict, DataLoss, InvalidArgument, NotFound
+from ..linux.libc import start_writeback
 from ..oci import digest as digests
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _READ_SIZE = 1 << 20
+_WRITEBACK = 8 << 20
 _TEMPORARY = "blob-"
 _PARTIAL_AGE = 7 * 24 * 3600.0
 
@@ -215,7 +217,7 @@ class Writer:
         self._expected = expected
         self._resumable = resumable
         self._hasher = hashlib.new(digests.algorithm(expected) if expected else "sha256")
-        self.offset = self._hash_what_is_there()
+        self.offset = self._on_its_way = self._hash_what_is_there()
 
     def _hash_what_is_there(self) -> int:
         offset = 0
@@ -239,13 +241,21 @@ class Writer:
             self._hasher.update(view[:written])
             self.offset += written
             view = view[written:]
+        if self.offset - self._on_its_way >= _WRITEBACK:
+            self._start_writeback()
+
+    def _start_writeback(self) -> None:
+        """The disk works while more bytes come; what it fails with is told by the fsync of `commit`."""
+        with suppress(OSError):
+            start_writeback(self._handle, self._on_its_way, self.offset - self._on_its_way)
+        self._on_its_way = self.offset
 
     def restart(self) -> None:
         """Forget the bytes so far: the server does not serve ranges."""
         os.ftruncate(self._handle, 0)
         os.lseek(self._handle, 0, os.SEEK_SET)
         self._hasher = hashlib.new(self._hasher.name)
-        self.offset = 0
+        self.offset = self._on_its_way = 0
 
     def commit(self) -> tuple[str, int]:
         """Verify and make durable; returns digest and size. Raises DataLoss, and leaves nothing, on a wrong digest."""

@@ -110,7 +110,7 @@ async def load(
 
 def _open_archive(file: BinaryIO) -> Archive:
     file.seek(0)
-    return Archive(file)
+    return Archive(file, disposable=True)
 
 
 async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, report: Report) -> Image:
@@ -157,7 +157,7 @@ async def _load_layer(
     total = archive.size(name)
     short = digests.short(diff_id)
     report(_loading(short, 0, total))
-    layer = await host.images.layers.load(archive.open(name), diff_id, parent)
+    layer = await host.images.layers.load(archive.open_layer(name), diff_id, parent)
     if digest and layer.descriptor.digest != digest:
         raise DataLoss(f"blob {digest} is damaged")
     report(_loading(short, total, total))

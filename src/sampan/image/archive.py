@@ -6,7 +6,10 @@ may be links to one another. Only offsets are taken from the tar; nothing of it 
 
 from __future__ import annotations
 
+import errno
+import os
 import posixpath
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,6 +19,7 @@ from msgspec import Struct
 
 from ..cas.compression import CHUNK, Decompressed, Readable, detect
 from ..errors import DataLoss, InvalidArgument, NotFound
+from ..linux.libc import punch_hole
 from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_MEMBERS = 100_000
 _MAX_LINKS = 8
+_GIVEN_BACK = 16 << 20
 
 
 class _Item(Struct):
@@ -53,12 +58,18 @@ class ArchivedImage:
 
 
 class Archive:
-    """An archive in a seekable file, decompressed already (`decompress_archive`)."""
+    """An archive in a seekable file, decompressed already (`decompress_archive`).
 
-    def __init__(self, file: BinaryIO) -> None:
+    Of a `disposable` file the layers are given back to the file system while they are read for the last time, so that
+    they take no room beside what becomes of them, and are not written to the disk first.
+    """
+
+    def __init__(self, file: BinaryIO, *, disposable: bool = False) -> None:
         import tarfile  # 0.2 MB that a daemon without archives does not need
 
         self._file = file
+        self._disposable = disposable
+        self._uses: Counter[int] = Counter()
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
         try:
@@ -93,17 +104,25 @@ class Archive:
 
     def size(self, name: str) -> int:
         """Size in bytes; raises InvalidArgument when there is none."""
+        return self._place(name)[1]
+
+    def _place(self, name: str) -> tuple[int, int]:
         place = self._find(name)
         if place is None:
             raise InvalidArgument(f"invalid archive: no file {name}")
-        return place[1]
+        return place
 
     def open(self, name: str) -> Readable:
         """A reader of one file; any number at once."""
-        place = self._find(name)
-        if place is None:
-            raise InvalidArgument(f"invalid archive: no file {name}")
-        return _Slice(self._file.fileno(), *place)
+        return _Slice(self._file.fileno(), *self._place(name))
+
+    def open_layer(self, name: str) -> Readable:
+        """A reader of a layer, once for each time that `images` named it."""
+        offset, size = self._place(name)
+        self._uses[offset] -= 1
+        if self._disposable and not self._uses[offset]:
+            return _LastReading(self._file.fileno(), offset, size)
+        return _Slice(self._file.fileno(), offset, size)
 
     def read(self, name: str, limit: int) -> bytes:
         """A small file; raises InvalidArgument when it is missing or larger than `limit`."""
@@ -114,6 +133,11 @@ class Archive:
 
     def images(self, wanted: Sequence[Platform] = ()) -> list[ArchivedImage]:
         """All images; of an index those for `wanted`, or that for this host. Raises InvalidArgument, DataLoss."""
+        found = self._images(wanted)
+        self._uses = Counter(self._place(layer)[0] for image in found for layer in image.layers)
+        return found
+
+    def _images(self, wanted: Sequence[Platform]) -> list[ArchivedImage]:
         if self.has("index.json") and (wanted or not self.has("manifest.json")):
             found = [image for platform in wanted or (None,) for image in self._layout_images(platform)]
             # The first platform comes last, so that it has the name in the end.
@@ -194,11 +218,30 @@ class _Slice:
         self._handle, self._offset, self._end = handle, offset, offset + size
 
     def read(self, size: int = CHUNK) -> bytes:
-        import os
-
         data = os.pread(self._handle, min(size, self._end - self._offset), self._offset)
         self._offset += len(data)
         return data
+
+
+class _LastReading(_Slice):
+    """Gives the file back behind itself."""
+
+    def __init__(self, handle: int, offset: int, size: int) -> None:
+        super().__init__(handle, offset, size)
+        self._given = offset
+
+    def read(self, size: int = CHUNK) -> bytes:
+        if self._offset - self._given >= _GIVEN_BACK or self._offset == self._end:
+            self._give_back()
+        return super().read(size)
+
+    def _give_back(self) -> None:
+        try:
+            punch_hole(self._handle, self._given, self._offset - self._given)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # EINVAL: nothing is left of it
+                raise
+        self._given = self._offset
 
 
 def decompress_archive(source: BinaryIO, target: BinaryIO) -> bool:

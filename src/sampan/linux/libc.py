@@ -127,3 +127,19 @@ def filesystem_type(fd: int) -> int:
 def syncfs(fd: int) -> None:
     """syncfs(2): everything of the file system that `fd` lies on is on the disk; raises what writeback failed with."""
     check(libc.syncfs(fd), f"fd {fd}")
+
+
+SYNC_FILE_RANGE_WRITE = 2
+FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
+
+
+def start_writeback(fd: int, offset: int = 0, size: int = 0) -> None:
+    """sync_file_range(2): have these bytes written, without waiting for it; all to the end where `size` is 0."""
+    arguments = (cdata.c_long(offset), cdata.c_long(size), cdata.c_uint(SYNC_FILE_RANGE_WRITE))
+    check(libc.sync_file_range(fd, *arguments), f"fd {fd}")
+
+
+def punch_hole(fd: int, offset: int, size: int) -> None:
+    """fallocate(2): give a range of a file back; it reads as zeroes."""
+    mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+    check(libc.fallocate(fd, mode, cdata.c_long(offset), cdata.c_long(size)), f"fd {fd}")

@@ -18,6 +18,7 @@ from sampan.tree.entry import Limits
 from sampan.tree.extract import ExtractOptions, Usage, Whiteouts, extract
 from sampan.tree.reader import Readable
 from sampan.tree.walk import usage as measure
+from sampan.tree.writeback import Writeback
 
 from .lower import LowerLayers
 from .snapshotter import SnapshotInfo, Snapshotter
@@ -43,12 +44,12 @@ class Unpacking:
         whiteouts = Whiteouts.OVERLAY if self._upper else Whiteouts.DELETE
         root = os.open(self._tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with LowerLayers(self._lowers) as lower:
-                options = ExtractOptions(whiteouts, lower=lower.find)
+            with LowerLayers(self._lowers) as lower, Writeback() as writeback:
+                options = ExtractOptions(whiteouts, complete=writeback.take, lower=lower.find)
                 faults.point("storage.unpack.begin")
                 done = extract(root, stream, options, limits)
-                faults.point("storage.unpack.applied")
-                syncfs(root)
+            faults.point("storage.unpack.applied")
+            syncfs(root)
         finally:
             os.close(root)
         self._usage = None

@@ -68,6 +68,8 @@ class ExtractOptions:
     map_owner: Callable[[int, int], tuple[int, int]] | None = None
     own_root: bool = False
     """An entry for the root itself sets its owner and mode; layers always do."""
+    complete: Callable[[int], None] = os.close
+    """Takes the open fd of each regular file that is complete, and closes it."""
     lower: Callable[[str], int | None] = lambda path: None
     """Finds `path` in the layers below: an O_PATH fd or None. For parents and link targets that a layer leaves out."""
 
@@ -232,8 +234,10 @@ class _Extraction:
                 self._write_sparse(fd, entry)
             _set_open(fd, entry)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
-        finally:
+        except BaseException:
             os.close(fd)
+            raise
+        self._options.complete(fd)
         self._bytes += entry.size
 
     def _write_sparse(self, fd: int, entry: Entry) -> None:

@@ -17,6 +17,7 @@ from sampan.build.result import Result
 from sampan.engine import images as use
 from sampan.engine.imagecheck import check_images
 from sampan.errors import Conflict, DataLoss, InvalidArgument, NotFound
+from sampan.image.archive import Archive
 from sampan.image.importing import ImportOptions
 from sampan.image.record import Image, ImageUser
 from sampan.model.progress import Progress
@@ -280,6 +281,20 @@ async def test_older_archives_with_links_between_layers_load(host: Host) -> None
     archive = docker_archive(config_of(TAR, TAR), {"x/layer.tar": TAR}, ["old:1"], {"y/layer.tar": "../x/layer.tar"})
     assert await loaded(host, archive) == ["Loaded image: old:1"]
     assert len(host.images.get("old:1").layers) == 2
+
+
+def test_layers_of_a_disposable_archive_take_no_room_once_they_are_read(tmp_path: Path) -> None:
+    layer = os.urandom(3 << 20)
+    (tmp_path / "a").write_bytes(docker_archive(config_of(layer, layer), {"x": layer}, ["a:1"], {"y": "x"}))
+    with open(tmp_path / "a", "r+b", buffering=0) as file:
+        archive = Archive(file, disposable=True)
+        (image,) = archive.images()
+        before = os.fstat(file.fileno()).st_blocks
+        for name, shrinks in zip(image.layers, (False, True), strict=True):
+            reader = archive.open_layer(name)
+            assert b"".join(iter(reader.read, b"")) == layer
+            assert (os.fstat(file.fileno()).st_blocks <= before - (len(layer) - 8192) // 512) == shrinks
+        assert archive.images() == [image]
 
 
 async def test_hostile_archives_leave_nothing(host: Host) -> None:
