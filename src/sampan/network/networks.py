@@ -7,6 +7,7 @@ import builtins
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,7 +29,6 @@ from .inspection import Inspection
 from .ipam import IPNetwork
 from .netns import Namespaces, address_text
 from .options import NAME
-from .overlay import OverlayDriver
 from .ports import PortAllocator
 from .publishing import Publisher
 from .remote import RemoteDriver, RemotePools, Remotes, release_pools, request_pools
@@ -40,7 +40,9 @@ from .sublink import MODE_OPTIONS, SublinkDriver
 from .watch import Watch
 from .zone import HOST_NAMES
 
-BUILT_IN = ("bridge", "macvlan", "ipvlan", "overlay", "host", "null")
+if TYPE_CHECKING:
+    from .overlay import OverlayDriver
+
 OWN_IPAM = ("", "default", "null")
 
 log = logging.getLogger("sampan.network")
@@ -61,8 +63,7 @@ class Networks:
             self._drivers[kind] = SublinkDriver(kind, self._route, self._namespaces, lambda: self._store)
         publisher = Publisher(self._firewall, PortAllocator(), defaults)
         self._sandboxes = Sandboxes(self._store, self._drivers, publisher, defaults, self._namespaces)
-        self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names, self._store.save)
-        self._drivers["overlay"] = self._overlay
+        self._overlay: OverlayDriver | None = None
         self._remotes = Remotes(Directories(defaults.plugin_dirs, defaults.plugin_dirs))
         self.inspection = Inspection(self._store, self._sandboxes, self._firewall, self._route, self._namespaces)
         self.warnings: list[str] = self._bridge.warnings
@@ -105,7 +106,8 @@ class Networks:
         """Let go; links, rules and connections stay."""
         if self._watch is not None:
             self._watch.close()
-        self._overlay.close()
+        if self._overlay is not None:
+            self._overlay.close()
         self._sandboxes.close()
         self._firewall.close()
         self._namespaces.close()
@@ -166,7 +168,7 @@ class Networks:
             return await self._create(spec)
 
     async def _create(self, spec: NetworkSpec) -> Network:
-        if spec.driver and spec.driver not in BUILT_IN:
+        if spec.driver and spec.driver not in ("host", "null"):
             await self._load_driver(spec.driver)
         network = describe(spec, self._store, self._defaults)
         if network.config_only:
@@ -190,9 +192,20 @@ class Networks:
                                 f"{other.network.id} ({link}): networks have same bridge name")  # fmt: skip
 
     async def _load_driver(self, name: str) -> None:
-        if name not in self._drivers:
+        if name == "overlay":
+            self._load_overlay()
+        elif name not in self._drivers:
             plugin = await self._remotes.get(name, "NetworkDriver")
             self._drivers[name] = RemoteDriver(plugin, self._route, self._namespaces)
+
+    def _load_overlay(self) -> OverlayDriver:
+        """With encryption and key-value stores it is half a megabyte that most daemons do without."""
+        if self._overlay is None:
+            from .overlay import OverlayDriver
+
+            self._overlay = OverlayDriver(self._route, self._bridge, self._sandboxes.peer_names, self._store.save)
+            self._drivers["overlay"] = self._overlay
+        return self._overlay
 
     async def _with_pools(self, network: Network) -> Stored:
         if network.ipam.driver not in OWN_IPAM:
@@ -203,7 +216,7 @@ class Networks:
             stored.pools = RemotePools(pools, stored.network.name, plugin, ids)
             return stored
         stored = with_pools(network, self._store, self._defaults, self._host_subnets())
-        return await self._overlay.prepared(stored) if network.driver == "overlay" else stored
+        return await self._load_overlay().prepared(stored) if network.driver == "overlay" else stored
 
     async def _return_pools(self, stored: Stored) -> None:
         if stored.pool_ids:
