@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from sampan.linux import rtnetlink
 from sampan.model.container import EndpointSettings
 from sampan.network import dnsmessage
 from sampan.network.files import RESOLVER
+from sampan.network.networks import Networks
 from sampan.network.spec import NetworkSpec
 
-from ..support.netlab import REFUSAL, Capture, Lab, address, call, exchange, request, server
+from ..support.netlab import REFUSAL, Capture, Lab, Namespace, address, call, exchange, request, server
 
 
 @pytest.fixture
@@ -71,39 +74,59 @@ async def test_s27_ipv6_is_off_unasked(lab: Lab) -> None:
         assert lab.host.sysctl(f"net/ipv6/conf/{link}/accept_ra") == "0"
 
 
+def sent_by(frames: list[bytes], *addresses: str) -> list[bytes]:
+    """The IPv4 and IPv6 packets among the frames that come from these addresses."""
+    sources = {ip_address(text).packed for text in addresses}
+    return [frame for frame in frames if frame[26:30] in sources or frame[22:38] in sources]
+
+
 async def test_s27_networks_are_isolated_until_connected(lab: Lab) -> None:
+    """By what is on the wire, both ways, over IPv4 and IPv6; a connection that stands when they part stops at once."""
     async with lab.networks() as networks:
         for name in ("red", "blue"):
             await networks.create(NetworkSpec(name=name, enable_ipv6=True))
         red, blue = lab.namespace(), lab.namespace()
         first = await networks.attach(request(red, "red-1", "red"))
         second = await networks.attach(request(blue, "blue-1", "blue"))
-        seen = {"red": Capture(red), "blue": Capture(blue)}
+        mine, theirs = first.endpoints["red"], second.endpoints["blue"]
+        wires = {"red": Capture(red), "blue": Capture(blue)}
         async with server(red, 80, socket.AF_INET6), server(blue, 80, socket.AF_INET6):
-            for caller, target in ((red, second), (blue, first)):
-                endpoint = next(iter(target.endpoints.values()))
-                assert await call(caller, endpoint.ip_address, 80, REFUSAL) == "TimeoutError"
-                assert await call(caller, endpoint.global_ipv6_address, 80, REFUSAL) == "TimeoutError"
-            for name, other in (("red", second), ("blue", first)):
-                source = socket.inet_aton(next(iter(other.endpoints.values())).ip_address)
-                assert not [frame for frame in seen[name].frames() if frame[26:30] == source], "nothing crossed"
+            for caller, target in ((red, theirs), (blue, mine)):
+                for host in (target.ip_address, target.global_ipv6_address):
+                    assert await call(caller, host, 80, REFUSAL) == "TimeoutError"
+            for name, other in (("red", theirs), ("blue", mine)):
+                assert not sent_by(wires[name].frames(), other.ip_address, other.global_ipv6_address), "nothing crossed"
             given = await networks.connect(first.container_id, "blue", EndpointSettings())
-            target = address(second, "blue")
-            assert (await call(red, target, 80)).endswith(given.ip_address)
-            held = red.socket()
-            loop = asyncio.get_running_loop()
-            with held:
-                await loop.sock_connect(held, (target, 80))
-                await loop.sock_recv(held, 100)
-                seen["blue"].frames()
-                await networks.disconnect(first.container_id, "blue")
-                # Established or not, nothing arrives any more.
+            assert (await call(red, theirs.ip_address, 80)).endswith(given.ip_address)
+            assert await call(red, theirs.global_ipv6_address, 80) == given.global_ipv6_address
+            assert (await call(blue, given.ip_address, 80)).endswith(theirs.ip_address)
+            assert sent_by(wires["blue"].frames(), given.ip_address) and sent_by(
+                wires["red"].frames(), theirs.ip_address
+            )
+            await _parting_ends_connections(networks, first.container_id, red, theirs, wires["blue"])
+        for wire in wires.values():
+            wire.close()
+
+
+async def _parting_ends_connections(
+    networks: Networks, container_id: str, red: Namespace, theirs: EndpointSettings, wire: Capture
+) -> None:
+    loop = asyncio.get_running_loop()
+    with red.socket() as four, red.socket(socket.AF_INET6) as six:
+        for held, host in ((four, theirs.ip_address), (six, theirs.global_ipv6_address)):
+            await loop.sock_connect(held, (host, 80))
+            await loop.sock_recv(held, 100)
+            await loop.sock_sendall(held, b"before")
+            assert await loop.sock_recv(held, 100) == b"before"
+        await networks.disconnect(container_id, "blue")
+        wire.frames()
+        for held in (four, six):
+            with suppress(OSError):  # there is no way any more
                 await loop.sock_sendall(held, b"after")
-                await asyncio.sleep(REFUSAL)  # silence takes time
-            assert not [frame for frame in seen["blue"].frames() if b"after" in frame]
-            assert await call(red, target, 80, REFUSAL) == "TimeoutError"
-        for capture in seen.values():
-            capture.close()
+        await asyncio.sleep(REFUSAL)  # silence takes time
+    assert not [frame for frame in wire.frames() if b"after" in frame]
+    for host in (theirs.ip_address, theirs.global_ipv6_address):
+        assert await call(red, host, 80, REFUSAL) == "TimeoutError"
 
 
 async def test_s27_a_flushed_firewall_is_mended(lab: Lab) -> None:

@@ -244,10 +244,14 @@ async def call(namespace: Namespace, host: str, port: int, patience: float = PAT
         return type(error).__name__
 
 
-async def echo_datagrams(namespace: Namespace, port: int, tag: bytes = b"") -> asyncio.DatagramTransport:
+async def echo_datagrams(
+    namespace: Namespace, port: int, tag: bytes = b"", family: int = socket.AF_INET
+) -> asyncio.DatagramTransport:
     """A UDP server that sends back what it gets, with a tag."""
-    opened = namespace.socket(kind=socket.SOCK_DGRAM)
-    opened.bind(("0.0.0.0", port))
+    opened = namespace.socket(family, socket.SOCK_DGRAM)
+    if family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    opened.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
 
     class Echo(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:

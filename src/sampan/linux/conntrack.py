@@ -22,10 +22,11 @@ NESTED = 0x8000
 
 @dataclass(frozen=True)
 class Entry:
-    """One connection: where it was sent to, and who answers (they differ where the destination is translated)."""
+    """One connection: from where to where, and who answers (another where the destination is translated)."""
 
     family: int
     protocol: int
+    source: IPv4Address | IPv6Address
     destination: IPv4Address | IPv6Address
     port: int
     answered_by: IPv4Address | IPv6Address
@@ -63,15 +64,17 @@ def _entry(family: int, values: dict[int, bytes]) -> Entry | None:
     reply = attributes(values.get(CTA_TUPLE_REPLY, b""))
     to, answer = attributes(original.get(CTA_TUPLE_IP, b"")), attributes(reply.get(CTA_TUPLE_IP, b""))
     protocol = attributes(original.get(CTA_TUPLE_PROTO, b""))
+    source = to.get(CTA_IP_V4_SRC) or to.get(CTA_IP_V6_SRC)
     destination = to.get(CTA_IP_V4_DST) or to.get(CTA_IP_V6_DST)
-    source = answer.get(CTA_IP_V4_SRC) or answer.get(CTA_IP_V6_SRC)
-    if destination is None or source is None or CTA_PROTO_DST_PORT not in protocol:
+    answering = answer.get(CTA_IP_V4_SRC) or answer.get(CTA_IP_V6_SRC)
+    if source is None or destination is None or answering is None or CTA_PROTO_DST_PORT not in protocol:
         return None
     return Entry(
         family=family,
         protocol=protocol[CTA_PROTO_NUM][0],
+        source=ip_address(source),
         destination=ip_address(destination),
         port=int.from_bytes(protocol[CTA_PROTO_DST_PORT], "big"),
-        answered_by=ip_address(source),
+        answered_by=ip_address(answering),
         tuple=values[CTA_TUPLE_ORIG],
     )

@@ -20,6 +20,7 @@ from .ipam import IPInterface
 from .netns import Interface, read_sysctl, write_sysctls
 from .options import ENDPOINT_INTERFACE, endpoint_sysctls
 from .store import Stored
+from .tracking import forget_addresses
 
 LINGER_SECONDS = 2.0
 BRIDGE_NETFILTER = "net/bridge/bridge-nf-call-iptables"
@@ -209,6 +210,8 @@ class BridgeDriver:
         link = self._route.link(endpoint.link)
         if link is not None:
             await delete_link(endpoint.link)
+        if self._firewall.enabled:
+            await forget_addresses(address.ip for address in endpoint.addresses)
 
 
 def _bridge_mac(stored: Stored) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from ..errors import SampanError
-from ..linux.conntrack import Conntrack
 from ..model.container import PortBinding, PortMap
 from . import firewall
 from .config import NetworkDefaults
@@ -19,9 +15,7 @@ from .firewall import Element, Firewall, PortRule
 from .ipam import IPAddress
 from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation, shown
 from .proxy import Proxy
-
-log = logging.getLogger("sampan.network")
-
+from .tracking import forget_datagrams
 
 PUBLISHING_DRIVERS = ("bridge", "overlay")
 """On others a container is on the host's segment, with an address of its own there."""
@@ -77,11 +71,9 @@ class Publisher:
         return made
 
     def _forget_datagrams(self, published: Iterable[Published]) -> None:
-        """Datagrams have no end that conntrack could see: clients would stick to what was there before."""
         ports = {held.port for one in published for held in one.reservations if held.protocol == "udp"}
         if ports and self._firewall.enabled:
-            loop = asyncio.get_running_loop()
-            loop.run_in_executor(None, forget_datagrams, ports)
+            forget_datagrams(ports)
 
     def unpublish(self, published: Iterable[Published]) -> None:
         """Close the ports and free them."""
@@ -176,17 +168,6 @@ class Publisher:
 
     def _walls(self, version: int) -> bool:
         return self._firewall.ipv4 if version == 4 else self._firewall.ipv6
-
-
-def forget_datagrams(ports: set[int]) -> None:
-    """Delete the tracked UDP exchanges with these host ports."""
-    tracked = Conntrack()
-    try:
-        tracked.delete(lambda entry: entry.protocol == socket.IPPROTO_UDP and entry.port in ports)
-    except OSError as error:
-        log.warning("tracked datagrams cannot be forgotten: %s", error)
-    finally:
-        tracked.close()
 
 
 def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:
