@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dnslib import RD, DNSLabel, DNSQuestion
+    from dnslib import RD, DNSHeader, DNSLabel, DNSQuestion
 
 A, PTR, AAAA, OPT, ANY = 1, 12, 28, 41, 255
 IN = 1
@@ -69,21 +69,24 @@ def parse(message: bytes) -> Question:
         raise Malformed(None)  # an answer: to answer it could make a loop
     if header.opcode:
         raise Malformed(_refusal(header.id, header.opcode, header.rd, NOTIMP))
-    refusal = _refusal(header.id, 0, header.rd, FORMERR)
     # Records that no question has are not even read: names that point at names at names take long.
     if header.q != 1 or header.a or header.auth or header.ar > MOST_EXTRAS:
-        raise Malformed(refusal)
+        raise _malformed(header)
     try:
         asked = DNSQuestion.parse(buffer)
         extras = [RR.parse(buffer) for _ in range(header.ar)]
     except (DNSError, ValueError, RecursionError):
-        raise Malformed(refusal) from None
+        raise _malformed(header) from None
     if asked.qclass not in (IN, ANY) or len(asked.qname) > 253 or max(map(len, asked.qname.label), default=0) > 63:
-        raise Malformed(refusal)
+        raise _malformed(header)
     sizes = [extra.rclass for extra in extras if extra.rtype == OPT]
     name = b".".join(asked.qname.label).decode("latin-1").lower()
     limit = min(max(*sizes, PLAIN_LIMIT), EDNS_LIMIT) if sizes else PLAIN_LIMIT
     return Question(header.id, header.rd, name, asked.qtype, asked, bool(sizes), limit)
+
+
+def _malformed(header: DNSHeader) -> Malformed:
+    return Malformed(_refusal(header.id, 0, header.rd, FORMERR))
 
 
 def _refusal(number: int, opcode: int, recursion: int, code: int) -> bytes:

@@ -61,10 +61,10 @@ class Forwarder:
 
     async def ask(self, message: bytes, question: Question, *, stream: bool) -> bytes:
         """The answer of the first server that has one; SERVFAIL where none has."""
-        failure = dnsmessage.reply(question, code=SERVFAIL, stream=stream)
         if self._pending >= MAX_PENDING:
-            return failure
+            return dnsmessage.reply(question, code=SERVFAIL, stream=stream)
         self._pending += 1
+        failure = b""
         try:
             for server in self._servers()[:MAX_SERVERS]:
                 answer = await self._ask_server(server, message, question, stream)
@@ -73,7 +73,7 @@ class Forwarder:
                 if dnsmessage.code(answer) in (0, NXDOMAIN):
                     return dnsmessage.with_id(answer, question.id)
                 failure = dnsmessage.with_id(answer, question.id)
-            return failure
+            return failure or dnsmessage.reply(question, code=SERVFAIL, stream=stream)
         finally:
             self._pending -= 1
 

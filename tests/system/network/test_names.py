@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-import time
 from ipaddress import ip_address
 
 from dnslib import DNSRecord
@@ -113,14 +113,14 @@ async def test_forwarding_stalls_nobody(lab: Lab) -> None:
             "nameserver 127.0.0.11\nsearch example.org\noptions ndots:0\n"
         )
         assert await ask(inside, "example.com") == (0, ["192.0.2.1"]), "the host's loopback resolver serves"
-        waiting = [asyncio.create_task(ask(inside, f"mute{number}", patience=1)) for number in range(50)]
-        await asyncio.sleep(0)
-        before = time.monotonic()
+        waiting = [asyncio.create_task(ask(inside, f"mute{number}", patience=30)) for number in range(50)]
+        async with asyncio.timeout(10):
+            while not {f"mute{number}" for number in range(50)} <= set(host.asked):
+                await asyncio.sleep(0.01)  # until all of them wait
         assert await ask(inside, "example.net") == (0, ["192.0.2.1"])
         assert await ask(inside, "inside") == (0, [sandbox.endpoints["front"].ip_address])
-        assert time.monotonic() - before < 0.5
-        for task in waiting:
-            assert (await task)[0] == -1
+        assert not any(task.done() for task in waiting), "who asks a server that is dead delays nobody"
+        assert {(await task)[0] for task in waiting} == {dnsmessage.SERVFAIL}
         assert host.asked.count("mute1") == 1
         # A server that was named is asked from the container's own network.
         name_server = lab.namespace()
@@ -134,25 +134,48 @@ async def test_forwarding_stalls_nobody(lab: Lab) -> None:
             one.transport.close()
 
 
-async def test_two_thousand_questions_a_second(lab: Lab) -> None:
-    """Ten containers at once; nothing is lost. In processor time, asking included: the machine has other work."""
+async def test_two_thousand_questions_at_once(lab: Lab) -> None:
+    """From ten containers; half of them are forwarded. Nothing is lost. (How many a second: `make bench`.)"""
+    (lab.directory / "resolv.conf").write_text("nameserver 127.0.0.53\n")
     async with lab.networks() as networks:
         await networks.create(NetworkSpec(name="front"))
+        host = await upstream(lab.host, "127.0.0.53")
         inside = [lab.namespace() for _ in range(10)]
         for number, namespace in enumerate(inside):
             await networks.attach(request(namespace, f"c{number}", "front"))
-        question = bytes(DNSRecord.question("c3").pack())
 
-        async def many(namespace: Namespace) -> int:
-            asking = namespace.socket(kind=socket.SOCK_DGRAM)
-            with asking:
-                return sum([bool(await exchange(asking, SERVER, question, 5)) for _ in range(100)])
+        async def many(namespace: Namespace) -> list[int]:
+            """Two hundred in all, twenty of them under way at a time."""
+            found = []
+            for name in ("c3", "example.com") * 5:
+                found += [
+                    code for code, _ in await asyncio.gather(*(ask(namespace, name, patience=60) for _ in range(20)))
+                ]
+            return found
 
-        before = time.process_time()
-        answered = await asyncio.gather(*(many(namespace) for namespace in inside))
-        rate = 1000 / (time.process_time() - before)
-        assert answered == [100] * 10
-        assert rate > 2000, f"{rate:.0f} questions a second, asking included"
+        assert await asyncio.gather(*(many(namespace) for namespace in inside)) == [[0] * 200] * 10
+        assert len(host.asked) == 1000
+        host.transport.close()
+
+
+async def _fuzz(asking: socket.socket, inside: Namespace, good: bytes) -> None:
+    """Mutilated questions, thousands of datagrams and some streams of them."""
+    dice = random.Random(7)
+    loop = asyncio.get_running_loop()
+
+    def mutilated() -> bytes:
+        made = bytearray(good + dice.randbytes(dice.randrange(40)))
+        for _ in range(dice.randrange(1, 8)):
+            made[dice.randrange(len(made))] = dice.randrange(256)
+        return bytes(made[: dice.randrange(1, len(made) + 1)])
+
+    for _ in range(3000):
+        await loop.sock_sendto(asking, mutilated(), SERVER)
+    for _ in range(30):
+        with inside.socket() as stream:
+            await loop.sock_connect(stream, SERVER)
+            message = mutilated()
+            await loop.sock_sendall(stream, len(message).to_bytes(2, "big") + message)
 
 
 async def test_malformed_messages_do_no_harm(lab: Lab) -> None:
@@ -167,6 +190,7 @@ async def test_malformed_messages_do_no_harm(lab: Lab) -> None:
                 asking.sendto(good[:cut], SERVER)
             for bad in (b"", b"\xff" * 600, good[:12] + b"\xc0\x0c\0\1\0\1", good[:2] + b"\x80\0" + good[4:]):
                 asking.sendto(bad, SERVER)
+            await _fuzz(asking, inside, good)
         assert (await ask(inside, "inside"))[0] == 0
         # Port 53 is the container's own, on all its addresses.
         with inside.socket(kind=socket.SOCK_DGRAM) as datagrams, inside.socket() as stream:
