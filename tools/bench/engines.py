@@ -26,6 +26,9 @@ class Engine(Protocol):
     def keepers(self, container: str) -> list[int]:
         """Processes that exist for one running container, its init included."""
 
+    def init(self, container: str) -> int:
+        """The first process of a running container, as the machine sees it."""
+
     def close(self) -> None: ...
 
 
@@ -67,9 +70,11 @@ class Sampan:
     def daemons(self) -> list[int]:
         return [self.daemon.pid, *_descendants(self.daemon.pid)]
 
+    def init(self, container: str) -> int:
+        return _init_pid(self.argv("inspect", "-f", "{{.State.Pid}}", container))
+
     def keepers(self, container: str) -> list[int]:
-        init = _init_pid(self.argv("inspect", "-f", "{{.State.Pid}}", container))
-        kept, zygote = [init], self.daemons()[1]
+        kept, zygote = [self.init(container)], self.daemons()[1]
         while (parent := _parent(kept[-1])) != zygote:
             kept.append(parent)
         return kept
@@ -104,6 +109,9 @@ class Dockerd:
         ).stdout.strip()
         shims = [pid for pid in self.peer.descendants() if f"-id {full}" in _arguments(pid)]
         return shims + [child for shim in shims for child in _descendants(shim)]
+
+    def init(self, container: str) -> int:
+        return self.keepers(container)[1]
 
     def close(self) -> None:
         self.peer.close()

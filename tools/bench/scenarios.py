@@ -164,6 +164,10 @@ def _through_ports(measure: Callable[[Host], float]) -> Callable[[Bench], Figure
     return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, max(3, bench.rounds // 3), measure)
 
 
+def _questions(bench: Bench) -> Figures:
+    return traffic.questions(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
+
+
 def _publishing(bench: Bench) -> Figures:
     return traffic.publishing(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
 
@@ -192,5 +196,6 @@ SCENARIOS = (
     Scenario("a gigabyte through a published port", "ms", 1.0, _through_ports(traffic.gigabyte)),
     Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection)),
     Scenario("a published port, of 1,000 (dockerd: 100)", "ms", 1.0, _publishing, limit=0.1),
+    Scenario("a question of a name, of 10 containers", "us", None, _questions, limit=500),
     Scenario("sampan-runc run against runc run", "ms", 1.5, _runtimes, peer="runc"),
 )

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from functools import partial
 from tests.support.hosts import Host, connect
 
 from .engines import Dockerd, Engine, Sampan
-from .measure import interleaved, seconds
+from .measure import interleaved, seconds, together
 
 PROGRAMS = ("/usr/bin/iperf3", "/usr/sbin/nginx")
 IMAGE, HERE = "bench-servers", "10.99.0.1"
 SECONDS = 3
 CONNECTIONS = 16
+QUESTIONS = 1000
 PORTS = {"sampan": 1000, "dockerd": 100}
 """dockerd starts two processes for each: a thousand take it minutes, and each costs the more the more there are."""
 _NGINX = """
@@ -84,6 +86,39 @@ def connection(outside: Host) -> float:
     found = re.search(r"Requests/sec: +([\d.]+)", out)
     assert found is not None and "Socket errors" not in out, out
     return 1e6 / float(found[1])
+
+
+_ASK = """
+import socket
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(10)
+asking.connect(("127.0.0.11", 53))
+question = bytes(2) + b"\\1\\0\\0\\1" + bytes(6) + b"\\x0cbench-name-3" + b"\\0\\0\\1\\0\\1"
+for number in range(QUESTIONS):
+    asking.send(number.to_bytes(2, "big") + question[2:])
+    answer = asking.recv(512)
+    assert answer[:2] == number.to_bytes(2, "big") and answer[7] == 1, answer
+"""
+
+
+def questions(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
+    """Microseconds for a question of a container's name, of ten containers that all ask one after the other."""
+    engines: tuple[Engine, ...] = (sampan, dockerd)
+    names = [f"bench-name-{number}" for number in range(10)]
+    calls = {}
+    for engine in engines:
+        seconds(engine.argv("network", "create", "bench-names"))
+        for name in names:
+            seconds(engine.argv("run", "-d", "--name", name, "--network", "bench-names", "busybox", "sleep", "3600"))
+        script = _ASK.replace("QUESTIONS", str(QUESTIONS))
+        inside = [f"--net=/proc/{engine.init(name)}/ns/net" for name in names]
+        argvs = [["nsenter", netns, "--", sys.executable, "-I", "-S", "-c", script] for netns in inside]
+        calls[engine.name] = partial(together, argvs)
+    taken = interleaved(calls, rounds)
+    for engine in engines:
+        seconds(engine.argv("rm", "-f", *names))
+        seconds(engine.argv("network", "rm", "bench-names"))
+    return {name: 1e6 * took / (len(names) * QUESTIONS) for name, took in taken.items()}
 
 
 @contextmanager
