@@ -1,83 +1,120 @@
-"""What `bake` builds: targets and groups of a JSON file in bake's form, or the services of a Compose file."""
+"""What `bake` builds: targets and groups of JSON files in bake's form and of Compose files, merged.
+
+JSON strings may name variables, `${NAME}`, which the file declares and the environment overrides. Other expressions of
+HCL are refused: buildx is there for them.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
 
+from .bake_target import Target, merge, normal
 from .command import CommandFailed
 
 DEFAULT_FILES = (
     "compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml", "docker-bake.json",
     "docker-bake.override.json",
 )  # fmt: skip
-Target = dict[str, Any]
+_TEMPLATE = re.compile(r"\$\$\{|\$\{([^}]*)\}")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+Scope = Mapping[str, Any]
 
 
 class BakeFile:
-    """Merged files: `targets` by name, `groups` of names."""
+    """Merged files: `targets` by name, in normal form; `groups` of names."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: list[str]) -> None:
         self.targets: dict[str, Target] = {}
         self.groups: dict[str, list[str]] = {}
+        documents = [_read(path) for path in paths]
+        self._add_compose([document for document in documents if "services" in document])
+        others = [document for document in documents if "services" not in document]
+        scope = _variables(others)
+        for document in others:
+            groups = {name: group.get("targets") or [] for name, group in (document.get("group") or {}).items()}
+            targets = self._targets(document, scope)
+            self._add(targets, _filled(groups, scope))
 
-    def read(self, path: str) -> None:
-        """Add a file; what it says of a target wins over what an earlier one said."""
-        try:
-            with open(path, encoding="utf-8") as file:
-                text = file.read()
-        except OSError as error:
-            raise CommandFailed(f"couldn't find a bake definition: {path}: {str(error.strerror).lower()}") from error
-        document = _parse(path, text)
-        if "services" in document:
-            document = _from_compose(document)
-        for name, group in (document.get("group") or {}).items():
-            self.groups[name] = list(group.get("targets", ()))
-        for name, target in (document.get("target") or {}).items():
-            self.targets[name] = {**self.targets.get(name, {}), **target}
+    def _add_compose(self, documents: list[dict[str, Any]]) -> None:
+        """buildx reads Compose files before others, whatever their order."""
+        if not documents:
+            return
+        from .bake_compose import targets_of
 
-    def chosen(self, names: list[str]) -> dict[str, Target]:
-        """The targets that names (of targets or groups) mean, in order, `inherits` resolved."""
-        wanted: dict[str, Target] = {}
-        for name in names or ["default"]:
-            for target in self._expand(name, ()):
-                wanted[target] = self._resolved(target, ())
-        return wanted
+        for document in documents:
+            self._add(targets_of(document), {})
+        self.groups["default"] = list(self.targets)
 
-    def _expand(self, name: str, above: tuple[str, ...]) -> list[str]:
-        if name in above:
-            raise CommandFailed(f"group {name} contains itself")
+    def _add(self, targets: dict[str, Target], groups: dict[str, list[str]]) -> None:
+        for name, target in targets.items():
+            self.targets[name] = merge(self.targets.get(name, {}), target)
+        for name, members in groups.items():
+            self.groups[name] = list(members)
+
+    def _targets(self, document: dict[str, Any], scope: Scope) -> dict[str, Target]:
+        found = {}
+        for name, raw in (document.get("target") or {}).items():
+            if "matrix" not in raw:
+                found[name] = normal(name, _filled(raw, scope))
+                continue
+            made = {one: normal(one, target) for one, target in _multiplied(name, raw, scope)}
+            found |= made
+            self.groups[name] = list(made)
+        return found
+
+    def named(self, names: list[str]) -> list[str]:
+        """The targets that names (of targets or groups) mean."""
+        found = dict.fromkeys(target for name in names or ["default"] for target in self._expand(name, set()))
+        if not found:
+            raise CommandFailed(f"failed to find target {(names or ['default'])[0]}")
+        return sorted(found)
+
+    def _expand(self, name: str, seen: set[str]) -> list[str]:
         if name in self.groups:
-            return [found for below in self.groups[name] for found in self._expand(below, (*above, name))]
+            if name in seen:
+                return []
+            return [found for below in self.groups[name] for found in self._expand(below, seen | {name})]
         if name in self.targets:
             return [name]
-        if name == "default":
-            return list(self.targets)
         raise CommandFailed(f"failed to find target {name}")
 
-    def _resolved(self, name: str, above: tuple[str, ...]) -> Target:
-        if name in above:
-            raise CommandFailed(f"infinite loop in the inheritance of target {name}")
-        own = self.targets.get(name)
-        if own is None:
+    def resolved(self, name: str, seen: frozenset[str] = frozenset()) -> Target:
+        """A target with what it inherits, and what buildx takes for granted."""
+        if name not in self.targets:
             raise CommandFailed(f"failed to find target {name}")
-        merged: Target = {}
-        for parent in own.get("inherits", ()):
-            merged = merge(merged, self._resolved(parent, (*above, name)))
-        return {key: value for key, value in merge(merged, own).items() if key != "inherits"}
+        merged: Target = {} if seen else {"context": ".", "dockerfile": "Dockerfile"}
+        for parent in self.targets[name].get("inherits", ()):
+            if parent not in seen:
+                merged = merge(merged, self.resolved(parent, seen | {name}))
+        found = merge(merged, self.targets[name])
+        found.pop("inherits", None)
+        return found
+
+    def shown_groups(self, names: list[str]) -> dict[str, dict[str, list[str]]]:
+        """The groups that `--print` shows: those that are met, and all that was asked for as `default`."""
+        found: dict[str, list[str]] = {}
+        queue = list(names or ["default"])
+        while queue:
+            name = queue.pop(0)
+            if name in self.groups and name not in found:
+                found[name] = self.groups[name]
+                queue += found[name]
+        asked = [name for name in names if name != "default"]
+        found["default"] = [*found.get("default", ()), *asked]
+        return {name: {"targets": sorted(set(found[name]))} for name in sorted(found)}
 
 
-def merge(below: Target, above: Target) -> Target:
-    """Mappings are joined, everything else is replaced."""
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _parse(path: str, text: str) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise CommandFailed(f"couldn't find a bake definition: {path}: {str(error.strerror).lower()}") from error
     try:
         document = json.loads(text) if path.endswith(".json") else _yaml(text)
     except ValueError as error:
@@ -100,37 +137,59 @@ def _yaml(text: str) -> Any:
         raise ValueError(str(error)) from None
 
 
-def _from_compose(document: dict[str, Any]) -> dict[str, Any]:
-    targets: dict[str, Target] = {}
-    for name, service in document["services"].items():
-        build = service.get("build")
-        if build is None:
-            continue
-        build = {"context": build} if isinstance(build, str) else build
-        targets[name] = {
-            "context": build.get("context", "."), "dockerfile": build.get("dockerfile", "Dockerfile"),
-            "args": pairs(build.get("args")), "labels": pairs(build.get("labels")), "target": build.get("target", ""),
-            "tags": [*([service["image"]] if service.get("image") else []), *build.get("tags", [])],
-            "no-cache": build.get("no_cache", False), "pull": build.get("pull", False),
-            "platforms": build.get("platforms", []), "network": build.get("network", ""),
-            "contexts": pairs(build.get("additional_contexts")), "shm-size": str(build.get("shm_size", "")),
-            "secret": [_secret(one, document.get("secrets") or {}) for one in build.get("secrets", ())],
-            "dockerfile-inline": build.get("dockerfile_inline", ""),
-        }  # fmt: skip
-    return {"target": targets, "group": {"default": {"targets": list(targets)}}}
+def _variables(documents: list[dict[str, Any]]) -> Scope:
+    """Values of declared variables: the environment's, of the default's type, or the default."""
+    declared: dict[str, Any] = {}
+    for document in documents:
+        declared |= {name: (raw or {}).get("default") for name, raw in (document.get("variable") or {}).items()}
+    scope: dict[str, Any] = {}
+    for name, default in declared.items():
+        given = os.environ.get(name)
+        scope[name] = _filled(default, {**declared, **scope}) if given is None else _typed(name, given, default)
+    return scope
 
 
-def pairs(value: Any) -> dict[str, str]:
-    """Compose's two forms: a mapping, or a list of `NAME=value`; a name alone takes our environment's value."""
-    items = value.items() if isinstance(value, dict) else (text.partition("=")[::2] for text in value or ())
-    return {str(name): os.environ.get(str(name), "") if held in (None, "") else str(held) for name, held in items}
+def _typed(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool) and text not in ("true", "false", "1", "0"):
+        raise CommandFailed(f"failed to parse {name} as bool: {text}")
+    return text in ("true", "1") if isinstance(default, bool) else text
 
 
-def _secret(one: Any, known: dict[str, Any]) -> str:
-    name = one if isinstance(one, str) else one["source"]
-    source = known.get(name) or {}
-    return (
-        f"id={name},env={source['environment']}"
-        if "environment" in source
-        else f"id={name},src={source.get('file', name)}"
-    )
+def _filled(value: Any, scope: Scope) -> Any:
+    """A part of a document with its variables replaced; a string that is nothing but one takes the value's type."""
+    if isinstance(value, dict):
+        return {key: _filled(held, scope) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_filled(held, scope) for held in value]
+    if not isinstance(value, str):
+        return value
+    whole = _TEMPLATE.fullmatch(value)
+    if whole is not None and whole.group(1) is not None:
+        return _value(whole, scope)
+    return _TEMPLATE.sub(lambda match: "${" if match.group(1) is None else _text(_value(match, scope)), value)
+
+
+def _value(match: re.Match[str], scope: Scope) -> Any:
+    name = match.group(1).strip()
+    if not _NAME.fullmatch(name):
+        raise CommandFailed(f"{match.group()}: only names of variables are filled in; expressions of HCL need buildx")
+    if name not in scope:
+        raise CommandFailed(f'Unknown variable; There is no variable named "{name}".')
+    return scope[name]
+
+
+def _text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _multiplied(name: str, raw: Target, scope: Scope) -> list[tuple[str, Target]]:
+    """A target for each combination of the matrix' values."""
+    matrix: dict[str, list[Any]] = _filled(raw["matrix"], scope)
+    if "name" not in raw:
+        raise CommandFailed(f"target {name}: a matrix needs a name")
+    rest = {key: value for key, value in raw.items() if key not in ("matrix", "name")}
+    found = []
+    for values in itertools.product(*matrix.values()):
+        inner = {**scope, **dict(zip(matrix, values, strict=True))}
+        found.append((str(_filled(raw["name"], inner)), _filled(rest, inner)))
+    return found

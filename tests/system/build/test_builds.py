@@ -219,25 +219,31 @@ def test_killed_daemon_leaves_nothing_and_keeps_what_was_done(
 
 
 def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    _context(tmp_path / "web", "FROM busybox\nARG WORD=none\nRUN echo $WORD > /w\n")
+    _context(tmp_path / "web", "FROM busybox\nARG WORD=none\nCOPY --from=lib /lib-file /w\nRUN echo $WORD >> /w\n")
     (tmp_path / "docker-bake.json").write_text(
         json.dumps({
             "group": {"default": {"targets": ["web"]}},
             "target": {
                 "base": {"args": {"WORD": "baked"}},
-                "web": {"inherits": ["base"], "context": str(tmp_path / "web"), "tags": [name]},
+                "web": {"inherits": ["base"], "context": str(tmp_path / "web"), "tags": [name],
+                        "contexts": {"lib": "target:lib"}},
+                "lib": {"dockerfile-inline": f"FROM busybox\nRUN echo {name} > /lib-file\n", "context": str(tmp_path)},
                 "other": {"context": "nowhere"},
             },
         })
     )  # fmt: skip
     file = str(tmp_path / "docker-bake.json")
-    assert daemon.sampan("builder", "bake", "-f", file).status == 0
-    assert daemon.ok("run", "--rm", name, "cat", "/w") == "baked"
-    assert daemon.sampan("builder", "bake", "-f", file, "--set", "web.args.WORD=other").status == 0
-    assert daemon.ok("run", "--rm", name, "cat", "/w") == "other"
-    printed = json.loads(daemon.sampan("builder", "bake", "-f", file, "--print").out)
-    assert printed["target"]["web"]["args"] == {"WORD": "baked"}
+    before = set(daemon.ok("images", "-aq").split())
+    for words, said in (([], "baked"), (["--set", "web.args.WORD=other"], "other")):
+        built = daemon.sampan("builder", "bake", "-f", file, *words)
+        assert built.status == 0, built
+        assert daemon.ok("run", "--rm", name, "cat", "/w") == f"{name}\n{said}"
     daemon.ok("rmi", name)
+    assert len(set(daemon.ok("images", "-aq").split()) - before) <= 1, "the linked target leaves no image"
+    done = daemon.sampan(
+        "builder", "bake", "-f", file, "--set", f"*.output=type=local,dest={tmp_path}/out", "web", "lib"
+    )
+    assert done.status != 0 and "its output cannot be elsewhere only" in done.err, done
 
 
 def test_usage_and_prune(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:

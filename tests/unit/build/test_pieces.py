@@ -75,24 +75,49 @@ def test_reasons_for_a_miss() -> None:
 
 
 def test_bake_files(tmp_path: Path) -> None:
+    """What a target becomes; what targets are, tests/compat/build/test_bake.py compares with buildx."""
     path = tmp_path / "bake.json"
     path.write_text(json.dumps({
-        "group": {"default": {"targets": ["all"]}, "all": {"targets": ["a"]}, "loop": {"targets": ["loop"]}},
+        "group": {"default": {"targets": ["all"]}, "all": {"targets": ["a"]}},
         "target": {
             "base": {"args": {"X": "1", "Y": "1"}},
             "a": {"inherits": ["base"], "args": {"Y": "2"}, "context": "c", "dockerfile": "D", "no-cache": True,
-                  "tags": ["t"], "output": [{"type": "local", "dest": "o"}]},
-            "self": {"inherits": ["self"]},
+                  "tags": ["t"], "output": [{"type": "local", "dest": "o"}], "ssh": ["default", "k=/a,/b"],
+                  "extra-hosts": {"h": "1.2.3.4"}, "cache-from": ["u/c"]},
+            "inline": {"dockerfile-inline": "FROM x"},
+            "noted": {"annotations": ["a=b"]},
         },
     }))  # fmt: skip
-    found = BakeFile()
-    found.read(str(path))
-    assert flags_of(found.chosen([])["a"]) == [
-        "--file=c/D", "--tag=t", "--output=type=local,dest=o", "--build-arg=X=1", "--build-arg=Y=2", "--no-cache",
+    (tmp_path / "c").mkdir()
+    found = BakeFile([str(path)])
+    assert found.named([]) == ["a"]
+    target = {**found.resolved("a"), "context": str(tmp_path / "c")}
+    assert flags_of("a", target, str(tmp_path)) == [
+        f"--file={tmp_path}/c/D", "--tag=t", "--output=type=local,dest=o", "--ssh=default", "--ssh=k=/a,/b",
+        "--cache-from=type=registry,ref=u/c", "--build-arg=X=1", "--build-arg=Y=2", "--add-host=h:1.2.3.4",
+        "--no-cache",
     ]  # fmt: skip
-    for name in ("loop", "self", "none"):
-        with pytest.raises(CommandFailed):
-            found.chosen([name])
+    assert flags_of("inline", found.resolved("inline"), str(tmp_path)) == [f"--file={tmp_path}/Dockerfile"]
+    assert (tmp_path / "Dockerfile").read_text() == "FROM x"
+    with pytest.raises(CommandFailed, match="target noted: annotations cannot be built here"):
+        flags_of("noted", found.resolved("noted"), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"target": {"a": {"contxt": "x"}}}, "target a: unknown key contxt"),
+        ({"target": {"a": {"args": {"X": "${NOPE}"}}}}, 'There is no variable named "NOPE"'),
+        ({"target": {"a": {"args": {"X": "${upper(1)}"}}}}, "only names of variables are filled in"),
+        ({"target": {"a": {"matrix": {"x": ["1"]}}}}, "target a: a matrix needs a name"),
+        ([], "is not a mapping"),
+    ],
+)
+def test_mistakes_in_bake_files(document: object, said: str, tmp_path: Path) -> None:
+    (tmp_path / "bake.json").write_text(json.dumps(document))
+    with pytest.raises(CommandFailed) as refused:
+        BakeFile([str(tmp_path / "bake.json")])
+    assert said in str(refused.value)
 
 
 def test_flags_of_secrets_and_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
