@@ -1,6 +1,7 @@
 """Record what a real dockerd answers: `python -m tests.compat.record COMMAND…` (the docker command that reaches it).
 
-Writes `golden/<session>.json` with the version of the daemon that answered. It needs `busybox` there.
+Writes `golden/<session>.json` with the version of the daemon that answered. It needs `busybox` there. Without COMMAND
+the sessions are played that want containerd's image store, on a dockerd of their own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from ..support.peer import Peer
 from .sessions import Answer, play, sessions
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,15 +28,30 @@ class Golden(msgspec.Struct):
     answers: list[Answer]
 
 
+CONTAINERD: Final = frozenset({"platforms"})
+"""Sessions that Docker's classic store has no answer to."""
+
+
 def main(command: list[str]) -> None:
     """Play every session against the peer."""
+    if command:
+        _record(command, set(sessions()) - CONTAINERD)
+        return
+    peer = Peer("--feature", "containerd-snapshotter=true").start()
+    try:
+        _record(["docker", "-H", peer.url], CONTAINERD)
+    finally:
+        peer.close()
+
+
+def _record(command: list[str], chosen: Collection[str]) -> None:
 
     def docker(arguments: list[str]) -> tuple[int, str, str]:
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
     _, version, _ = docker(["version", "--format", "{{.Server.Version}}"])
-    for session in sessions():
+    for session in sorted(chosen):
         golden = Golden(version.strip(), play(session, docker, f"golden{os.getpid()}"))
         data = msgspec.json.format(msgspec.json.encode(golden), indent=1)
         (GOLDEN / f"{session}.json").write_bytes(data + b"\n")

@@ -1,8 +1,8 @@
 """Sessions of command lines whose output is compared with Docker's, and what of it may differ.
 
-`sessions/*.txt`: a line is a docker command, without `docker`; NAME is a name that the session owns. Sessions remove
-what they make. `record` writes what a real dockerd answered to `golden/`; `test_golden` runs the
-same against this engine.
+`sessions/*.txt`: a line is a docker command, without `docker`; NAME is a name that the session owns, ARCHIVE a file
+with an image NAME:1 of three platforms and statements about them. Sessions remove what they make. `record` writes what
+a real dockerd answered to `golden/`; `test_golden` runs the same against this engine.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 from msgspec import Struct
+
+from ..support import archives
+from ..support.archives import Built
 
 SESSIONS: Final = Path(__file__).parent / "sessions"
 
@@ -59,7 +63,18 @@ def sessions() -> list[str]:
 def play(session: str, docker: Docker, name: str) -> list[Answer]:
     """Run a session's lines one after the other."""
     answers = []
-    for line in (SESSIONS / f"{session}.txt").read_text().splitlines():
-        status, out, err = docker(shlex.split(line.replace("NAME", name)))
-        answers.append(Answer(line, status, normalise(out, name), normalise(err, name)))
+    with NamedTemporaryFile(suffix=".tar") as archive:
+        archive.write(_platforms(name))
+        archive.flush()
+        for line in (SESSIONS / f"{session}.txt").read_text().splitlines():
+            status, out, err = docker(shlex.split(line.replace("NAME", name).replace("ARCHIVE", archive.name)))
+            answers.append(Answer(line, status, normalise(out, name), normalise(err, name)))
     return answers
+
+
+def _platforms(name: str) -> bytes:
+    images = (
+        Built([archives.tree({"f": platform.encode()})], platform, {"of": platform})
+        for platform in ("linux/amd64", "linux/arm64", "linux/arm/v7")
+    )
+    return archives.buildx_oci(f"docker.io/library/{name}:1", *images)

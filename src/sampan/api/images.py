@@ -18,11 +18,10 @@ from ..image.record import Image, Removal
 from ..model.progress import Progress, Report
 from ..oci import platform as platforms
 from ..oci import reference
-from ..oci.platform import Platform
 from ..oci.reference import Reference
 from ..wire import image as wire
 from ..wire.container import GraphDriver
-from . import progress
+from . import platform, progress
 from .call import Call
 from .router import Route
 from .versions import Version
@@ -64,8 +63,7 @@ def summary(image: Image, version: Version, used: Counter[str], shared: dict[str
 
 async def inspect(call: Call) -> None:
     query, version = call.query, call.version
-    wanted = _platform(query.text("platform")) if version >= (1, 49) else None
-    image = images.inspect(call.engine, call.path["name"], wanted)
+    image = images.inspect(call.engine, call.path["name"], platform.one(call, (1, 49)))
     shown = document(call.engine, image, version)
     if version >= (1, 48) and query.flag("manifests"):
         shown.manifests = manifest_summaries(call.engine, image)
@@ -78,7 +76,7 @@ def manifest_summaries(engine: Engine, image: Image) -> list[wire.ManifestSummar
         wire.ManifestSummary(
             id=found.descriptor.digest,
             descriptor=found.descriptor,
-            available=found.image is not None,
+            available=found.available,
             size=wire.ManifestSize(total=found.content + found.unpacked, content=found.content),
             kind=found.kind,
             image_data=wire.ManifestImage(
@@ -145,25 +143,13 @@ def _graph_driver(engine: Engine, image: Image) -> GraphDriver:
     return GraphDriver(data={"LowerDir": ":".join(lowers), **data} if lowers else data, name=driver.name)
 
 
-def _platform(text: str) -> Platform | None:
-    """An OCI platform as JSON."""
-    try:
-        return msgspec.json.decode(text, type=Platform) if text else None
-    except msgspec.MsgspecError:
-        raise InvalidArgument("invalid platform") from None
-
-
-def _history_platform(call: Call) -> Platform | None:
-    return _platform(call.query.text("platform")) if call.version >= (1, 48) else None
-
-
 async def history(call: Call) -> None:
     rows = [
         wire.HistoryItem(
             comment=line.comment, created=line.created, created_by=line.created_by, id=line.id, size=line.size,
             tags=line.tags,
         )
-        for line in images.history(call.engine, call.path["name"], _history_platform(call))
+        for line in images.history(call.engine, call.path["name"], platform.one(call, (1, 48)))
     ]  # fmt: skip
     await call.json(rows)
 
@@ -177,7 +163,10 @@ async def remove(call: Call) -> None:
     if not call.path["name"].strip():
         raise InvalidArgument("image name cannot be blank")
     query = call.query
-    removal = images.remove(call.engine, call.path["name"], force=query.flag("force"), prune=not query.flag("noprune"))
+    removal = images.remove(
+        call.engine, call.path["name"], force=query.flag("force"), prune=not query.flag("noprune"),
+        platforms=platform.every(call, "platforms", (1, 50)),
+    )  # fmt: skip
     await call.json(removed(removal))
 
 
@@ -196,7 +185,7 @@ async def prune(call: Call) -> None:
 
 async def load(call: Call) -> None:
     quiet = call.query.flag("quiet", default=True)
-    wanted = _platforms(call)
+    wanted = platform.every(call, "platform", (1, 48))
 
     async def work(report: Report) -> None:
         def loud(line: Progress) -> None:
@@ -206,13 +195,6 @@ async def load(call: Call) -> None:
         await images.load(call.engine, call.chunks(), loud, wanted)
 
     await progress.stream(call, work)
-
-
-def _platforms(call: Call) -> list[Platform]:
-    """`platform`, once or repeated: OCI platforms as JSON (1.48)."""
-    if call.version < (1, 48):
-        return []
-    return [wanted for text in call.query.all("platform") if (wanted := _platform(text)) is not None]
 
 
 async def save(call: Call) -> None:
@@ -226,7 +208,7 @@ async def save_one(call: Call) -> None:
 async def _save(call: Call, names: Sequence[str]) -> None:
     if not names:
         raise InvalidArgument("no image names given")
-    selection = images.select(call.engine, names, _platforms(call))
+    selection = images.select(call.engine, names, platform.every(call, "platform", (1, 48)))
     await call.stream_bytes(images.save(call.engine, selection), "application/x-tar")
 
 

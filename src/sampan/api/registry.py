@@ -18,12 +18,11 @@ from ..errors import InvalidArgument
 from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
-from ..oci.platform import Platform
 from ..oci.reference import DEFAULT_DOMAIN
 from ..oci.shortnames import is_short
 from ..registry.config import ANONYMOUS, AuthConfig
 from ..wire.system import AuthConfig as AuthBody
-from . import progress
+from . import platform, progress
 from .call import Call
 from .images import import_image
 
@@ -80,21 +79,15 @@ async def pull(call: Call) -> None:
 async def push(call: Call) -> None:
     name, tag = call.path["name"], call.query.text("tag")
     request = PushRequest(
-        ref=pushing.reference_of(call.engine.images, name, tag), auth=credentials(call), platform=_push_platform(call)
+        ref=pushing.reference_of(call.engine.images, name, tag),
+        auth=credentials(call),
+        platform=platform.one(call, (1, 46)),
     )
 
     async def work(report: Report) -> None:
         await pushing.push(call.engine, request, report)
 
     await progress.stream(call, work)
-
-
-def _push_platform(call: Call) -> Platform | None:
-    text = call.query.text("platform") if call.version >= (1, 46) else ""
-    try:
-        return msgspec.json.decode(text, type=Platform) if text else None
-    except msgspec.MsgspecError:
-        raise InvalidArgument("invalid platform") from None
 
 
 async def find(call: Call) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..cas.threads import run_in_thread
 from ..errors import SampanError
+from ..image import attestations
 from ..image.images import Images
 from ..image.layers import Layer
 from .imagehost import ImageHost
@@ -39,6 +40,7 @@ async def check_images(
     checked: dict[str, ImageProblem | None] = {}
     for image in host.images.all():
         named = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
+        named += attestations.blobs_of(host.images, image.id)
         for digest in named:
             if digest not in checked:
                 checked[digest] = await _check_blob(host.images, digest, image.id, repair, verify)

@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
+from ..cas.compression import CHUNK
 from ..errors import DataLoss
-from ..image import variants
+from ..image import attestations, variants
 from ..image.archive import Archive, ArchivedImage, decompress_archive
 from ..image.importing import ImportOptions, import_config, with_layer
 from ..image.layers import Layer, chain_on
@@ -24,7 +25,7 @@ from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import reference
-from ..oci.manifest import Manifest
+from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .bodies import fed, spooled
@@ -60,9 +61,15 @@ def set_tag(host: ImageHost, image: Image, target: Reference) -> str | None:
     return previous
 
 
-def remove(host: ImageHost, ref: str, *, force: bool = False, prune: bool = True) -> Removal:
-    """`docker rmi`."""
-    removal = Remover(host.images, list(host.image_users())).remove(ref, force=force, prune_parents=prune)
+def remove(
+    host: ImageHost, ref: str, *, force: bool = False, prune: bool = True, platforms: Sequence[Platform] = ()
+) -> Removal:
+    """`docker rmi`: the image, or some platforms of the index that it came through."""
+    remover = Remover(host.images, list(host.image_users()))
+    if platforms:
+        removal = remover.remove_platforms(ref, platforms, force=force)
+    else:
+        removal = remover.remove(ref, force=force, prune_parents=prune)
     _publish_removal(host, removal)
     return removal
 
@@ -128,6 +135,7 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
         image = host.images.add(found.config, layers, manifest=found.manifest)
     if found.index:
         variants.note(host.images, found.index, image)
+        await _load_attestations(host, archive, found, image)
     image_event(host, "load", image)
     for target in found.names:
         previous = set_tag(host, image, target)
@@ -135,9 +143,30 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
             report(Progress(stream=f"The image {target.familiar} already exists, renaming the old one with ID "
                                    f"{previous} to empty string\n"))  # fmt: skip
         report(Progress(stream=f"Loaded image: {target.familiar}\n"))
-    if not found.names:
+    if not found.names and not found.variant:
         report(Progress(stream=f"Loaded image ID: {image.id}\n"))
     return image
+
+
+async def _load_attestations(host: ImageHost, archive: Archive, found: ArchivedImage, image: Image) -> None:
+    index = manifests.parse(found.index or b"")
+    assert isinstance(index, Index)
+    for entry in attestations.about(index, digests.of_bytes(found.manifest or b"")):
+        kept = archive.manifest_of(entry)
+        if kept is None:
+            continue
+        with host.images.hold([part.digest for part in attestations.parts(kept[1])]):
+            for part in attestations.parts(kept[1]):
+                await asyncio.to_thread(_copy_blob, host, archive, part)
+            attestations.note(host.images, image.id, *kept)
+
+
+def _copy_blob(host: ImageHost, archive: Archive, part: Descriptor) -> None:
+    source = archive.open_blob(part.digest)
+    with host.images.store.writer(part.digest) as writer:
+        while chunk := source.read(CHUNK):
+            writer.write(chunk)
+        writer.commit()
 
 
 def _original_digests(found: ArchivedImage) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .. import faults
 from ..cas.threads import run_in_thread
 from ..errors import Forbidden, InvalidArgument, NotFound, SampanError, Unauthorized
-from ..image import variants
+from ..image import attestations, variants
 from ..image.archive import check_platform, choose
 from ..image.layers import Layer, chain_on
 from ..image.record import Image
@@ -132,14 +132,15 @@ class _Pull:
         document = manifests.parse(found.data, found.descriptor.media_type)
         shown = self._ref.tag or self._ref.digest
         self._report(Progress(status=f"Pulling from {self._ref.path}", id=shown))
-        top = found
+        top, index = found, document
         if isinstance(document, Index):
             found, document = await self._from_index(document)
         self._check(document)
         with self._images.store.lease(_blobs(found.descriptor.digest, document)):
             image, fresh = await self._image(found, document)
-        if top is not found:
-            variants.note(self._images, top.data, image)
+            if isinstance(index, Index):
+                variants.note(self._images, top.data, image)
+                await self._attestations(index, found.descriptor.digest, image)
         return self._finish(image, top.descriptor.digest, fresh)
 
     async def _from_index(self, index: Index) -> tuple[RemoteManifest, Manifest]:
@@ -151,6 +152,30 @@ class _Pull:
                 return found, document
             index = document
         raise InvalidArgument("indexes are nested too deep")
+
+    async def _attestations(self, index: Index, digest: str, image: Image) -> None:
+        """What the index states about the image; registries and copies that left it out are no failure."""
+        here = attestations.kept(self._images, image.id)
+        for entry in attestations.about(index, digest):
+            if entry.digest in here:
+                continue
+            try:
+                found = await self._repository.manifest(entry.digest)
+            except RegistryFailure as error:
+                if error.status != 404:
+                    raise
+                continue
+            document = manifests.parse(found.data, entry.media_type)
+            if isinstance(document, Manifest):
+                await self._keep(document, found.data, image)
+
+    async def _keep(self, document: Manifest, data: bytes, image: Image) -> None:
+        registries, parts = self._host.registries, attestations.parts(document)
+        with self._images.store.lease([part.digest for part in parts]):
+            for part in parts:
+                download = Download(self._images.store, part)
+                await download.run(self._repository, registries.downloads, registries.locks)
+            attestations.note(self._images, image.id, data, document)
 
     def _check(self, document: Manifest) -> None:
         if document.config.media_type not in _CONFIG_TYPES:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .. import faults
 from ..errors import NotFound
-from ..image import variants
+from ..image import attestations, variants
 from ..image.images import Images
 from ..image.layers import Layer
 from ..image.record import Image
@@ -16,7 +16,7 @@ from ..model.progress import Progress, ProgressDetail, Report, layer_status
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import reference as references
-from ..oci.manifest import Descriptor
+from ..oci.manifest import Descriptor, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from ..registry.config import ANONYMOUS, AuthConfig
@@ -53,8 +53,8 @@ def reference_of(images: Images, name: str, tag: str) -> Reference:
 
 async def push(host: ImageHost, request: PushRequest, report: Report) -> None:
     """Push one tag, or all; raises NotFound when there is none of the name."""
-    targets = _targets(host, request)
     report(Progress(status=f"The push refers to repository [{request.ref.name}]"))
+    targets = _targets(host, request)
 
     async def work(transport: Transport) -> None:
         for target, image in targets:
@@ -108,6 +108,8 @@ class _Push:
             return
         for digest, member in index.images.items():
             await self._image(member, digest)
+        for digest in index.attestations:
+            await self._attestation(digest)
         media_type = manifests.media_type_of(index.document)
         digest = await self._repository.put_manifest(self._target.tag, index.data, media_type)
         self._finish(image, digest, len(index.data))
@@ -136,6 +138,15 @@ class _Push:
         self._host.images.add_origin([image.id, *(layer.descriptor.digest for layer in layers)], self._target.name)
         if name == self._target.tag:
             self._finish(image, digest, len(data))
+
+    async def _attestation(self, digest: str) -> None:
+        store = self._host.images.store
+        data = store.read(digest, manifests.MAX_MANIFEST_SIZE)
+        document = manifests.parse(data)
+        assert isinstance(document, Manifest)
+        for part in attestations.parts(document):
+            await Upload(store, part).run(self._repository, self._sources(part.digest))
+        await self._repository.put_manifest(digest, data, manifests.media_type_of(document))
 
     async def _layer(self, layer: Layer) -> None:
         short = digests.short(layer.diff_id)

@@ -10,7 +10,7 @@ import errno
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -55,6 +55,8 @@ class ArchivedImage:
     manifest: bytes | None = None
     index: bytes | None = None
     """The index that it is one platform of."""
+    variant: bool = False
+    """It comes along with another platform that has the name."""
 
 
 class Archive:
@@ -132,8 +134,13 @@ class Archive:
         return b"".join(iter(lambda: reader.read(CHUNK), b""))
 
     def images(self, wanted: Sequence[Platform] = ()) -> list[ArchivedImage]:
-        """All images; of an index those for `wanted`, or that for this host. Raises InvalidArgument, DataLoss."""
+        """All images; of an index those for `wanted`, or that for this host after what else the archive has of it.
+
+        Raises InvalidArgument, DataLoss.
+        """
         found = self._images(wanted)
+        if not wanted:
+            found = [each for image in found for each in (*self._variants(image), image)]
         self._uses = Counter(self._place(layer)[0] for image in found for layer in image.layers)
         return found
 
@@ -146,6 +153,31 @@ class Archive:
             return [image for platform in wanted or (None,) for image in self._docker_images(platform)]
         raise InvalidArgument("invalid archive: does not contain a manifest.json or an index.json")
 
+    def _variants(self, image: ArchivedImage) -> Iterator[ArchivedImage]:
+        """The other platforms of an image's index that are in the archive whole."""
+        index = manifests.parse(image.index) if image.index else None
+        for entry in index.manifests if isinstance(index, Index) else ():
+            if entry.media_type not in manifests.MANIFESTS or manifests.is_attestation(entry):
+                continue
+            document = self.manifest_of(entry)
+            if document is not None and document[0] != image.manifest:
+                yield replace(self._layout_image(entry, None), index=image.index, variant=True)
+
+    def manifest_of(self, entry: Descriptor) -> tuple[bytes, Manifest] | None:
+        """A manifest and its bytes, when it and all that it names are here."""
+        if not self.has(_blob(entry.digest)):
+            return None
+        data, document = self._manifest(entry)
+        if isinstance(document, Manifest) and all(
+            self.has(_blob(part.digest)) for part in (document.config, *document.layers)
+        ):
+            return data, document
+        return None
+
+    def open_blob(self, digest: str) -> Readable:
+        """A reader of one blob of an OCI layout."""
+        return self.open(_blob(digest))
+
     def _docker_images(self, wanted: Platform | None) -> list[ArchivedImage]:
         try:
             items = msgspec.json.decode(self.read("manifest.json", configs.MAX_CONFIG_SIZE), type=list[_Item])
@@ -154,23 +186,37 @@ class Archive:
         originals = self._manifests_by_config()
         return [self._docker_image(item, originals, wanted) for item in items]
 
-    def _docker_image(self, item: _Item, originals: dict[str, bytes], wanted: Platform | None) -> ArchivedImage:
+    def _docker_image(
+        self, item: _Item, originals: dict[str, tuple[bytes, bytes | None]], wanted: Platform | None
+    ) -> ArchivedImage:
         config = self.read(item.config, configs.MAX_CONFIG_SIZE)
         check_platform(item.config, configs.parse(config).platform, wanted)
         names = tuple(reference.parse(tag).with_default_tag() for tag in item.repo_tags or ())
-        return ArchivedImage(config, tuple(item.layers), names, originals.get(digests.of_bytes(config)))
+        manifest, index = originals.get(digests.of_bytes(config), (None, None))
+        return ArchivedImage(config, tuple(item.layers), names, manifest, index)
 
-    def _manifests_by_config(self) -> dict[str, bytes]:
-        """The OCI manifests of an archive that is both: with them digests survive. Plain-tar layers are compressed on
-        loading, so their manifests are of no use."""
-        found = {}
-        index = self._layout_index() if self.has("index.json") else None
-        for descriptor in index.manifests if index else ():
-            if descriptor.media_type in manifests.MANIFESTS and self.has(_blob(descriptor.digest)):
-                data, document = self._manifest(descriptor)
-                if isinstance(document, Manifest) and _is_compressed(document):
-                    found[document.config.digest] = data
+    def _manifests_by_config(self) -> dict[str, tuple[bytes, bytes | None]]:
+        """The OCI manifests of an archive that is both, and their indexes: with them digests survive. Plain-tar layers
+        are compressed on loading, so their manifests are of no use."""
+        found: dict[str, tuple[bytes, bytes | None]] = {}
+        for descriptor in self._layout_index().manifests if self.has("index.json") else ():
+            if descriptor.media_type not in manifests.MANIFESTS | manifests.INDEXES:
+                continue
+            if self.has(_blob(descriptor.digest)):
+                self._note_originals(*self._manifest(descriptor), None, found)
         return found
+
+    def _note_originals(
+        self, data: bytes, document: Manifest | Index, index: bytes | None,
+        found: dict[str, tuple[bytes, bytes | None]],
+    ) -> None:  # fmt: skip
+        if isinstance(document, Manifest):
+            if _is_compressed(document):
+                found[document.config.digest] = (data, index)
+            return
+        for entry in document.manifests:
+            if entry.media_type in manifests.MANIFESTS and (member := self.manifest_of(entry)) is not None:
+                self._note_originals(*member, data, found)
 
     def _layout_index(self) -> Index:
         document = manifests.parse(self.read("index.json", manifests.MAX_MANIFEST_SIZE), manifests.OCI_INDEX)
@@ -292,6 +338,8 @@ def choose(index: Index, wanted: Platform | None) -> Descriptor:
     ranked = []
     for position, entry in enumerate(index.manifests):
         if entry.platform is None or entry.media_type not in manifests.MANIFESTS | manifests.INDEXES:
+            continue
+        if manifests.is_attestation(entry):
             continue
         rank = platforms.rank(target, entry.platform, strict=wanted is not None)
         if rank is not None:

@@ -240,6 +240,7 @@ class Images:
         rows = self.db.query(
             "SELECT id AS digest FROM image UNION SELECT manifest FROM image UNION SELECT digest FROM image_layer"
             " UNION SELECT digest FROM layer_pin UNION SELECT digest FROM image_index"
+            " UNION SELECT blob FROM image_attestation"
         )
         return {row["digest"] for row in rows} | set(+self._held)
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from ..errors import Conflict, NotFound
 from ..oci import digest as digests
+from ..oci import platform as platforms
+from ..oci.platform import Platform
 from ..oci.reference import Reference
-from . import variants
+from . import attestations, variants
+from .archive import check_platform
 from .images import Images
 from .listing import Filters, label_matches
 from .record import Deleted, Image, ImageUser, Removal
@@ -32,6 +35,51 @@ class Remover:
             if self.images.by_id(image.id).references:
                 return removal
         return removal + self._delete(image.id, force=force, prune=prune_parents) + self._drop_variants(others)
+
+    def remove_platforms(self, ref: str, wanted: Sequence[Platform], *, force: bool) -> Removal:
+        """`docker rmi --platform`: single platforms of an index, for all its names; the others stay, and the names.
+
+        As Docker's, it must be forced. Raises NotFound and Conflict.
+        """
+        image = self.images.get(ref)
+        if variants.index_of(self.images, image) is None:
+            for platform in wanted:
+                check_platform(ref, image.config.platform, platform)
+            return self.remove(ref, force=force)
+        if not force:
+            raise Conflict(
+                "Content will be removed from all images referencing this variant. Use —-force to force delete."
+            )
+        doomed = [self._of_platform(image, ref, platform) for platform in wanted]
+        for one in doomed:
+            self._refuse(one, force=True)
+        total = Removal()
+        for one in doomed:
+            self._pass_names_on(one, {other.id for other in doomed})
+            removal = self._delete(one.id, force=True, prune=False)
+            untagged = tuple(record for record in removal.records if record.kind == "untagged")
+            total += Removal((*untagged, Deleted("deleted", one.manifest, one.id)), removal.freed)
+        return total
+
+    def _of_platform(self, image: Image, ref: str, wanted: Platform) -> Image:
+        try:
+            return variants.for_platform(self.images, ref, wanted)
+        except NotFound:
+            raise NotFound(
+                f"failed to delete platform {wanted} for image {image.id}: image with reference {ref} was found "
+                "but does not provide any platform"
+            ) from None
+
+    def _pass_names_on(self, image: Image, doomed: set[str]) -> None:
+        """The names of an image that goes belong to the best that is left of its index."""
+        left = [self.images.by_id(other) for other in variants.siblings(self.images, image.id) if other not in doomed]
+        if not left:
+            return
+        heir = min(left, key=_strangeness)
+        for tag in image.tags:
+            self.images.tag(heir.id, tag)
+        for name in image.digests:
+            self.images.add_digest(heir.id, name, name.digest)
 
     def _drop_variants(self, others: Sequence[str]) -> Removal:
         """The other platforms of an index go with its last name, where nothing uses them."""
@@ -72,10 +120,13 @@ class Remover:
                 return Removal()
             raise
         names = [name for name in image.references if self.images.untag(name)]
+        stated = attestations.blobs_of(self.images, image_id)
         index = variants.index_of(self.images, image)
         self.images.forget(image)
         untagged = tuple(Deleted("untagged", name.familiar, image_id) for name in names)
-        removal = Removal((*untagged, Deleted("deleted", image_id, image_id))) + self._drop_content(image, index)
+        removal = Removal((*untagged, Deleted("deleted", image_id, image_id))) + self._drop_content(
+            image, index, stated
+        )
         if prune and image.parent and self._is_there(image.parent):
             removal += self._delete(image.parent, force=False, prune=True, quiet=True)
         return removal
@@ -112,9 +163,10 @@ class Remover:
         ]
         return found
 
-    def _drop_content(self, image: Image, index: variants.KeptIndex | None) -> Removal:
+    def _drop_content(self, image: Image, index: variants.KeptIndex | None, stated: Sequence[str]) -> Removal:
         """What only this image had."""
-        gone = self.images.release(image.layers, (image.id, image.manifest, *([index.digest] if index else ())))
+        blobs = (image.id, image.manifest, *stated, *([index.digest] if index else ()))
+        gone = self.images.release(image.layers, blobs)
         removed = tuple(Deleted("deleted", layer.chain_id) for layer in gone)
         return Removal(removed, sum(layer.size for layer in gone))
 
@@ -143,6 +195,12 @@ class Remover:
             except (Conflict, NotFound):
                 continue  # a name that went with another one, or a container that came meanwhile
         return total
+
+
+def _strangeness(image: Image) -> int:
+    """How little an image's platform is this host's."""
+    rank = platforms.rank(platforms.host(), image.config.platform)
+    return 1000 if rank is None else rank
 
 
 def quoted(text: str) -> str:

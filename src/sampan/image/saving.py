@@ -20,7 +20,7 @@ from ..oci import reference
 from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from . import variants
+from . import attestations, variants
 from .images import Images
 from .record import Image
 
@@ -39,18 +39,37 @@ class Saved:
 def select(images: Images, refs: Iterable[str], wanted: Sequence[Platform] = ()) -> list[Saved]:
     """What `docker save REF…` means: a bare repository stands for all its tags, an ID for no name at all.
 
-    With several platforms each of them is saved, below the index that they came through.
+    With several platforms each of them is saved, below the index that they came through; with none the whole index
+    where all of it is here, its attestations too.
     """
     chosen: dict[str, list[Reference]] = {}
     indexes: dict[str, variants.KeptIndex | None] = {}
     for ref in refs:
         found = _names(images, ref, _find(images, ref))
         for image_id, names in found:
-            for platform in wanted or (None,):
-                image = variants.for_platform(images, names[0].familiar if names else image_id, platform)
+            for image, index in _images(images, names[0].familiar if names else image_id, wanted):
                 chosen.setdefault(image.id, []).extend(names)
-                indexes[image.id] = variants.index_of(images, image) if len(wanted) > 1 else None
+                indexes[image.id] = index
     return [Saved(images.by_id(key), tuple(dict.fromkeys(names)), indexes[key]) for key, names in chosen.items()]
+
+
+def _images(
+    images: Images, ref: str, wanted: Sequence[Platform]
+) -> Iterator[tuple[Image, variants.KeptIndex | None]]:  # fmt: skip
+    for platform in wanted:
+        try:
+            image = variants.for_platform(images, ref, platform)
+        except NotFound as error:
+            raise NotFound(f"no suitable export target found: {error}") from None
+        yield image, variants.index_of(images, image) if len(wanted) > 1 else None
+    if wanted:
+        return
+    image = images.get(ref)
+    index = variants.index_of(images, image)
+    if index is None or not index.whole:
+        yield image, None
+    else:
+        yield from ((member, index) for member in index.images.values())
 
 
 def _find(images: Images, ref: str) -> Image:
@@ -78,22 +97,33 @@ def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
     """The archive, chunk by chunk; run the iteration in a thread."""
     blobs: dict[str, int] = {}
     entries: list[Descriptor] = []
-    items: list[dict[str, Any]] = []
     for saved in selection:
         image = saved.image
         data, _ = images.manifest(image)
         needed = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
         top = saved.index
         if top is not None:
-            needed.append(top.digest)
+            needed += [top.digest, *attestations.blobs_of(images, image.id)]
             data = top.data
         descriptor = Descriptor(_media_type(data), top.digest if top else image.manifest, len(data))
         entries += [entry for entry in _index_entries(descriptor, saved.names) if entry not in entries]
-        # Readers that know nothing of indexes get the platform of this host.
-        if top is None or platforms.rank(platforms.host(), image.config.platform) is not None:
-            items.append(_item(saved))
         blobs.update({digest: images.store.size(digest) for digest in needed})
+    items = [_item(saved) for saved in _listed(selection)]
     yield from _archive(images.store, blobs, _documents(selection, entries, items))
+
+
+def _listed(selection: list[Saved]) -> list[Saved]:
+    """What readers that know nothing of indexes get: of each index the platform of this host, or the first."""
+    chosen: dict[str, Saved] = {}
+    for saved in selection:
+        key = saved.index.digest if saved.index else saved.image.id
+        if key not in chosen or (_is_for_host(saved) and not _is_for_host(chosen[key])):
+            chosen[key] = saved
+    return list(chosen.values())
+
+
+def _is_for_host(saved: Saved) -> bool:
+    return platforms.rank(platforms.host(), saved.image.config.platform) is not None
 
 
 def _documents(selection: list[Saved], entries: list[Descriptor], items: list[dict[str, Any]]) -> dict[str, bytes]:

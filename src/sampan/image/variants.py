@@ -6,13 +6,14 @@ are no dangling images while one of them has a tag, and they go with the last ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import NotFound
 from ..oci import manifest as manifests
 from ..oci import platform as platforms
 from ..oci.manifest import Descriptor, Index
 from ..oci.platform import Platform
+from . import attestations
 from .archive import check_platform
 from .images import Images
 from .record import Image
@@ -20,17 +21,23 @@ from .record import Image
 
 @dataclass(frozen=True)
 class KeptIndex:
-    """An index in the store; `images` by the digests of those of its manifests that are here."""
+    """An index in the store; `images` by the digests of those of its manifests that are here.
+
+    `attestations`: digests of the manifests with statements that are here, each with those of all its blobs.
+    """
 
     digest: str
     data: bytes
     document: Index
     images: dict[str, Image]
+    attestations: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether all that the index names is here, so that it can be pushed."""
-        return all(entry.digest in self.images for entry in self.document.manifests)
+        return all(
+            entry.digest in self.images or entry.digest in self.attestations for entry in self.document.manifests
+        )
 
 
 def note(images: Images, data: bytes, image: Image) -> None:
@@ -55,7 +62,10 @@ def _kept(images: Images, digest: str) -> KeptIndex | None:
     assert isinstance(document, Index)
     rows = images.db.query("SELECT image FROM image_index WHERE digest = ?", (digest,))
     members = [images.by_id(row["image"]) for row in rows]
-    return KeptIndex(digest, data, document, {member.manifest: member for member in members})
+    stated: dict[str, list[str]] = {}
+    for member in members:
+        stated |= attestations.kept(images, member.id)
+    return KeptIndex(digest, data, document, {member.manifest: member for member in members}, stated)
 
 
 def siblings(images: Images, image_id: str) -> list[str]:
@@ -98,6 +108,13 @@ class ListedManifest:
     image: Image | None
     kind: str = "image"
     attests: str = ""
+    stated: int | None = None
+    """Bytes of an attestation that is here."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it is here."""
+        return self.image is not None or self.stated is not None
 
     @property
     def platform(self) -> Platform:
@@ -109,7 +126,9 @@ class ListedManifest:
     @property
     def content(self) -> int:
         """Blobs."""
-        return sum(layer.descriptor.size for layer in self.image.layers) + self.descriptor.size if self.image else 0
+        if self.image is None:
+            return self.stated or 0
+        return sum(layer.descriptor.size for layer in self.image.layers) + self.descriptor.size
 
     @property
     def unpacked(self) -> int:
@@ -122,15 +141,16 @@ def listed(images: Images, image: Image) -> list[ListedManifest]:
     index = index_of(images, image)
     if index is None:
         return [ListedManifest(single(images, image), image)]
-    return [_entry(entry, index.images.get(entry.digest)) for entry in index.document.manifests]
+    return [_entry(images, index, entry) for entry in index.document.manifests]
 
 
-def _entry(entry: Descriptor, image: Image | None) -> ListedManifest:
-    annotations = entry.annotations or {}
-    if annotations.get("vnd.docker.reference.type") == "attestation-manifest":
-        return ListedManifest(entry, None, "attestation", annotations.get("vnd.docker.reference.digest", ""))
+def _entry(images: Images, index: KeptIndex, entry: Descriptor) -> ListedManifest:
+    if manifests.is_attestation(entry):
+        blobs = index.attestations.get(entry.digest)
+        size = sum(map(images.store.size, blobs)) if blobs is not None else None
+        return ListedManifest(entry, None, "attestation", manifests.attested(entry), size)
     kind = "image" if entry.media_type in manifests.MANIFESTS else "unknown"
-    return ListedManifest(entry, image, kind)
+    return ListedManifest(entry, index.images.get(entry.digest), kind)
 
 
 def single(images: Images, image: Image) -> Descriptor:

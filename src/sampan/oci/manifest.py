@@ -123,6 +123,17 @@ def _kind(shape: _Shape, claimed: str) -> str:
     return actual
 
 
+def attested(entry: Descriptor) -> str:
+    """The digest of the manifest that an index's entry makes statements about (BuildKit's provenance and SBOMs)."""
+    annotations = entry.annotations or {}
+    return annotations.get("vnd.docker.reference.digest", "") if is_attestation(entry) else ""
+
+
+def is_attestation(entry: Descriptor) -> bool:
+    """Whether an index's entry is no image but says something about one."""
+    return (entry.annotations or {}).get("vnd.docker.reference.type") == "attestation-manifest"
+
+
 def media_type_of(document: Manifest | Index) -> str:
     """The document's own media type, or OCI's where it names none."""
     return document.media_type or (OCI_INDEX if isinstance(document, Index) else OCI_MANIFEST)

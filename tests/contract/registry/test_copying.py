@@ -23,7 +23,7 @@ from sampan.model.progress import Progress
 from sampan.oci import digest as digests
 from sampan.oci import manifest as manifests
 from sampan.oci import reference
-from sampan.oci.manifest import Descriptor, Index
+from sampan.oci.manifest import Descriptor, Index, Manifest
 from sampan.oci.platform import parse as platform
 from sampan.registry.config import ANONYMOUS, Endpoint
 from sampan.registry.copying import copy
@@ -31,14 +31,15 @@ from sampan.registry.repository import Repository
 from sampan.registry.server.config import ServerConfig
 from sampan.registry.server.run import serving
 from sampan.registry.transport import Transport
+from sampan.registry.upload import Upload
 
 from ...support.imagehost import FAST, Host, body, layer_tar
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 
 
-async def publish(host: Host, address: str) -> str:
-    """An index of three platforms; returns its digest."""
+async def publish(host: Host, address: str, *, attested: bool = False) -> str:
+    """An index of three platforms, with a statement about each if so wanted; returns its digest."""
     entries = []
     for text in PLATFORMS:
         name = reference.parse(f"{address}/multi:{text.replace('/', '-')}")
@@ -47,9 +48,26 @@ async def publish(host: Host, address: str) -> str:
         await push(host, PushRequest(name), lambda _: None)
         size = host.store.size(image.manifest)
         entries.append(Descriptor(manifests.OCI_MANIFEST, image.manifest, size, platform=platform(text)))
-    data = manifests.encode(Index(2, entries, media_type=manifests.OCI_INDEX))
     async with Transport(FAST, Endpoint(f"http://{address}", address)) as transport:
-        return await Repository(transport, "multi").put_manifest("all", data, manifests.OCI_INDEX)
+        repository = Repository(transport, "multi")
+        stated = [await attest(host, repository, entry) for entry in entries] if attested else []
+        data = manifests.encode(Index(2, entries + stated, media_type=manifests.OCI_INDEX))
+        return await repository.put_manifest("all", data, manifests.OCI_INDEX)
+
+
+async def attest(host: Host, repository: Repository, entry: Descriptor) -> Descriptor:
+    """Push a statement about a manifest, of BuildKit's shape; the index's entry for it."""
+    config = manifests.describe(b'{"architecture":"unknown","os":"unknown"}', manifests.OCI_CONFIG)
+    statement = manifests.describe(f'{{"subject":"{entry.digest}"}}'.encode(), "application/vnd.in-toto+json")
+    host.store.add(b'{"architecture":"unknown","os":"unknown"}')
+    host.store.add(f'{{"subject":"{entry.digest}"}}'.encode())
+    for blob in (config, statement):
+        await Upload(host.store, blob).run(repository, [])
+    data = manifests.encode(Manifest(2, config, [statement], media_type=manifests.OCI_MANIFEST))
+    about = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": entry.digest}
+    digest = await repository.put_manifest(digests.of_bytes(data), data, manifests.OCI_MANIFEST)
+    unknown = platform("unknown/unknown")
+    return Descriptor(manifests.OCI_MANIFEST, digest, len(data), annotations=about, platform=unknown)
 
 
 async def test_an_index_travels_whole_and_is_pulled_per_platform(tmp_path: Path) -> None:
@@ -111,6 +129,42 @@ async def test_platforms_of_one_index_belong_together(store: tuple[Host, str, st
     assert not host.images.all()
     assert not list(host.store.walk())
     assert not host.snapshots.layers
+
+
+async def test_attestations_go_with_their_index_and_are_never_an_image(tmp_path: Path) -> None:
+    one = ServerConfig(f"{tmp_path}/one", host="127.0.0.1", port=0)
+    two = ServerConfig(f"{tmp_path}/two", host="127.0.0.1", port=0)
+    async with serving(one) as (_, first), serving(two) as (_, second):
+        name, target = f"127.0.0.1:{first}/multi:all", f"127.0.0.1:{second}/to"
+        digest = await publish(Host(tmp_path / "maker"), f"127.0.0.1:{first}", attested=True)
+        host = Host(tmp_path / "host")
+        for text in reversed(PLATFORMS):
+            await pull(host, PullRequest(reference.parse(name), platform=platform(text)), lambda _: None)
+        with pytest.raises(NotFound, match="no matching manifest for unknown/unknown"):
+            await pull(host, PullRequest(reference.parse(name), platform=platform("unknown/unknown")), lambda _: None)
+        image = host.images.get(name)
+        kinds = [(row.kind, row.available, row.content > 0) for row in variants.listed(host.images, image)]
+        assert kinds == [("image", True, True)] * 3 + [("attestation", True, True)] * 3
+        assert [row.attests for row in variants.listed(host.images, image)][3:] == [
+            use.inspect(host, name, platform(text)).manifest for text in PLATFORMS
+        ]
+        assert await check_images(host, repair=True, stray_age=0) == []
+        with tempfile.TemporaryDirectory(dir=tmp_path) as scratch:
+            assert await copy(name, f"{target}:copied", scratch, FAST, lambda _: ANONYMOUS) == digest
+        loaded = Host(tmp_path / "loaded")
+        archive = b"".join([chunk async for chunk in use.save(host, use.select(host, [name]))])
+        said: list[Progress] = []
+        await use.load(loaded, body(archive), said.append)
+        assert [line.stream for line in said if line.stream] == [f"Loaded image: {name}\n"]
+        assert loaded.images.get(name).id == image.id
+        for number, origin in enumerate((host, loaded)):
+            use.tag(origin, name, target, str(number))
+            await push(origin, PushRequest(reference.parse(f"{target}:{number}")), lambda _: None)
+            found = await inspect_distribution(host, reference.parse(f"{target}:{number}"), ANONYMOUS)
+            assert found.descriptor.digest == digest
+            for kept in (name, f"{target}:{number}"):
+                use.remove(origin, kept)
+            assert not list(origin.store.walk())
 
 
 async def test_an_index_is_pushed_whole_from_the_store(store: tuple[Host, str, str], tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sampan.engine.foreign import warnings
+import pytest
+
+from sampan.engine.foreign import detected, warnings
 from sampan.oci import platform as platforms
 from sampan.oci.platform import Platform
 
@@ -17,7 +19,7 @@ def test_a_foreign_image_is_pointed_out(tmp_path: Path) -> None:
     unasked, unable = warnings(FOREIGN, asked=False, handlers=str(tmp_path))
     assert unasked == (
         f"The requested image's platform ({FOREIGN}) does not match the detected host platform "
-        f"({platforms.host()}) and no specific platform was requested"
+        f"({detected()}) and no specific platform was requested"
     )
     assert "no binfmt_misc handler" in unable
     assert warnings(FOREIGN, asked=True, handlers=str(tmp_path)) == [unable]
@@ -26,3 +28,12 @@ def test_a_foreign_image_is_pointed_out(tmp_path: Path) -> None:
     assert warnings(FOREIGN, asked=True, handlers=str(tmp_path)) == []
     handler.write_text("disabled\n")
     assert warnings(FOREIGN, asked=True, handlers=str(tmp_path)) == [unable]
+
+
+@pytest.mark.skipif(platforms.host().architecture != "amd64", reason="levels are amd64's")
+def test_the_host_is_named_with_its_level_as_docker_does(tmp_path: Path) -> None:
+    second = "cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3"
+    third = f"{second} avx avx2 bmi1 bmi2 f16c fma abm movbe xsave"
+    for flags, shown in (("fpu", "linux/amd64"), (second, "linux/amd64/v2"), (third, "linux/amd64/v3")):
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\nflags\t\t: {flags}\n")
+        assert str(detected(str(tmp_path / "cpuinfo"))) == shown
