@@ -6,6 +6,7 @@ import asyncio
 import binascii
 import posixpath
 from base64 import b64decode, urlsafe_b64decode
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -21,6 +22,8 @@ from ..build.frontend.files import is_git
 from ..build.handover import Handover
 from ..build.remote import fetched
 from ..build.session import ENTITLEMENTS
+from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
+from ..cas.threads import run_in_thread
 from ..errors import InvalidArgument
 from ..model.container import HostConfig, Ulimit
 from ..model.progress import ErrorDetail, Progress, Report
@@ -71,8 +74,37 @@ async def begin_session(call: Call) -> None:
 
 async def send_context(call: Call) -> None:
     """A named context as a tar archive."""
-    await builder_of(call.engine).handovers.get(call.path["id"]).receive(call.path["name"], call.chunks())
+    with builder_of(call.engine).handovers.using(call.path["id"]) as handover:
+        await handover.receive(call.path["name"], call.chunks())
     await call.empty()
+
+
+async def announce_context(call: Call) -> None:
+    """A context's manifest; the answer says which contents are wanted."""
+    data = b"".join([chunk async for chunk in _bounded(call.chunks(), MAX_MANIFEST)])
+    try:
+        manifest = await run_in_thread(lambda: msgspec.json.decode(data, type=Manifest))
+    except msgspec.MsgspecError as error:
+        raise InvalidArgument(f"invalid manifest: {error}") from None
+    builder = builder_of(call.engine)
+    with builder.handovers.using(call.path["id"]) as handover:
+        missing = await handover.announce(call.path["name"], manifest, builder.contexts)
+    await call.json({"Missing": missing})
+
+
+async def fill_context(call: Call) -> None:
+    """The contents that were wanted, one after another; the answer says which are not what the manifest says."""
+    with builder_of(call.engine).handovers.using(call.path["id"]) as handover:
+        changed = await handover.fill(call.path["name"], call.chunks())
+    await call.json({"Changed": changed})
+
+
+async def _bounded(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        limit -= len(chunk)
+        if limit < 0:
+            raise InvalidArgument("the build context has too many files")
+        yield chunk
 
 
 async def lend_agent(call: Call) -> None:
@@ -151,6 +183,8 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
         if remote.dockerfile:
             return "", remote.dockerfile
         context = remote.context
+    elif MAIN in handover.contexts:
+        context = handover.contexts.pop(MAIN)
     else:
         context = await stack.enter_async_context(received(call.engine, call.chunks()))
     with opened(context) as tree:

@@ -31,6 +31,8 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/sampan/builds", "begin_session"),
         ("POST", "/sampan/builds/{id}/ssh/{name}", "lend_agent"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
+        ("POST", "/sampan/builds/{id}/contexts/{name}/manifest", "announce_context"),
+        ("PUT", "/sampan/builds/{id}/contexts/{name}/contents", "fill_context"),
         ("GET", "/sampan/builds/{id}/tree", "deliver_tree"),
         ("GET", "/sampan/builds/{id}/archive", "deliver_archive"),
         ("DELETE", "/sampan/builds/{id}", "end_session"),

@@ -23,6 +23,7 @@ from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache
 from .context import opened, read_dockerfile
+from .contextstore import ContextStore
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
@@ -77,6 +78,7 @@ class Builder:
     def __init__(self, engine: Engine) -> None:
         self._engine = ref(engine)  # the table below must not keep it alive
         self.cache = BuildCache(engine.db, self._is_whole)
+        self.contexts = ContextStore(engine.db, f"{engine.paths.build}/context")
         self.handovers = Handovers()
         self._cancellable: dict[str, asyncio.Task[object]] = {}
         self._solver = Solver(

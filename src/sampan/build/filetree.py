@@ -333,9 +333,8 @@ class _Reading:
             self._sparse.append(inode)
 
     def _flush(self) -> None:
-        if self._pending:
-            self._pack.append(b"".join(self._pending))
-            self._pending, self._waiting = [], 0
+        self._pack.append(b"".join(self._pending))
+        self._pending, self._waiting = [], 0
 
     def _hardlink(self, entry: Entry) -> None:
         parent, _, last = clean(entry.link).rpartition("/")

@@ -7,16 +7,21 @@ client has fetched that, or by itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from secrets import token_hex
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from ..cas.threads import run_in_thread
+from ..engine.bodies import fed
 from ..errors import Conflict, NotFound
 from .agents import AgentSocket
 from .context import received
+from .contextstore import ContextStore
 from .filetree import FileTree
+from .syncing import Incoming, Manifest
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -35,8 +40,11 @@ class Handover:
         self.secrets: dict[str, bytes] = {}
         self.lent: dict[str, AgentSocket] = {}
         self.built: Built | None = None
+        self.users = 0
+        """Requests that are under way; it does not expire meanwhile, however long they take."""
         self.stack = AsyncExitStack()
         self._engine = engine
+        self._incoming: dict[str, Incoming] = {}
 
     @property
     def agents(self) -> dict[str, str]:
@@ -56,6 +64,35 @@ class Handover:
         if name in self.contexts:
             raise Conflict(f"build context {name} was sent already")
         self.contexts[name] = await self.stack.enter_async_context(received(self._engine, body))
+
+    async def announce(self, name: str, manifest: Manifest, store: ContextStore) -> list[int]:
+        """Take in a context's manifest; numbers of its entries whose contents are wanted. A later one replaces it."""
+        if name in self.contexts:
+            raise Conflict(f"build context {name} was sent already")
+        incoming = await run_in_thread(lambda: Incoming(store, manifest))
+        self.stack.callback(incoming.close)
+        self._incoming[name] = incoming
+        missing = incoming.place()
+        if not missing:
+            self.contexts[name] = incoming.tree
+        return missing
+
+    async def fill(self, name: str, body: AsyncIterator[bytes]) -> list[int]:
+        """Take in the contents that were wanted; numbers of those that are not what the manifest says."""
+        incoming = self._incoming.get(name)
+        if incoming is None or name in self.contexts:
+            raise Conflict(f"build context {name} wants no contents")
+        path = f"{self._engine.paths.tmp}/build-{token_hex(8)}"
+        try:
+            async with fed(body) as feed:
+                changed = await run_in_thread(lambda: incoming.receive(feed, path), feed.interrupt)
+            incoming.keep(path, changed)
+        finally:
+            if os.path.exists(path):
+                os.unlink(path)
+        if not changed:
+            self.contexts[name] = incoming.tree
+        return changed
 
 
 class Handovers:
@@ -93,6 +130,20 @@ class Handovers:
         self._restart(identity)
         return found
 
+    @contextmanager
+    def using(self, identity: str) -> Iterator[Handover]:
+        """One by its id, for the length of a request."""
+        found = self.get(identity)
+        found.users += 1
+        if (timer := self._timers.pop(identity, None)) is not None:
+            timer.cancel()
+        try:
+            yield found
+        finally:
+            found.users -= 1
+            if identity in self._held:
+                self._restart(identity)
+
     def lender(self, identity: str) -> Handover:
         """One by its id, whether a build has taken it up or not; a new agent is lent only before that."""
         found = self._all.get(identity)
@@ -104,7 +155,8 @@ class Handovers:
         """Take it up: from now on its end is the caller's business (`stack.aclose`)."""
         found = self.get(identity)
         del self._held[identity]
-        self._timers.pop(identity).cancel()
+        if (timer := self._timers.pop(identity, None)) is not None:
+            timer.cancel()
         return found
 
     async def close(self) -> None:
@@ -118,7 +170,9 @@ class Handovers:
         timer = self._timers.pop(identity, None)
         if timer is not None:
             timer.cancel()
-        self._timers[identity] = asyncio.get_running_loop().call_later(PATIENCE, self._expire, identity)
+        if not self._held[identity].users:
+            loop = asyncio.get_running_loop()
+            self._timers[identity] = loop.call_later(PATIENCE, self._expire, identity)
 
     def _expire(self, identity: str) -> None:
         task = asyncio.ensure_future(self.take(identity).stack.aclose())

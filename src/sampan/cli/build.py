@@ -18,6 +18,7 @@ from .build_metadata import write_identity, write_metadata
 from .build_output import Output, names, push_tags, wanted, write_outputs
 from .build_progress import Outcome, choose, follow
 from .build_secrets import read_secret
+from .build_sync import MAIN, CannotSync, send
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
 from .key_values import pairs
@@ -85,7 +86,7 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     extras |= {"Listed": any(one.listed for one in outputs), "Deliver": any(one.fetched for one in outputs)}
     agents = dict(read_agent(text) for text in options["ssh"])
     _hand_over(session, secrets, options["build-context"], agents, extras)
-    context, query = _context(options, arguments[0])
+    context, query = _context(session, options, arguments[0], extras["Session"])
     query.update(build_query(options), t=names(options["tag"], outputs))
     auths = credentials.all_auths(session.config)
     registry_config = credentials.encode_auth(auths) if auths else None
@@ -113,14 +114,16 @@ def _hand_over(
     named = dict(_named_context(text) for text in contexts)
     directories = {name: where for name, where in named.items() if os.path.isdir(where)}
     extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
-    if not secrets and not directories and not agents:
-        return
     encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
     extras["Session"] = identity = session.client.build_session(encoded)["Id"]
     for name, path in agents.items():
         lend(session.client, identity, name, path)
     for name, where in directories.items():
-        session.client.build_context(identity, name, Context(where, ignore_rules(where, ""), {}).chunks())
+        rules = ignore_rules(where, "")
+        try:
+            send(session, identity, name, where, rules, {})
+        except CannotSync:
+            session.client.build_context(identity, name, Context(where, rules, {}).chunks())
 
 
 def _named_context(text: str) -> tuple[str, str]:
@@ -191,8 +194,10 @@ def _build_arguments(texts: list[str]) -> str:
     return json.dumps(values) if values else ""
 
 
-def _context(options: Options, where: str) -> tuple[Iterable[bytes] | None, dict[str, Any]]:
-    """The body and the part of the query that says what is in it."""
+def _context(
+    session: Session, options: Options, where: str, identity: str
+) -> tuple[Iterable[bytes] | None, dict[str, Any]]:
+    """The body, none where the context went ahead, and the part of the query that says what is in it."""
     file = options["file"]
     if where.startswith(REMOTE):
         return None, {"remote": where, "dockerfile": file or "Dockerfile"}
@@ -201,7 +206,12 @@ def _context(options: Options, where: str) -> tuple[Iterable[bytes] | None, dict
     if not os.path.isdir(where):
         raise CommandFailed(f'unable to prepare context: path "{where}" not found')
     name, extra = _dockerfile(where, file)
-    return Context(where, ignore_rules(where, name), extra).chunks(), {"dockerfile": name}
+    rules = ignore_rules(where, name)
+    try:
+        send(session, identity, MAIN, where, rules, extra)
+    except CannotSync:
+        return Context(where, rules, extra).chunks(), {"dockerfile": name}
+    return None, {"dockerfile": name}
 
 
 def _from_input(file: str) -> tuple[Iterable[bytes], dict[str, Any]]:

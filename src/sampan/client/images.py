@@ -168,6 +168,20 @@ def build_context(session: str, name: str, tar: Payload) -> Call[None]:
     return Call("PUT", path, body=tar, headers=TAR, decode=decode_nothing)
 
 
+@endpoint
+def build_manifest(session: str, name: str, files: list[list[Any]]) -> Call[Json]:
+    """Tell what a context consists of; the answer says which contents the daemon lacks (Sampan only)."""
+    path = f"/sampan/builds/{session}/contexts/{name}/manifest"
+    return Call("POST", path, json_body={"Files": files}, decode=decode_json)
+
+
+@endpoint
+def build_contents(session: str, name: str, contents: Payload) -> Call[Json]:
+    """Send those contents; the answer says which have changed meanwhile (Sampan only)."""
+    path = f"/sampan/builds/{session}/contexts/{name}/contents"
+    return Call("PUT", path, body=contents, decode=decode_json)
+
+
 def build_agent_call(session: str, name: str) -> Hijack:
     """Offer a connection to our ssh agent to that build (Sampan only)."""
     headers = {"Connection": "Upgrade", "Upgrade": "tcp"}

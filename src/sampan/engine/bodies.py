@@ -13,6 +13,9 @@ from ..cas.compression import CHUNK
 from ..errors import SampanError
 
 
+_WORTH_IT = 1 << 16
+
+
 class Feed:
     """A stream that the event loop fills and a thread reads; a slow reader holds the sender back.
 
@@ -64,10 +67,17 @@ async def fed(body: AsyncIterator[bytes]) -> AsyncIterator[Feed]:
 
 
 async def _pump(body: AsyncIterator[bytes], feed: Feed) -> None:
+    pending = (
+        bytearray()
+    )  # docker's client sends each tar header as a chunk of its own; a hand-over costs more than that
     try:
         async for chunk in body:
-            if chunk:
-                await feed.put(chunk)
+            pending += chunk
+            if len(pending) >= _WORTH_IT:
+                await feed.put(bytes(pending))
+                pending.clear()
+        if pending:
+            await feed.put(bytes(pending))
         await feed.put(b"")
     except (OSError, SampanError) as error:
         await feed.put(error)  # the reader raises it
