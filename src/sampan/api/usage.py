@@ -48,7 +48,7 @@ def _build_cache(call: Call) -> list[dict[str, object]]:
     """Records of the build cache, in BuildKit's terms."""
     return [
         {
-            "ID": one.record.key, "Type": "regular", "Description": one.record.description, "InUse": False,
+            "ID": one.record.key, "Type": one.record.kind, "Description": one.record.description, "InUse": False,
             "Shared": one.shared, "Size": one.record.size, "CreatedAt": rfc3339(int(one.record.created * 1e9)),
             "LastUsedAt": rfc3339(int(one.record.used * 1e9)), "UsageCount": one.record.uses,
         }

@@ -13,7 +13,7 @@ from ..dockerfile import lint
 from ..dockerfile.errors import DockerfileError, excerpt
 from ..engine.engine import Engine
 from ..engine.images import set_tag
-from ..errors import Conflict, InvalidArgument, SampanError
+from ..errors import Conflict, DataLoss, InvalidArgument, SampanError
 from ..image.layers import Layer
 from ..model.container import HostConfig
 from ..oci import platform as platforms
@@ -21,9 +21,9 @@ from ..oci import reference
 from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
-from .cache import BuildCache
+from .cache import BuildCache, Record
 from .context import opened, read_dockerfile
-from .contextstore import ContextStore
+from .contextstore import PREFIX, ContextStore
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
@@ -138,6 +138,8 @@ class Builder:
                 solved = await self._solve(session, await targets(session), stack)
                 built = await self._store(session, request, solved)
             except SampanError as error:
+                if isinstance(error, DataLoss):
+                    self.contexts.clear()
                 _point(session, request, error)
                 raise
             built.hold(self.engine, held if held is not None else stack)
@@ -213,11 +215,18 @@ class Builder:
         if task is not None:
             task.cancel()
 
+    def records(self) -> list[Record]:
+        """All that the build cache holds, latest use first."""
+        return sorted([*self.cache.records(), *self.contexts.packs()], key=lambda one: one.used, reverse=True)
+
     def prune(self, keys: Sequence[str]) -> int:
         """Forget records and drop layers that nothing else needs; the bytes freed."""
-        records = {record.key: record for record in self.cache.records()}
+        records = {record.key: record for record in self.records()}
         freed = 0
         for key in keys:
+            if key.startswith(PREFIX):
+                freed += self.contexts.drop(int(key.removeprefix(PREFIX)))
+                continue
             self.cache.drop(key)
             freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
         return freed

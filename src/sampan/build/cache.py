@@ -30,6 +30,8 @@ class Record:
     used: float
     uses: int
     layers: tuple[Layer, ...]
+    kind: str = "regular"
+    """BuildKit's word for what it is."""
 
 
 class _StoredLayer(msgspec.Struct, array_like=True):

@@ -15,8 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..db import Database
+from .cache import Record
 
 MOST_PACKS, MOST_BYTES = 128, 4 << 30
+PREFIX = "context-"
+"""Of the keys of packs among those of the build cache."""
 _AT_ONCE = 500
 
 
@@ -79,6 +82,20 @@ class ContextStore:
             total += row["size"]
             if number and (number >= MOST_PACKS or total > MOST_BYTES):
                 self.drop(row["id"])
+
+    def packs(self) -> list[Record]:
+        """All packs, latest use first."""
+        rows = self._db.query("SELECT * FROM context_pack ORDER BY used DESC, id DESC")
+        return [
+            Record(f"{PREFIX}{row['id']}", "", "local source", row["size"], row["created"], row["used"], row["uses"],
+                   (), "source.local")
+            for row in rows
+        ]  # fmt: skip
+
+    def clear(self) -> None:
+        """Remove all: one of them is not what it was, and clients have everything."""
+        for record in self.packs():
+            self.drop(int(record.key.removeprefix(PREFIX)))
 
     def drop(self, pack: int) -> int:
         """Remove a pack; the bytes freed."""

@@ -10,6 +10,7 @@ import hashlib
 import os
 import posixpath
 import stat
+import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ _KINDS = {
     REGULAR: stat.S_IFREG, DIRECTORY: stat.S_IFDIR, SYMLINK: stat.S_IFLNK, CHARACTER: stat.S_IFCHR,
     BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO,
 }  # fmt: skip
+LINK_MODE = stat.S_IFLNK | 0o777
 _MAX_LINKS = 40  # path_resolution(7)
 
 
@@ -78,7 +80,7 @@ class Inode:
             while length:
                 data = self.pack.read(at, length) if self.pack is not None else b""
                 if not data:
-                    raise DataLoss("the stored build context is damaged")
+                    raise DataLoss("the stored build context is damaged, build again")
                 yield position, data
                 at, position, length = at + len(data), position + len(data), length - len(data)
 
@@ -138,7 +140,7 @@ class HeldFile:
             value.update(chunk)
             yield chunk
         if value.hexdigest() != self._inode.sha256:
-            raise DataLoss(f"{self.path}: the stored build context is damaged")
+            raise DataLoss(f"{self.path}: the stored build context is damaged, build again")
 
 
 def _with_holes(inode: Inode) -> Iterator[bytes]:
@@ -162,8 +164,13 @@ class FileTree:
     keep_owner = False
 
     def __init__(self) -> None:
-        self._inodes: dict[str, Inode] = {"": Inode(stat.S_IFDIR | 0o755)}
+        self._now = time.time_ns()
+        self._inodes: dict[str, Inode] = {"": self._directory()}
         self._names: dict[str, list[str]] = {"": []}
+
+    def _directory(self) -> Inode:
+        """One that nobody described."""
+        return Inode(stat.S_IFDIR | 0o755, mtime_ns=self._now)
 
     def resolve(self, path: str) -> str:
         clean_path = posixpath.normpath(f"/{path}").strip("/") if ".." not in path else path.strip("/")
@@ -262,7 +269,7 @@ class FileTree:
                 if here in self._inodes:
                     self._remove(here)
                 real = here
-                self._insert(done, part, here, Inode(stat.S_IFDIR | 0o755))
+                self._insert(done, part, here, self._directory())
             done = real
         return done
 
@@ -310,7 +317,7 @@ class _Reading:
             raise ArchiveError(f"archive entry {entry.name!r} is a link to nothing")
         inode = Inode(kind | entry.mode, entry.size, entry.mtime, xattrs=entry.xattrs)
         if entry.type == SYMLINK:
-            inode.link = entry.link
+            inode.link, inode.mode = entry.link, LINK_MODE
         elif entry.type == REGULAR:
             self._store(entry, inode)
         elif entry.type in (CHARACTER, BLOCK):

@@ -29,7 +29,7 @@ def usage(builder: Builder, filters: Mapping[str, Sequence[str]]) -> list[Usage]
     held = _held(builder)
     return [
         Usage(record, bool(record.layers) and record.layers[-1].chain_id in held)
-        for record in builder.cache.records()
+        for record in builder.records()
         if _matches(record, filters)
     ]
 
@@ -59,7 +59,7 @@ def prune(builder: Builder, filters: Mapping[str, Sequence[str]], *, everything:
     Without `everything` only records whose layers no image has are dropped.
     """
     _check(filters)
-    chosen = [record for record in reversed(builder.cache.records()) if _matches(record, filters)]
+    chosen = [record for record in reversed(builder.records()) if _matches(record, filters)]
     if not everything:
         held = _held(builder)
         chosen = [record for record in chosen if not (record.layers and record.layers[-1].chain_id in held)]
@@ -78,6 +78,8 @@ def _matches(record: Record, filters: Mapping[str, Sequence[str]]) -> bool:
         for text in filters.get(name, ()):
             if record.used > _before(text):
                 return False
+    if filters.get("type") and record.kind not in filters["type"]:
+        return False
     return _any(filters.get("id", ()), record.key) and _any(filters.get("description", ()), record.description)
 
 

@@ -22,7 +22,7 @@ from ..cas.compression import Readable
 from ..errors import DataLoss, InvalidArgument
 from ..tree.entry import Limits
 from .contextstore import ContextStore, Place
-from .filetree import FileTree, Inode, Pack, whole_digest
+from .filetree import LINK_MODE, FileTree, Inode, Pack, whole_digest
 from .sources import CHUNK
 
 _KINDS = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)
@@ -170,7 +170,7 @@ def _inode(one: Listed) -> Inode:
         _refuse(f"{one.path} has an attribute that is not base64")
     regular = kind == stat.S_IFREG
     return Inode(
-        one.mode, one.size if regular else 0, one.mtime, one.link, xattrs=xattrs,
+        LINK_MODE if one.link else one.mode, one.size if regular else 0, one.mtime, one.link, xattrs=xattrs,
         sha256=one.sha256 if regular else "", extents=one.extents if regular else None,
     )  # fmt: skip
 

@@ -12,7 +12,6 @@ from typing import BinaryIO
 from ..cas.compression import CHUNK
 from ..errors import SampanError
 
-
 _WORTH_IT = 1 << 16
 
 
