@@ -2,7 +2,7 @@
 # Installs the Debian packages that Sampan, its tests and its demo need; nothing where all are there.
 set -eu
 run="python3 python3-venv libseccomp2 git"
-tools="curl ca-certificates openssl openssh-client procps kmod xz-utils iproute2 nftables iptables tcpdump e2fsprogs"
+tools="curl ca-certificates openssl openssh-client procps kmod xz-utils iproute2 nftables iptables tcpdump e2fsprogs xfsprogs"
 images="busybox-static debootstrap btrfs-progs fuse-overlayfs erofs-utils qemu-system-x86"
 peers="docker-cli|docker.io docker-compose docker-registry skopeo runc crun etcd-server"
 bench="iperf3 wrk nginx"

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from sampan.db import Database
-from sampan.errors import Conflict, NotFound
-from sampan.storage import ADDED, DELETED, DRIVERS, MODIFIED, Layers, init_layer, open_snapshotter, unpack
+from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.linux.credentials import file_system_ids
+from sampan.model.idmap import IdMap, IdRange
+from sampan.storage import ADDED, DELETED, DRIVERS, MODIFIED, Layers, Mapper, init_layer, open_snapshotter, unpack
 from tests.support import drivers
 from tests.support.tars import Member, directory, hardlink, read, symlink, tar
 
@@ -190,3 +192,26 @@ def test_two_active_layers_change_places(snapshotter: Layers) -> None:
     assert [one.path for one in snapshotter.changes("other")] == ["/mine"] and snapshotter.changes("box") == []
     with pytest.raises(Conflict):
         snapshotter.exchange("box", "sha256:base")
+
+
+def test_owners_look_mapped(snapshotter: Layers) -> None:
+    """What root inside a user namespace makes is root's on the disk; its tree shows it the other way round."""
+    mapper = Mapper(IdMap((IdRange(0, 300000, 65536),), (IdRange(0, 300000, 65536),)))
+    base(snapshotter)
+    try:
+        snapshotter.map_ids(mapper)
+    except InvalidArgument as error:
+        mapper.close()
+        assert snapshotter.name == "fuse-overlayfs" and "does not have here: the driver cannot" in str(error)
+        return
+    snapshotter.prepare("box", "sha256:base")
+    root = Path(snapshotter.mount("box", mapped=True))
+    assert (root / "etc/passwd").stat().st_uid == 300000
+    with file_system_ids(300000, 300000):
+        (root / "made").touch()
+    assert snapshotter.mounted("box") and snapshotter.mount("box", mapped=True) == str(root)
+    snapshotter.unmount("box")
+    snapshotter.unmount("box")
+    assert not os.path.exists(root / "made")
+    assert (Path(snapshotter.mount("box")) / "made").stat().st_uid == 0
+    assert [one.path for one in snapshotter.changes("box")] == ["/made"]

@@ -26,7 +26,7 @@ CACHE = Path("/var/tmp/sampan-vm")
 _PROGRAMS = (
     "/usr/bin/python3.11", "/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-shutdown",
     "/usr/lib/systemd/systemd-executor", "/usr/bin/systemctl", "/usr/bin/busctl", "/usr/bin/dbus-daemon",
-    "/usr/bin/ip", "/usr/sbin/nft", "/usr/bin/rm",
+    "/usr/bin/ip", "/usr/sbin/nft", "/usr/bin/rm", "/usr/sbin/mkfs.xfs", "/usr/sbin/mke2fs",
 )  # fmt: skip
 _TREES = (
     "/usr/lib/python3.11", "/usr/lib/systemd/system/dbus.service", "/usr/lib/systemd/system/dbus.socket",
@@ -43,7 +43,7 @@ _MODULES = (
     "nft_reject_inet", "nft_objref", "nft_log", "nft_limit", "nft_numgen", "nft_hash", "nf_conntrack", "nf_nat",
     "nf_conntrack_netlink", "dummy", "bfq", "tun", "xt_conntrack", "autofs4", "brd", "unix_diag",
     "vxlan", "macvlan", "ipvlan", "8021q", "sctp", "xfrm_user", "esp4", "esp6", "authenc", "echainiv", "drbg",
-    "jitterentropy_rng", "ctr",
+    "jitterentropy_rng", "ctr", "xfs", "quota_v2",
 )  # fmt: skip
 _META = "linux-image-cloud-amd64"
 _EARLY = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "erofs", "overlay")
@@ -161,7 +161,7 @@ def digest(*parts: str) -> str:
 def base() -> Path:
     """The directory with `initrd` and `base.erofs`."""
     packages = ("python3.11-minimal", "libc6", "libseccomp2", "libssl3", "busybox-static", "systemd", "dbus-daemon",
-                "iproute2", "nftables")  # fmt: skip
+                "iproute2", "nftables", "xfsprogs", "e2fsprogs")  # fmt: skip
     versions = output("dpkg-query", "-W", "-f", "${Package} ${Version}\n", *packages)
     key = digest(versions, str(kernel()), Path(__file__).read_text())
 

@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Callable
+
+import pytest
 
 from ..support.daemon import Daemon
 
 TRAP = "trap 'exit 4' TERM USR1; while :; do sleep 0.05; done"
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_stop_kill_restart_pause_rename_wait(daemon: Daemon, name: str) -> None:
@@ -59,6 +70,45 @@ def test_logs_in_every_manner(daemon: Daemon, name: str) -> None:
         assert follow.returncode == 0
     finally:
         daemon.ok("rm", "-f", name)
+
+
+def test_following_ends_with_the_run(daemon: Daemon, name: str) -> None:
+    """As with dockerd 28.5: a restart policy starts it again, `logs -f` has ended; `logs` has both runs."""
+    script = "n=$(cat /n || echo 0) 2>/dev/null; echo 1 > /n; echo run $n; [ $n != 0 ] || read x; sleep ${n}000"
+    daemon.ok("run", "-di", "--name", name, "--network", "none", "--restart", "always", "busybox", "sh", "-c", script)
+    try:
+        follow = daemon.popen(["docker", "logs", "-f", name], stdout=subprocess.PIPE)
+        assert follow.stdout is not None and follow.stdout.readline() == b"run 0\n"
+        daemon.docker("attach", "--sig-proxy=false", name, stdin=b"go\n")
+        assert follow.communicate(timeout=60)[0] == b"" and follow.returncode == 0
+        until(lambda: daemon.ok("logs", name) == "run 0\nrun 1")
+        again = daemon.popen(["docker", "logs", "-f", "--tail", "1", name], stdout=subprocess.PIPE)
+        assert again.stdout is not None and again.stdout.readline() == b"run 1\n"
+        daemon.ok("rm", "-f", name)
+        assert again.communicate(timeout=60)[0] == b""
+    finally:
+        daemon.docker("rm", "-f", name)
+
+
+@pytest.mark.parametrize("driver", ["json-file", "local"])
+def test_following_goes_over_rotations(daemon: Daemon, name: str, driver: str) -> None:
+    options = ("--log-opt=max-size=4k", "--log-opt=max-file=3", "--log-opt=compress=true")
+    argv = ["docker", "run", "-i", "--rm", "--name", name, "--network", "none", "--log-driver", driver, *options]
+    running = daemon.popen([*argv, "busybox", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert running.stdin is not None
+    try:
+        until(lambda: daemon.docker("inspect", "-f", "{{.State.Running}}", name).out == "true\n")
+        follow = daemon.popen(["docker", "logs", "-f", name], stdout=subprocess.PIPE)
+        assert follow.stdout is not None
+        for batch in range(40):
+            lines = [b"line %d of a batch that is read at once\n" % (batch * 20 + number) for number in range(20)]
+            running.stdin.write(b"".join(lines))
+            running.stdin.flush()
+            assert [follow.stdout.readline() for _ in lines] == lines
+        running.stdin.close()
+        assert follow.communicate(timeout=60)[0] == b""
+    finally:
+        running.wait(60)
 
 
 def test_ps_filters_and_formats(daemon: Daemon, name: str) -> None:

@@ -20,8 +20,8 @@ _HOLD = 'mount --bind "$1" /etc/subuid && mount --bind "$1" /etc/subgid && echo 
 class Remapped(Daemon):
     """In a mount namespace that has an /etc/subuid and /etc/subgid of its own."""
 
-    def __init__(self) -> None:
-        super().__init__("--userns-remap", "nobody:nogroup")
+    def __init__(self, driver: str) -> None:
+        super().__init__("--userns-remap", "nobody:nogroup", "--storage-driver", driver)
         ranges = self.directory / "ranges"
         ranges.write_text(f"nobody:{FIRST}:{SIZE}\n")
         self._holder = subprocess.Popen(
@@ -44,9 +44,9 @@ class Remapped(Daemon):
         self._holder.stdout.close()
 
 
-@pytest.fixture(scope="module")
-def remapped() -> Iterator[Remapped]:
-    daemon = Remapped()
+@pytest.fixture(scope="module", params=["overlay2", "vfs"])
+def remapped(request: pytest.FixtureRequest) -> Iterator[Remapped]:
+    daemon = Remapped(request.param)
     daemon.start()
     daemon.load_busybox()
     yield daemon

@@ -12,9 +12,9 @@ from ..engine.config import CGROUP_DRIVERS, CGROUPFS, SAMPAN_RUNTIME, SYSTEMD
 from ..engine.parts import check_cgroup_parent
 from ..errors import InvalidArgument
 from ..linux.cgroup import Hierarchy
+from ..model.sizes import parse_size
 from ..oci import reference
 from .settings import Settings
-from .values import parse_size
 
 LOG_LEVELS: Final = ("debug", "info", "warn", "error", "fatal", "trace", "panic", "warning")
 

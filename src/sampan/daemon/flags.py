@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument, SampanError
-from .values import parse_size
+from ..model.sizes import parse_size
 
 
 class UsageError(SampanError):

@@ -122,7 +122,7 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     parts.check_cgroup_parent(engine.config.cgroup_driver, host.cgroup_parent)
     defaults.apply(host, engine.config, engine.kernel.version)
     drivers.check_logging(host.log_config)
-    drivers.check_storage_options(host)
+    drivers.layer_limit(engine, host)
     secrets.check(engine, host)
     userns.check(engine, host)
     for mode, joining in ((host.pid_mode, ""), (host.ipc_mode, ""), (host.network_mode, _JOINING)):
@@ -174,7 +174,7 @@ def _store(engine: Engine, container: Container) -> None:
     copies.keep(engine, container)
     base = init_layer(engine.snapshots, container.layer_parent or None)
     with engine.db.transaction():
-        engine.snapshots.prepare(container.id, base)
+        engine.snapshots.prepare(container.id, base, drivers.layer_limit(engine, container.host_config))
         engine.containers.add(container)
         engine.images.touch(container.image_id)
         engine.events.flush()

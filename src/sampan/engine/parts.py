@@ -12,6 +12,7 @@ from ..linux.cgroup.scope import slice_path
 from ..paths import Paths
 from ..storage import Layers, Mapper, open_snapshotter
 from .config import DEFAULT_CGROUP_PARENT, SYSTEMD, EngineConfig
+from .drivers import check_storage_options
 
 DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
@@ -30,6 +31,7 @@ def make_roots(paths: Paths) -> None:
 def open_snapshots(config: EngineConfig, db: Database) -> Layers:
     """The configured storage driver, or the one that already has layers, or the best; ready for mapped ids."""
     layers = _open_driver(config, db)
+    check_storage_options(layers, config.storage_opts)
     if config.id_map is not None:
         layers.map_ids(Mapper(config.id_map))
     return layers

@@ -9,10 +9,10 @@ import asyncio
 import os
 
 from ..errors import NotFound, SampanError
+from ..linux import mountinfo
 from ..linux.mount import MNT_DETACH, umount2
 from ..runtime import Shim, ShimGone
 from ..tree.remove import remove as remove_tree
-from ..volume.local import unescape
 from . import removal
 from .engine import Engine
 
@@ -48,9 +48,7 @@ async def _end(engine: Engine, name: str) -> None:
 
 
 def _unmount_below(engine: Engine, directory: str) -> None:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        places = [unescape(line.split(" ", 5)[4]) for line in table]
-    for place in reversed(places):  # the last mounted first
+    for place in reversed(mountinfo.places()):  # the last mounted first
         if place.startswith(f"{directory}/"):
             try:
                 umount2(place, MNT_DETACH)

@@ -23,7 +23,7 @@ _OLD_NUMBERS = {
 }
 NUMBERS = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
-    "close_range": 436, "openat2": 437, "mount_setattr": 442,
+    "close_range": 436, "openat2": 437, "mount_setattr": 442, "quotactl_fd": 443,
     **_OLD_NUMBERS.get(MACHINE, _OLD_NUMBERS["aarch64"]),
 }  # fmt: skip
 

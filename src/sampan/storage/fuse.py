@@ -11,6 +11,8 @@ from sampan.db import Database
 from sampan.errors import InvalidArgument, SampanError
 from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 
+from .idmapped import Mapper
+from .layers import Layers
 from .overlay import Overlay
 from .snapshotter import SnapshotInfo
 
@@ -34,6 +36,9 @@ class FuseOverlay(Overlay):
 
     def _mount_stack(self, info: SnapshotInfo, lowers: list[str], upper: str | None, work: str | None) -> None:
         self._run(lowers, upper, work, self._tree(info))
+
+    def map_ids(self, mapper: Mapper) -> None:
+        Layers.map_ids(self, mapper)  # the kernel does not map what a program shows
 
     def _view(self, lowers: list[str]) -> int:
         """Mounted for a moment; the open directory keeps it alive until it is closed."""

@@ -1,4 +1,4 @@
-"""Overlays whose layers are id-mapped mounts (Linux 5.19; detached layers 6.15): no file changes its owner on disk.
+"""Layers as id-mapped mounts (Linux 5.12; below an overlay 5.19, detached 6.15): no file changes its owner on disk.
 
 What a container's root makes is root's on the disk as well, so image layers are shared with containers that are not
 remapped, and diff, commit and push need not know about any of it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from sampan.errors import InvalidArgument
 from sampan.linux.credentials import file_system_ids
 from sampan.linux.mount import MOUNT_ATTR_IDMAP, clone_tree, mount_setattr
 from sampan.model.idmap import IdMap
@@ -35,6 +36,14 @@ class Mapper:
         if self._namespace >= 0:
             os.close(self._namespace)
         self._namespace = -1
+
+
+def unmappable(driver: str, reason: object) -> InvalidArgument:
+    """Why `userns-remap` is refused, and what would help."""
+    return InvalidArgument(
+        f"user namespaces need id-mapped mounts, which {driver} does not have here: {reason}; a data root on ext4, xfs "
+        "or btrfs with Linux 5.19 or later has them, as has the storage driver vfs with Linux 5.12"
+    )
 
 
 class MappedPaths:

@@ -20,14 +20,15 @@ import msgspec
 
 from sampan import faults
 from sampan.db import Database
-from sampan.errors import Conflict, InvalidArgument, NotFound
+from sampan.errors import Conflict, NotFound
+from sampan.linux import quota
 from sampan.linux.libc import syncfs
 from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, umount2
 from sampan.tree.extract import Usage
 from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
-from .idmapped import Mapper
+from .idmapped import Mapper, unmappable
 from .snapshotter import Change, Problem, SnapshotInfo
 
 MARKER = ".snapshot"
@@ -55,6 +56,8 @@ class Layers(ABC):
 
     name = ""
     copies_parents = False
+    has_limits = False
+    """Whether `prepare` takes a limit: the file system holds projects to their quotas."""
 
     def __init__(self, root: str, db: Database) -> None:
         self.root = f"{root}/{self.name}"
@@ -110,6 +113,8 @@ class Layers(ABC):
 
     def _dispose(self, path: str) -> None:
         """Remove a snapshot's directory."""
+        if self.has_limits and os.path.isdir(path):
+            quota.release(path)
         remove_marked(self.root, os.path.basename(path))
 
     def _is_whole(self, info: SnapshotInfo) -> bool:
@@ -155,7 +160,7 @@ class Layers(ABC):
 
     # life cycle
 
-    def prepare(self, key: str, parent: str | None) -> SnapshotInfo:
+    def prepare(self, key: str, parent: str | None, limit: int = 0) -> SnapshotInfo:
         below = self.stat(parent) if parent is not None else None
         if key in self._rows:
             raise Conflict(f"snapshot {key} already exists")
@@ -164,6 +169,8 @@ class Layers(ABC):
         info = SnapshotInfo(key, parent, self._new_directory(), committed=False)
         self._write_marker(info)
         faults.point("storage.prepare.made")
+        if limit:
+            quota.limit(self.path(info), limit)
         self._make(self.path(info), below)
         self._insert(info)
         self._index(info)
@@ -290,7 +297,7 @@ class Layers(ABC):
 
     def map_ids(self, mapper: Mapper) -> None:
         """Be ready for `mount(mapped=True)`; InvalidArgument where kernel, file system or driver cannot."""
-        raise InvalidArgument(f"user namespaces need id-mapped layers, which the driver {self.name} does not have")
+        raise unmappable(self.name, "the driver cannot")
 
     def mount(self, key: str, mapped: bool = False) -> str:
         info = self.stat(key)

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from sampan.db import Database
 from sampan.errors import InvalidArgument, SampanError
+from sampan.linux import quota
 from sampan.linux.credentials import file_system_ids
 from sampan.linux.libc import AT_FDCWD
 from sampan.linux.mount import (
@@ -36,7 +37,7 @@ from sampan.tree.private import in_thread
 from sampan.tree.walk import usage as measure
 
 from .changes import Comparison, overlay_layer
-from .idmapped import MappedPaths, Mapper
+from .idmapped import MappedPaths, Mapper, unmappable
 from .layers import Layers
 from .snapshotter import Change, SnapshotInfo
 
@@ -54,6 +55,7 @@ class Overlay(Layers):
 
     def __init__(self, root: str, db: Database) -> None:
         super().__init__(root, db)
+        self.has_limits = quota.enforced(self.root)
         if not self._rows:
             self._probe()
 
@@ -153,7 +155,7 @@ class Overlay(Layers):
             self.mapper = mapper
             os.close(self._mapped_stack([], f"{path}/diff", f"{path}/work"))
         except OSError as error:
-            raise InvalidArgument(f"user namespaces need id-mapped layers, which do not work here: {error}") from error
+            raise unmappable(self.name, error) from error
         finally:
             self._dispose(f"{self.root}/{number}")
 

@@ -70,10 +70,15 @@ class Snapshotter(Protocol):
     def copies_parents(self) -> bool:
         """Whether `prepare` takes time and space as large as the parent."""
 
-    def prepare(self, key: str, parent: str | None) -> SnapshotInfo:
+    @property
+    def has_limits(self) -> bool:
+        """Whether `prepare` can limit a snapshot."""
+
+    def prepare(self, key: str, parent: str | None, limit: int = 0) -> SnapshotInfo:
         """Make an active snapshot on a committed one (or on nothing). Conflict when the key is taken.
 
-        Durable when it returns, cheap for all drivers but vfs. Nothing is mounted.
+        Durable when it returns, cheap for all drivers but vfs. Nothing is mounted. `limit`, where the driver has
+        limits, is how many bytes its own files may take.
         """
 
     def mount(self, key: str, mapped: bool = False) -> str:

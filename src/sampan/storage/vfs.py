@@ -1,6 +1,8 @@
 """vfs: every snapshot is a full copy. Slow and large, and works on any file system.
 
-snapshots/vfs/<number>/tree/
+snapshots/vfs/<number>/
+  tree/
+  mapped/      for containers in a user namespace: the tree once more, mounted with the owners that they see
 """
 
 from __future__ import annotations
@@ -10,11 +12,15 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sampan.linux.libc import AT_FDCWD
+from sampan.linux.mount import MNT_DETACH, UMOUNT_NOFOLLOW, move_mount, umount2
+from sampan.linux.mountinfo import is_mount_point
 from sampan.tree.copy import copy_tree
 from sampan.tree.extract import Usage
 from sampan.tree.walk import usage as measure
 
 from .changes import Comparison, compared_layer
+from .idmapped import Mapper, unmappable
 from .layers import Layers
 from .snapshotter import DELETED, Change, SnapshotInfo
 
@@ -50,10 +56,34 @@ class Vfs(Layers):
         return f"{self.path(info)}/tree"
 
     def _show(self, info: SnapshotInfo, mapped: bool = False) -> str:
-        return self._tree(info)
+        if not mapped or self.mapper is None:
+            return self._tree(info)
+        target = self._mapped(info)
+        os.makedirs(target, 0o755, exist_ok=True)
+        if not is_mount_point(target):
+            fd = self.mapper.clone(self._tree(info))
+            try:
+                move_mount(fd, AT_FDCWD, target)
+            finally:
+                os.close(fd)
+        return target
+
+    def _mapped(self, info: SnapshotInfo) -> str:
+        return f"{self.path(info)}/mapped"
+
+    def map_ids(self, mapper: Mapper) -> None:
+        try:
+            os.close(mapper.clone(self.root))
+        except OSError as error:
+            raise unmappable(self.name, error) from error
+        self.mapper = mapper
+
+    def _is_mounted(self, info: SnapshotInfo) -> bool:
+        return super()._is_mounted(info) or (self.mapper is not None and is_mount_point(self._mapped(info)))
 
     def _detach(self, info: SnapshotInfo) -> None:
-        """Nothing is mounted."""
+        if self.mapper is not None and is_mount_point(self._mapped(info)):
+            umount2(self._mapped(info), MNT_DETACH | UMOUNT_NOFOLLOW)
 
     def _measure(self, info: SnapshotInfo) -> Usage:
         if info.parent is None:

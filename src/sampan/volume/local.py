@@ -7,7 +7,7 @@ volumes/
     _data                 what containers see; mount point for volumes with `type` and `device`
     _new                  a copy-up or restore that is not complete yet; removed at start
     _snapshots/<snapshot> full copies (`volume snapshot`)
-    image                 ext4 in a file, for volumes with a size limit
+    image                 ext4 in a file, for volumes with a size limit where there are no project quotas
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import stat
 import subprocess
 
 from sampan.errors import InvalidArgument, SampanError
+from sampan.linux import quota
 from sampan.linux.mount import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, UMOUNT_NOFOLLOW, mount, umount2
+from sampan.linux.mountinfo import is_mount_point
+from sampan.model.sizes import parse_size
 from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
@@ -29,7 +32,6 @@ from .options import parse
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _OPTIONS = ("type", "o", "device", "size")
-_SIZE = re.compile(r"(\d+)([bkmgtp]?)(i?b)?", re.IGNORECASE)
 _SMALLEST_IMAGE = 4 << 20
 REMOVED = "removed~"
 """What the directory of a removed volume is called until it is gone; no volume can have such a name."""
@@ -56,12 +58,21 @@ class Local:
         if not os.listdir(self.path(name)):
             os.chown(self.path(name), *self._owner)
         if "size" in options and "device" not in options:
-            self._make_image(name, size(options["size"]))
+            self._limit(name, parse_size(options["size"]))
+
+    def _limit(self, name: str, limit: int) -> None:
+        if os.path.exists(self._image(name)):
+            return  # only its mount point was lost
+        if not quota.enforced(self.root):
+            self._make_image(name, limit)
+        elif not quota.of(self.path(name)):
+            quota.limit(self.path(name), limit)
+
+    def _image(self, name: str) -> str:
+        return f"{self.root}/{name}/image"
 
     def _make_image(self, name: str, limit: int) -> None:
-        path = f"{self.root}/{name}/image"
-        if os.path.exists(path):
-            return  # only its mount point was lost
+        path = self._image(name)
         with open(path, "wb") as file:
             file.truncate(max(limit, _SMALLEST_IMAGE))
         command = ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "root_owner=0:0,lazy_itable_init=1", path]
@@ -72,6 +83,8 @@ class Local:
     def remove(self, name: str, options: dict[str, str]) -> None:
         self._users.pop(name, None)
         self._detach(name)
+        if "size" in options and os.path.isdir(self.path(name)) and quota.enforced(self.root):
+            quota.release(self.path(name))
         removed = f"{REMOVED}{secrets.token_hex(16)}"
         try:
             os.rename(f"{self.root}/{name}", f"{self.root}/{removed}")
@@ -95,7 +108,7 @@ class Local:
         path = self.path(name)
         if not os.path.isdir(path):
             self.create(name, options)
-        if ("device" in options or "size" in options) and not is_mount_point(path):
+        if ("device" in options or os.path.exists(self._image(name))) and not is_mount_point(path):
             self._attach(name, path, options)
         self.add_user(name, user)
         return path
@@ -128,10 +141,10 @@ class Local:
             if "device" in options:
                 _mount_device(path, options)
             else:
-                _mount_loop(path, f"{self.root}/{name}/image", "ext4", 0, "")
+                _mount_loop(path, self._image(name), "ext4", 0, "")
                 _drop_lost_and_found(path)
         except OSError as error:
-            device = options.get("device", f"{self.root}/{name}/image")
+            device = options.get("device", self._image(name))
             raise SampanError(
                 f"failed to mount local volume: mount {device}:{path}, data: {options.get('o', '')}: "
                 f"{(error.strerror or '').lower()}"
@@ -162,30 +175,11 @@ def check_options(options: dict[str, str]) -> None:
         if key not in _OPTIONS:
             raise InvalidArgument(f'invalid option: "{key}"')
     if "size" in options:
-        size(options["size"])
+        parse_size(options["size"])
     if ("type" in options or "o" in options) and "device" not in options:
         raise InvalidArgument('missing required option: "device"')
     if "device" in options and "type" not in options:
         raise InvalidArgument('missing required option: "type"')
-
-
-def size(text: str) -> int:
-    """Bytes of `10m`, `2GiB`, …, counted in 1024s."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise InvalidArgument(f"invalid size: '{text}'")
-    return int(found[1]) << (10 * "bkmgtp".index(found[2].lower() or "b"))
-
-
-def is_mount_point(path: str) -> bool:
-    """Whether something is mounted right on `path` (a bind mount of the same file system counts)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        return any(unescape(line.split(" ", 5)[4]) == path for line in table)
-
-
-def unescape(text: str) -> str:
-    """A path of /proc/self/mountinfo, where blanks and backslashes are octal."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text) if "\\" in text else text
 
 
 def _mount_device(path: str, options: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What the machine's own kernel may lack, on an emulated one that has it: 802.1q, ipvlan, ESP, SCTP.
+"""What the machine's own kernel may lack, on an emulated one that has it: 802.1q, ipvlan, ESP, SCTP, project quotas.
 
 The tests are those that are skipped where the kernel lacks something; there none of them may be.
 """
@@ -16,7 +16,8 @@ from ...support import emulator
 from ...support.emulator import Machine
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-MODULES = ("8021q", "ipvlan", "macvlan", "vxlan", "sctp", "xfrm_user", "esp4", "esp6", "authenc", "echainiv", "drbg")
+MODULES = ("8021q", "ipvlan", "macvlan", "vxlan", "sctp", "xfrm_user", "esp4", "esp6", "authenc", "echainiv", "drbg",
+           "xfs", "quota_v2", "loop")  # fmt: skip
 TESTS = (
     "tests/system/network/test_sublinks.py::test_vlan_100",
     "tests/system/network/test_sublinks.py::test_ipvlan",
@@ -24,8 +25,9 @@ TESTS = (
     "tests/contract/linux/test_xfrm.py",
     "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_what_is_between_the_hosts_is_esp_or_nothing",
     "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_policies_alone_keep_clear_text_out",
+    "tests/contract/test_project_quotas.py",
 )
-PASSES = 11
+PASSES = 18
 PYTEST = """
 cd /opt/repository && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m pytest -q -p pytest_asyncio.plugin \\
     -p no:cacheprovider --tb=short --durations=12 --basetemp /tmp/pytest TESTS

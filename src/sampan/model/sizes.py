@@ -1,4 +1,4 @@
-"""Values that both flags and daemon.json write as text."""
+"""Sizes as people write them: flags, daemon.json, options of volumes and layers."""
 
 from __future__ import annotations
 
