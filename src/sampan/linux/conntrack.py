@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -18,6 +18,7 @@ CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 
 NESTED = 0x8000
+FAMILIES = (NFPROTO_IPV4, NFPROTO_IPV6)
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,19 @@ class Entry:
 class Conntrack(NetfilterSocket):
     """The connections of the namespace in which it is opened."""
 
-    def entries(self) -> list[Entry]:
-        """All connections that have ports."""
+    def entries(self, families: Iterable[int] = FAMILIES) -> list[Entry]:
+        """All connections that have ports. The kernel walks its whole table for each family."""
         found = []
-        for family in (NFPROTO_IPV4, NFPROTO_IPV6):
+        for family in families:
             for answer in self.query(_SUBSYS | IPCTNL_MSG_CT_GET, NLM_F_DUMP, genmsg(family)):
                 entry = _entry(family, attributes(answer, 4))
                 if entry is not None:
                     found.append(entry)
         return found
 
-    def delete(self, wanted: Callable[[Entry], bool]) -> int:
+    def delete(self, wanted: Callable[[Entry], bool], families: Iterable[int] = FAMILIES) -> int:
         """Delete the entries for which `wanted` is true; how many there were."""
-        doomed = [entry for entry in self.entries() if wanted(entry)]
+        doomed = [entry for entry in self.entries(families) if wanted(entry)]
         for entry in doomed:
             payload = genmsg(entry.family) + attribute(CTA_TUPLE_ORIG | NESTED, entry.tuple)
             try:

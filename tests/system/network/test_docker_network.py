@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from subprocess import PIPE, Popen
 from typing import Any
 
-from ...support.daemon import Daemon
+from ...support.daemon import Daemon, wait_readable
 
 WEB = ("sh", "-c", "echo hello > /index.html; exec httpd -f -p 80 -h /")
 
@@ -112,12 +113,31 @@ def test_refusals(daemon: Daemon, name: str) -> None:
         daemon.docker("network", "rm", network)
 
 
+def said(connection: Popen[bytes], line: bytes) -> bytes:
+    """What the other end of a connection makes of a line."""
+    assert connection.stdin is not None and connection.stdout is not None
+    connection.stdin.write(line)
+    connection.stdin.flush()
+    wait_readable(connection.stdout.fileno())
+    return connection.stdout.readline()
+
+
 def test_a_killed_daemon(make_daemon: Callable[..., Daemon]) -> None:
     """Connections through published ports go on, and the daemon that comes back knows all of it."""
     daemon = make_daemon()
     daemon.ok("network", "create", "front")
     daemon.ok("run", "-d", "--name", "web", "--network", "front", "-p", "8080:80", "busybox", *WEB)
+    daemon.ok("run", "-d", "--name", "echo", "-p", "8081:81", "busybox", "nc", "-ll", "-p", "81", "-e", "cat")
     before = networks_of(daemon, "web")
+    # Nobody announces that it listens.
+    daemon.ok("exec", "echo", "sh", "-c", "until netstat -ltn | grep -q :81; do usleep 50000; done")
+    held = daemon.outside.popen("busybox", "nc", "10.99.0.1", "8081", stdin=PIPE, stdout=PIPE)
+    assert said(held, b"before\n") == b"before\n"
+    daemon.kill()
+    assert said(held, b"without\n") == b"without\n"
+    daemon.start()
+    assert said(held, b"after\n") == b"after\n"
+    held.communicate()
     daemon.kill()
     assert daemon.outside.check("curl", "-sfm3", "http://10.99.0.1:8080/") == "hello\n"
     daemon.host.check("nft", "flush", "ruleset")
@@ -128,7 +148,7 @@ def test_a_killed_daemon(make_daemon: Callable[..., Daemon]) -> None:
     assert daemon.ok("run", "--rm", "--network", "front", "busybox", "wget", "-qO-", "http://web/") == "hello"
     taken = daemon.docker("run", "--rm", "-p", "8080:80", "busybox", "true")
     assert "Bind for 0.0.0.0:8080 failed: port is already allocated" in taken.err
-    daemon.ok("rm", "-f", "web")
+    daemon.ok("rm", "-f", "web", "echo")
     daemon.ok("network", "rm", "front")
     deadline = time.monotonic() + 10
     while "vsp" in daemon.host.check("ip", "-o", "link"):
