@@ -10,9 +10,9 @@ import pytest
 
 from sampan.daemon import checks, config, flags, pidfile, reload, start
 from sampan.daemon.config import DaemonConfig
-from sampan.daemon.values import parse_size
 from sampan.engine.config import AddressPool, Runtime
 from sampan.errors import Conflict, InvalidArgument
+from sampan.model.sizes import parse_size
 
 
 def load(tmp_path: Path, *arguments: str, file: Any = None) -> DaemonConfig:
