@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 
-from .engines import Dockerd, Sampan
+from .engines import Dockerd
 from .measure import interleaved, seconds
 
 _NUMBERS = itertools.count()
@@ -36,10 +36,13 @@ class Contexts:
         return path
 
 
-def uncached(sampan: Sampan, dockerd: Dockerd, context: Path, rounds: int) -> dict[str, float]:
-    """Milliseconds of a build whose steps have all changed."""
+Argv = Callable[..., list[str]]
 
-    def build(argv: Callable[..., list[str]]) -> Callable[[], float]:
+
+def uncached(sampan: Argv, dockerd: Argv, context: Path, rounds: int) -> dict[str, float]:
+    """Milliseconds of a build whose steps have all changed, by two clients' commands."""
+
+    def build(argv: Argv) -> Callable[[], float]:
         def once() -> float:
             salt = f"SALT={next(_NUMBERS)}"
             touched = context / "salt"
@@ -48,13 +51,13 @@ def uncached(sampan: Sampan, dockerd: Dockerd, context: Path, rounds: int) -> di
 
         return once
 
-    return interleaved({"sampan": build(sampan.build_argv), "dockerd": build(dockerd.build_argv)}, rounds)
+    return interleaved({"sampan": build(sampan), "dockerd": build(dockerd)}, rounds)
 
 
-def cached(sampan: Sampan, dockerd: Dockerd, context: Path, rounds: int) -> dict[str, float]:
+def cached(sampan: Argv, dockerd: Argv, context: Path, rounds: int) -> dict[str, float]:
     """Milliseconds of a build of which nothing has changed."""
 
-    def build(argv: Callable[..., list[str]]) -> Callable[[], float]:
+    def build(argv: Argv) -> Callable[[], float]:
         return lambda: 1000 * seconds(argv("build", "-q", "--build-arg", "SALT=same", str(context)))
 
-    return interleaved({"sampan": build(sampan.build_argv), "dockerd": build(dockerd.build_argv)}, rounds)
+    return interleaved({"sampan": build(sampan), "dockerd": build(dockerd)}, rounds)

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import BIN, Daemon
 from tests.support.peer import Peer
 
 
@@ -66,6 +66,10 @@ class Sampan:
         """The stock client's way to our builder."""
         environment = _environment(str(self.daemon.directory))
         return [*environment, "DOCKER_BUILDKIT=0", "docker", "-H", self.daemon.url, *args]
+
+    def own_build_argv(self, *args: str) -> list[str]:
+        """Our client's way, which sends only what the daemon lacks."""
+        return [*_environment(str(self.daemon.directory)), str(BIN / "sampan"), "-H", self.daemon.url, *args]
 
     def daemons(self) -> list[int]:
         return [self.daemon.pid, *_descendants(self.daemon.pid)]
