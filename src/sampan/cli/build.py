@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import credentials
 from .archives import chunks
 from .build_agents import lend, read_agent
-from .build_context import Context, ignore_rules
+from .build_context import ignore_rules
 from .build_metadata import write_identity, write_metadata
 from .build_output import Output, names, push_tags, wanted, write_outputs
 from .build_progress import Outcome, choose, follow
@@ -123,6 +123,8 @@ def _hand_over(
         try:
             send(session, identity, name, where, rules, {})
         except CannotSync:
+            from .build_archive import Context
+
             session.client.build_context(identity, name, Context(where, rules, {}).chunks())
 
 
@@ -210,6 +212,8 @@ def _context(
     try:
         send(session, identity, MAIN, where, rules, extra)
     except CannotSync:
+        from .build_archive import Context
+
         return Context(where, rules, extra).chunks(), {"dockerfile": name}
     return None, {"dockerfile": name}
 
@@ -221,6 +225,8 @@ def _from_input(file: str) -> tuple[Iterable[bytes], dict[str, Any]]:
     if _looks_like_tar(head):
         return chunks(stdin), {"dockerfile": file or "Dockerfile"}
     import tempfile
+
+    from .build_archive import Context
 
     empty = tempfile.TemporaryDirectory(prefix="sampan-context-")
     content = stdin.read()

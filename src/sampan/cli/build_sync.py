@@ -13,7 +13,6 @@ import stat
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sampan.tree.metadata import read_xattrs
@@ -59,14 +58,15 @@ def send(
     raise CommandFailed(f"error from sender: {listing.rows[changed[0]][0]} changes while it is sent")
 
 
-@dataclass
 class _Contents:
     """Of one regular file. `held`: the bytes where they were read already and are few."""
 
-    sha256: str
-    extents: list[tuple[int, int]] | None
-    xattrs: dict[str, str]
-    held: bytes | None = None
+    __slots__ = ("extents", "held", "sha256", "xattrs")  # importing dataclasses costs as much as hashing 1,000 files
+
+    def __init__(
+        self, sha256: str, extents: list[tuple[int, int]] | None, xattrs: dict[str, str], held: bytes | None = None
+    ) -> None:
+        self.sha256, self.extents, self.xattrs, self.held = sha256, extents, xattrs, held
 
 
 class StatCache:
@@ -155,7 +155,7 @@ class Listing:
             self.rows.append(row)
 
     def _add(self, path: str) -> None:
-        full = os.path.join(self._directory, path)
+        full = f"{self._directory}/{path}"
         found = os.lstat(full)
         kind = stat.S_IFMT(found.st_mode)
         if kind == stat.S_IFSOCK:

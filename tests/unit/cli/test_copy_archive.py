@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sampan.cli.build_context import Context, IgnoreRules, entries, ignore_rules
+from sampan.cli.build_archive import Context, IgnoreRules
+from sampan.cli.build_context import entries, ignore_rules
 from sampan.cli.command import CommandFailed
 from sampan.cli.copy_archive import Packing, extract, extract_matching
 
