@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from sampan.oci import digest as digests
 from tests.support.hosts import run
 from tests.support.peer import Peer
+from tests.support.registries import docker_registry_on
 
 pytestmark = pytest.mark.peer
 
@@ -24,14 +28,16 @@ from sampan.engine import images as use
 from sampan.engine.pull import PullRequest, pull
 from sampan.engine.push import PushRequest, push
 from sampan.oci import reference
+from sampan.oci.platform import parse as platform
 from tests.support.imagehost import Host, body
 
 async def main(root, verb, what, name):
     host = Host(Path(root))
     if verb == "pull":
-        (image,) = await pull(host, PullRequest(reference.parse(what)), lambda line: None)
+        request = PullRequest(reference.parse(what), platform=platform(name) if name else None)
+        (image,) = await pull(host, request, lambda line: None)
     elif verb == "load":
-        (image,) = await use.load(host, body(Path(what).read_bytes()), lambda line: None)
+        image = (await use.load(host, body(Path(what).read_bytes()), lambda line: None))[-1]
     elif verb == "save":
         data = b"".join([chunk async for chunk in use.save(host, use.select(host, [what]))])
         Path(name).write_bytes(data)
@@ -83,31 +89,29 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    peer = Peer()
+    with laboratory() as found:
+        found.peer.load_busybox()
+        yield found
+
+
+@contextmanager
+def laboratory(*flags: str) -> Iterator[Lab]:
+    peer = Peer(*flags)
     peer.start()
-    (peer.state / "config.yml").write_text(json.dumps({
-        "version": 0.1, "http": {"addr": "127.0.0.1:5001"}, "log": {"accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": f"{peer.state}/theirs"}, "delete": {"enabled": True}},
-    }))  # fmt: skip
     command = str(Path(sys.executable).with_name("sampan"))
-    servers = [
-        peer.host.popen(command, "registry", "serve", "--root", f"{peer.state}/ours", "--listen", "127.0.0.1:5000",
-                        stdout=subprocess.PIPE),
-        subprocess.Popen(peer.inside("docker-registry", "serve", f"{peer.state}/config.yml"), stderr=subprocess.PIPE),
-    ]  # fmt: skip
+    ours, theirs = "127.0.0.1:5000", "127.0.0.1:5001"
+    serve = ("registry", "serve", "--root", f"{peer.state}/ours", "--listen", ours)
     try:
-        assert servers[0].stdout is not None and b"serving" in servers[0].stdout.readline()
-        assert servers[1].stderr is not None
-        assert any(b"listening on" in line for line in servers[1].stderr)
-        peer.load_busybox()
-        yield Lab(peer, "127.0.0.1:5000", "127.0.0.1:5001")
+        with (
+            docker_registry_on(peer.host, peer.state / "theirs", theirs),
+            peer.host.popen(command, *serve, stdout=subprocess.PIPE) as server,
+        ):
+            try:
+                assert server.stdout is not None and b"serving" in server.stdout.readline()
+                yield Lab(peer, ours, theirs)
+            finally:
+                server.terminate()
     finally:
-        for server in servers:
-            server.terminate()
-            server.wait(30)
-            for stream in (server.stdout, server.stderr):
-                if stream is not None:
-                    stream.close()
         peer.close()
 
 
@@ -169,3 +173,43 @@ def test_archives_of_docker_podman_and_skopeo_load_and_ours_load_there(lab: Lab)
     assert json.loads(lab.peer.ok("image", "inspect", "busybox"))[0]["Id"] == image
     inspect = ("skopeo", "inspect", "--format", "{{.Architecture}}")
     assert lab.inside(*inspect, f"docker-archive:{state}/ours.tar") == "amd64"
+
+
+def index_of(archive: Path) -> str:
+    """The digest of the index that an archive is about."""
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile("index.json")
+        assert file is not None
+        (entry,) = json.load(file)["manifests"]
+    digest: str = entry["digest"]
+    return digest
+
+
+def test_what_buildkit_and_containerds_store_write_comes_in_and_goes_on_whole() -> None:
+    with laboratory("--feature", "containerd-snapshotter=true") as lab:
+        state, name = lab.peer.state, f"{lab.ours}/made:1"
+        (state / "context").mkdir()
+        (state / "context/Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /deep/f\n")
+        platforms = ("--platform", "linux/arm64,linux/amd64")
+        build = ("docker", "-H", lab.peer.url, "buildx", "build", "-q", "-t", name)
+        stated = ("--provenance=mode=max", *platforms)
+        index = lab.inside(*build, *stated, f"{state}/context")
+        own = lab.peer.ok("image", "inspect", "--platform", "linux/amd64", "-f", "{{.Id}}", name)
+        lab.peer.ok("save", "-o", f"{state}/saved.tar", name)
+        lab.inside(*build, *stated, "--output", f"type=oci,dest={state}/oci.tar", f"{state}/context")
+        lab.inside(*build, "--provenance=false", "--output", f"type=docker,dest={state}/docker.tar", f"{state}/context")
+        for archive in ("saved", "oci"):
+            got = lab.engine("load", f"{state}/{archive}.tar")
+            assert got["manifest"] == own and name in got["tags"]
+            lab.engine("push", name, f"{lab.theirs}/{archive}:1")
+            inspect = ("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{lab.theirs}/{archive}:1")
+            assert digests.of_bytes(lab.inside(*inspect).encode()) == index_of(state / f"{archive}.tar")
+        assert index_of(state / "saved.tar") == index
+        assert lab.engine("load", f"{state}/docker.tar")["manifest"] == own
+        # The index goes on to where it came from, by way of dockerd's push, our pull and our push.
+        lab.peer.ok("push", name)
+        for platform in ("linux/arm64", "linux/amd64"):
+            lab.engine("pull", name, platform)
+        lab.engine("push", name, f"{lab.theirs}/pulled:1")
+        lab.peer.ok("pull", "--platform", "linux/arm64", f"{lab.theirs}/pulled:1")
+        assert lab.digest(f"{lab.theirs}/pulled:1") == index

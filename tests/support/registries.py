@@ -7,9 +7,10 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+
+from .hosts import Host
 
 needs_docker_registry = pytest.mark.skipif(not shutil.which("docker-registry"), reason="docker-registry is missing")
 
@@ -55,6 +58,30 @@ async def docker_registry(root: Path, **sections: Any) -> AsyncIterator[str]:
         await process.wait()
         if drain is not None:
             await drain
+
+
+@contextmanager
+def docker_registry_on(host: Host, root: Path, address: str) -> Iterator[None]:
+    """A docker-registry at an address of a host; several may serve one `root` in turn."""
+    config = {
+        "version": 0.1, "http": {"addr": address}, "log": {"accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": f"{root}/data"}, "delete": {"enabled": True}},
+    }  # fmt: skip
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "registry.yml").write_text(json.dumps(config))
+    server = host.popen("docker-registry", "serve", f"{root}/registry.yml", stderr=subprocess.PIPE,
+                        env={"OTEL_TRACES_EXPORTER": "none", "PATH": "/usr/bin:/bin"})  # fmt: skip
+    assert server.stderr is not None
+    reader = threading.Thread(target=server.stderr.read)  # a full pipe would stop the registry
+    try:
+        assert any(b"listening on" in line for line in server.stderr)
+        reader.start()
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+        reader.join()
+        server.stderr.close()
 
 
 Fault = Callable[[web.Request, "FaultyProxy"], web.StreamResponse | None]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +14,7 @@ from statistics import median
 from tests.support.daemon import Daemon
 from tests.support.hosts import Host
 from tests.support.peer import Peer
+from tests.support.registries import docker_registry_on
 
 from . import disks
 from .engines import Dockerd
@@ -57,7 +55,7 @@ class Transfers:
         seconds(["tar", "-C", str(scratch / "root"), "-cf", str(scratch / "big.tar"), "."])
         self._docker("import", str(scratch / "big.tar"), f"{_NAME}:base")
         self._docker("save", "-o", str(scratch / "image.tar"), f"{_NAME}:base")
-        with _registry(self.dockerd.peer.host, scratch):
+        with docker_registry_on(self.dockerd.peer.host, scratch, _REGISTRY):
             self._push(scratch)
         return scratch
 
@@ -92,13 +90,13 @@ class Transfers:
 
     def shared(self) -> Figures:
         """MB that pulls of images on one base fetch when they run at once, and the size of that base."""
-        with disks.sampan() as daemon, _registry(daemon.host, self._scratch):
+        with disks.sampan() as daemon, docker_registry_on(daemon.host, self._scratch, _REGISTRY):
             before = _received(daemon.host)
             pulls = [_docker(daemon, "pull", "-q", f"{_NAME}:{number}") for number in range(SHARING)]
             running = [subprocess.Popen(argv, stdout=subprocess.DEVNULL) for argv in pulls]
             assert not any(one.wait() for one in running)
             fetched = _received(daemon.host) - before
-        blobs = (self._scratch / "registry/docker/registry/v2/blobs").rglob("data")
+        blobs = (self._scratch / "data/docker/registry/v2/blobs").rglob("data")
         return {"sampan": fetched / 1e6, "base": max(blob.stat().st_size for blob in blobs) / 1e6}
 
     def _interleaved(self, what: str, command: list[str]) -> Figures:
@@ -107,10 +105,10 @@ class Transfers:
         peaks = self.peaks.setdefault(what, {})
         scratch = self._scratch
         for _ in range(self.rounds):
-            with disks.sampan() as daemon, _registry(daemon.host, scratch):
+            with disks.sampan() as daemon, docker_registry_on(daemon.host, scratch, _REGISTRY):
                 took["sampan"].append(_until_durable(_docker(daemon, *command), daemon.data_root))
                 peaks["sampan"] = peak([daemon.pid])
-            with disks.dockerd() as other, _registry(other.host, scratch):
+            with disks.dockerd() as other, docker_registry_on(other.host, scratch, _REGISTRY):
                 took["dockerd"].append(_until_durable(_docker(other, *command), other.state))
                 peaks["dockerd"] = peak(other.pids())
         return {name: median(values) for name, values in took.items()}
@@ -132,26 +130,3 @@ def _received(host: Host) -> int:
     """Bytes that came over the loopback of a network namespace."""
     (line,) = [line for line in host.check("cat", "/proc/net/dev").splitlines() if line.strip().startswith("lo:")]
     return int(line.split()[1])
-
-
-@contextmanager
-def _registry(host: Host, scratch: Path) -> Iterator[None]:
-    """Debian's docker-registry on a host's loopback."""
-    config = scratch / "registry.yml"
-    config.write_text(json.dumps({
-        "version": 0.1, "http": {"addr": _REGISTRY}, "log": {"accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": f"{scratch}/registry"}},
-    }))  # fmt: skip
-    environment = {"OTEL_TRACES_EXPORTER": "none", "PATH": "/usr/bin:/bin"}
-    server = host.popen("docker-registry", "serve", str(config), stderr=subprocess.PIPE, env=environment)
-    assert server.stderr is not None
-    try:
-        assert any(b"listening on" in line for line in server.stderr)
-        reader = threading.Thread(target=server.stderr.read)  # a full pipe would stop the registry
-        reader.start()
-        yield
-    finally:
-        server.terminate()
-        server.wait()
-        reader.join()
-        server.stderr.close()

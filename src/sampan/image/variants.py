@@ -6,6 +6,7 @@ are no dangling images while one of them has a tag, and they go with the last ta
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from ..errors import NotFound
@@ -43,14 +44,13 @@ class KeptIndex:
 def note(images: Images, data: bytes, image: Image) -> None:
     """The image came through this index; its bytes are kept, for pushes and for `manifests=1`."""
     digest = images.store.add(data)
-    images.db.execute("INSERT OR IGNORE INTO image_index VALUES (?, ?)", (digest, image.id))
+    images.db.execute("INSERT OR REPLACE INTO image_index VALUES (?, ?, ?)", (digest, image.id, time.time()))
 
 
 def index_of(images: Images, image: Image) -> KeptIndex | None:
-    """The index that an image came through; of several the one with most of its images here."""
-    rows = images.db.query("SELECT digest FROM image_index WHERE image = ?", (image.id,))
-    found = [kept for row in rows if (kept := _kept(images, row["digest"])) is not None]
-    return max(found, key=lambda kept: (len(kept.images), kept.digest), default=None)
+    """The index that an image came through last."""
+    rows = images.db.query("SELECT digest FROM image_index WHERE image = ? ORDER BY noted DESC", (image.id,))
+    return next((kept for row in rows if (kept := _kept(images, row["digest"])) is not None), None)
 
 
 def _kept(images: Images, digest: str) -> KeptIndex | None:
