@@ -22,6 +22,8 @@ from .exec_config import ExecConfig
 
 FINISHED_KEPT = 256
 """How many ended execs stay inspectable."""
+WAITING_KEPT = 1024
+"""How many execs of a container may wait for their start; beyond that the oldest is forgotten. dockerd has no limit."""
 
 
 class Exec(Struct, kw_only=True):
@@ -56,8 +58,11 @@ def create(engine: Engine, ref: str, config: ExecConfig) -> str:
     if config.user:
         users.resolve(engine.live(container).rootfs, config.user, [])
     process = Exec(id=naming.new_id(), container_id=container.id, config=config)
+    known = engine.live(container).execs
+    if len(known) >= WAITING_KEPT:
+        _forget_waiting(engine, container, keep=WAITING_KEPT - 1)
     engine.execs[process.id] = process
-    engine.live(container).execs[process.id] = process
+    known[process.id] = process
     _event(engine, container, process, "exec_create: " + " ".join(config.cmd) + " ")
     return process.id
 
@@ -73,6 +78,14 @@ def _refuse(container: Container, ref: str) -> None:
 
 def _event(engine: Engine, container: Container, process: Exec, action: str, **attributes: str) -> None:
     engine.container_event(container, action, execID=process.id, **attributes)
+
+
+def _forget_waiting(engine: Engine, container: Container, keep: int) -> None:
+    """Forget the oldest execs that nobody has started."""
+    known = engine.live(container).execs
+    waiting = [process.id for process in known.values() if not process.started]
+    for exec_id in waiting[: max(0, len(waiting) - keep)]:
+        del known[exec_id], engine.execs[exec_id]
 
 
 def get(engine: Engine, exec_id: str) -> Exec:
@@ -209,7 +222,8 @@ def ended(engine: Engine, container: Container, end: Exit) -> None:
 
 
 def abandon(engine: Engine, container: Container) -> None:
-    """The container ended, and all its execs with it."""
+    """The container ended, and all its execs with it; those that wait for their start are no more, as with dockerd."""
+    _forget_waiting(engine, container, keep=0)
     for process in list(engine.live(container).execs.values()):
         if process.running:
             ended(engine, container, Exit(exec_id=process.id, status=137))

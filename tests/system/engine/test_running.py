@@ -76,6 +76,21 @@ async def test_detached_exec_and_its_end_with_the_container(engine: Engine) -> N
         execs.create(engine, container.id, execs.ExecConfig(cmd=["true"]))
 
 
+async def test_execs_that_nobody_starts_are_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execs, "WAITING_KEPT", 3)
+    box = await up(engine, "sleep", "1000")
+    config = execs.ExecConfig(cmd=["true"])
+    first = execs.create(engine, box.id, config)
+    await execs.start(engine, first, execs.ExecStart(detach=True))
+    made = [execs.create(engine, box.id, config) for _ in range(5)]
+    assert {one for one in made if one in engine.execs} == set(made[2:])
+    assert await execs.result(engine, first) == 0
+    await kill.kill(engine, box.id)
+    with pytest.raises(NotFound, match=f"No such exec instance: {made[-1]}"):
+        execs.get(engine, made[-1])
+    assert execs.get(engine, first).exit_code == 0
+
+
 async def test_top(engine: Engine) -> None:
     container = await up(engine, "sleep", "1234")
     shown = top.top(engine, container.id)
