@@ -37,12 +37,30 @@ def docker_root() -> Iterator[Path]:
         peer.ok("network", "create", "--subnet", "10.44.0.0/24", "--label", "a=b", "mine")
         peer.ok("network", "create", "--internal", "auto")
         peer.ok("volume", "create", "--label", "k=v", "vol")
+        peer.ok("volume", "create", "-o", "type=none", "-o", "o=bind", "-o", "device=/etc", "bound")
         peer.ok("build", "-t", "built:1", "-", stdin=DOCKERFILE)
         peer.ok("tag", "built:1", "registry.test:5000/other/name:2")
         script = "echo written > /w; rm /one; rm -rf /op; mkdir /op; echo data > /v/f; chown 5:6 /v/f; touch /anon/z"
         peer.ok("run", "--name", "c1", "--network", "mine", "--ip", "10.44.0.9", "-v", "vol:/v", "-v", "/anon",
                 "-e", "A=1", "-l", "x=y", "--restart", "on-failure:2", "-m", "64m", "built:1", "sh", "-c",
                 f"{script}; echo told")  # fmt: skip
+        peer.ok(
+            "run",
+            "--name",
+            "c3",
+            "--log-driver",
+            "local",
+            "--log-opt",
+            "max-size=20k",
+            "--log-opt",
+            "max-file=3",
+            "-v",
+            "bound:/b",
+            "busybox",
+            "sh",
+            "-c",
+            "for i in $(seq 2000); do echo line $i of many; done",
+        )
         peer.ok("create", "--name", "c2", "--health-cmd", "true", "-v", "/etc:/host:ro", "busybox", "true")
         peer.ok("stop", "-t", "0", "c1")
         os.kill(peer.pids()[0], 15)
@@ -52,8 +70,18 @@ def docker_root() -> Iterator[Path]:
     finally:
         peer.start()
         peer.close()
+    cut_off(copy, "c2")
     yield copy
     shutil.rmtree(copy)
+
+
+def cut_off(root: Path, name: str) -> None:
+    """A container as a dockerd that was killed leaves it: running, with a process that is another's by now."""
+    for path in (root / "containers").glob("*/config.v2.json"):
+        config = json.loads(path.read_bytes())
+        if config["Name"] == f"/{name}":
+            config["State"] |= {"Running": True, "Pid": os.getpid(), "StartedAt": "2026-01-01T00:00:00Z"}
+            path.write_text(json.dumps(config))
 
 
 def digest(root: Path) -> str:
@@ -98,6 +126,11 @@ def test_everything_is_taken_over(docker_root: Path) -> None:
         assert {"A /w", "D /one", "D /op/x"} <= changes
         daemon.ok("start", "c1")
         assert daemon.ok("wait", "c1") == "0"  # rm /one fails, the last command does not
+        assert daemon.ok("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "c2") == "exited 255"
+        lines = daemon.ok("logs", "c3").splitlines()
+        assert lines[-1] == "line 2000 of many" and len(lines) > 900  # of the rotated files too
+        assert "volume bound: its data stays where it is: /etc" in done.out
+        assert "build cache: not taken over: it is made again by the next builds" in done.out
         assert daemon.ok("inspect", "-f", "{{json .Config.Healthcheck.Test}}", "c2") == '["CMD-SHELL","true"]'
         assert daemon.ok("start", "-a", "c2") == ""
         again = daemon.sampan("system", "migrate-from-docker", str(docker_root), timeout=300)

@@ -55,7 +55,36 @@ class DockerRoot:
         self.path = path.rstrip("/")
         self._images = f"{self.path}/image/overlay2"
         if not os.path.isdir(f"{self.path}/overlay2") or not os.path.isdir(f"{self._images}/layerdb"):
-            raise InvalidArgument(f"{path} is no data-root of a Docker with the storage driver overlay2")
+            raise InvalidArgument(
+                f"{path} is no data-root of a Docker with the storage driver overlay2{self._other_store()}"
+            )
+
+    def _other_store(self) -> str:
+        """What keeps the images instead, where that can be told."""
+        found = self._names("image")
+        if found:
+            return f": it has images of {', '.join(found)}; save them with docker save and load them here"
+        if self._names("rootfs") or os.path.isdir(f"{self.path}/containerd/daemon/io.containerd.content.v1.content"):
+            return ": its images are in containerd's store; save them with docker save and load them here"
+        return ""
+
+    def _names(self, directory: str) -> list[str]:
+        path = f"{self.path}/{directory}"
+        return sorted(os.listdir(path)) if os.path.isdir(path) else []
+
+    def left_out(self) -> list[tuple[str, str]]:
+        """What is here and cannot be taken over, each with its reason."""
+        found = []
+        if os.path.exists(f"{self.path}/swarm/docker-state.json"):
+            found.append(("swarm", "services, secrets and configs of a swarm have no counterpart"))
+        for name in self._names("plugins"):
+            if len(name) == 64:
+                config = _json(f"{self.path}/plugins/{name}/config.json", {})
+                about = (config.get("plugin") or {}).get("Name", name[:12])
+                found.append((f"plugin {about}", "managed plugins cannot be installed; run it beside us"))
+        if os.path.exists(f"{self.path}/buildkit/cache.db"):
+            found.append(("build cache", "it is made again by the next builds"))
+        return found + [(f"network {name}", "it belongs to a swarm") for name in self._swarm_networks()]
 
     def repositories(self) -> dict[str, str]:
         """Tag or digest reference → image id."""
@@ -102,9 +131,13 @@ class DockerRoot:
         """The container's own files, with overlayfs' whiteouts."""
         return f"{self.path}/overlay2/{_read(f'{self._images}/layerdb/mounts/{container_id}/mount-id').decode()}/diff"
 
-    def log(self, container_id: str) -> str:
-        """The file of the driver json-file, which may be missing."""
-        return f"{self.path}/containers/{container_id}/{container_id}-json.log"
+    def logs(self, container_id: str) -> list[str]:
+        """Log files that can be read back, rotated ones too, as paths below the container's directory."""
+        below = f"containers/{container_id}"
+        plain = [
+            name for name in self._names(below) if name.startswith((f"{container_id}-json.log", "container-cached"))
+        ]
+        return plain + [f"local-logs/{name}" for name in self._names(f"{below}/local-logs")]
 
     def volumes(self) -> list[VolumeRow]:
         """All volumes, by name."""
@@ -117,13 +150,16 @@ class DockerRoot:
 
     def networks(self) -> list[NetworkSpec]:
         """The networks that users made here, by name."""
+        own = (row for row in self._network_rows() if row["name"] not in _PREDEFINED and row.get("scope") == "local")
+        return sorted(map(_network, own), key=lambda spec: spec.name)
+
+    def _swarm_networks(self) -> list[str]:
+        return sorted(row["name"] for row in self._network_rows() if row.get("scope") == "swarm")
+
+    def _network_rows(self) -> list[dict[str, Any]]:
         path = f"{self.path}/network/files/local-kv.db"
         rows = Bolt(_read(path)).bucket(b"libnetwork") if os.path.exists(path) else {}
-        found = [json.decode(value[_INDEX_BYTES:]) for key, value in rows.items() if key.startswith(_NETWORK)]
-        return sorted(
-            (_network(row) for row in found if row["name"] not in _PREDEFINED and row.get("scope") == "local"),
-            key=lambda spec: spec.name,
-        )
+        return [json.decode(value[_INDEX_BYTES:]) for key, value in rows.items() if key.startswith(_NETWORK)]
 
 
 def _network(row: dict[str, Any]) -> NetworkSpec:

@@ -22,6 +22,7 @@ from ..linux.libc import syncfs
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig
 from ..model.progress import Progress, Report
 from ..model.state import ContainerState
+from ..model.times import now
 from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import reference
@@ -35,6 +36,7 @@ from .commit import Chunks
 from .container import Container, MountPoint
 from .dockerroot import DockerRoot, VolumeRow
 from .engine import Engine
+from .recover import POWER_CUT
 
 _NEVER_STARTED = "0001-01-01T00:00:00Z"
 
@@ -64,6 +66,8 @@ class _Migration:
             await self._one("image", names[0] if names else image_id, partial(self._image, image_id, names))
         for container_id in self._root.containers():
             await self._one("container", container_id[:12], partial(self._container, container_id))
+        for name, reason in self._root.left_out():
+            self._say(f"{name}: not taken over: {reason}")
         self._say(f"done, {self._failures} could not be taken over" if self._failures else "done")
 
     def _say(self, text: str) -> None:
@@ -84,12 +88,16 @@ class _Migration:
         engine = self._engine
         if engine.volumes.exists(row.name):
             raise Conflict(f"volume {row.name} exists")
-        made = await volumes.create(engine, row.name, row.driver, row.options, row.labels)
+        await volumes.create(engine, row.name, row.driver, row.options, row.labels)
+        where = f"driver {row.driver}" if row.driver != "local" else (row.options or {}).get("device", "")
+        if where:
+            self._say(f"volume {row.name}: its data stays where it is: {where}")
+            return
         data = self._root.volume_data(row.name)
-        if row.driver != "local" or row.options or not os.path.isdir(data):
-            return  # what it holds is elsewhere
         try:
-            await asyncio.to_thread(volume_copies.copy_contents, data, made.mountpoint)
+            async with volumes.mounted(engine, row.name) as place:
+                if os.path.isdir(data):
+                    await asyncio.to_thread(volume_copies.copy_contents, data, place)
         except BaseException:
             await volumes.remove(engine, row.name, force=True)
             raise
@@ -123,8 +131,11 @@ class _Migration:
         if container_id in engine.containers:
             raise Conflict(f"container {container_id[:12]} exists")
         config, host = self._root.container(container_id)
-        if config["State"].get("Running"):
-            raise InvalidArgument(f"{config['Name']} runs: stop it first")
+        if runs(config):
+            raise InvalidArgument(
+                f"{config['Name'].removeprefix('/')} runs (process {config['State']['Pid']}): end it with docker stop, "
+                "then migrate again; with live-restore containers outlive dockerd"
+            )
         container = _record(engine, config, host)
         engine.containers.refuse_taken(container.name)
         try:
@@ -138,8 +149,10 @@ class _Migration:
         engine, directory = self._engine, self._engine.paths.container(container.id)
         container.layer_parent = engine.images.by_id(container.image_id).chain_id
         os.mkdir(directory, 0o710)
-        if os.path.exists(log := self._root.log(container.id)):
-            await asyncio.to_thread(shutil.copy2, log, directory)
+        for log in self._root.logs(container.id):
+            os.makedirs(os.path.dirname(f"{directory}/{log}"), 0o700, exist_ok=True)
+            source = f"{self._root.path}/containers/{container.id}/{log}"
+            await asyncio.to_thread(shutil.copy2, source, f"{directory}/{log}")
         copies.keep(engine, container)
         engine.snapshots.prepare(container.id, init_layer(engine.snapshots, container.layer_parent or None))
         tree = engine.snapshots.upper(container.id)
@@ -151,6 +164,18 @@ class _Migration:
                 engine.snapshots.unmount(container.id)
         engine.containers.add(container)
         engine.container_event(container, "create")
+
+
+def runs(config: dict[str, Any]) -> bool:
+    """Whether a container's process lives. dockerd's word for it is not enough: it may have been cut off."""
+    state = config["State"]
+    if not state.get("Running"):
+        return False
+    try:
+        with open(f"/proc/{state.get('Pid')}/cgroup") as groups:
+            return config["ID"] in groups.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _fill(source: str, target: str, overlay: bool) -> None:
@@ -190,13 +215,14 @@ def _record(engine: Engine, config: dict[str, Any], host: dict[str, Any]) -> Con
 def _state(config: dict[str, Any]) -> ContainerState:
     old = config["State"]
     started = old.get("StartedAt") or _NEVER_STARTED
+    cut_off = bool(old.get("Running"))
     return ContainerState(
         status="created" if started == _NEVER_STARTED else "exited",
-        exit_code=old.get("ExitCode", 0),
+        exit_code=POWER_CUT if cut_off else old.get("ExitCode", 0),
         oom_killed=old.get("OOMKilled", False),
         error=old.get("Error", ""),
         started_at=started,
-        finished_at=old.get("FinishedAt") or _NEVER_STARTED,
+        finished_at=now() if cut_off else old.get("FinishedAt") or _NEVER_STARTED,
         restart_count=config.get("RestartCount", 0),
         # Nothing of it starts by itself before somebody has looked at it.
         stopped_by_user=True,

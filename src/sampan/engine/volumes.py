@@ -73,7 +73,8 @@ def rename(engine: Engine, name: str, new: str) -> Volume:
 
 
 @asynccontextmanager
-async def _mounted(engine: Engine, name: str) -> AsyncIterator[str]:
+async def mounted(engine: Engine, name: str) -> AsyncIterator[str]:
+    """The path of a volume's data while something is done with it."""
     user = f"copy-{secrets.token_hex(8)}"
     path = await engine.volumes.mount(name, user)
     try:
@@ -89,7 +90,7 @@ async def copy(engine: Engine, name: str, new: str) -> Volume:
         raise Conflict(f"copy {name}: volume {new} exists")
     made = await create(engine, new, origin.driver, origin.options, origin.labels)
     try:
-        async with _mounted(engine, name) as source, _mounted(engine, new) as target:
+        async with mounted(engine, name) as source, mounted(engine, new) as target:
             await asyncio.to_thread(copies.copy_contents, source, target)
     except BaseException:
         await remove(engine, new, force=True)
@@ -101,7 +102,7 @@ async def copy(engine: Engine, name: str, new: str) -> Volume:
 async def snapshot(engine: Engine, name: str, snapshot_name: str) -> None:
     """Keep the volume's present state under a name."""
     volume = engine.volumes.get(name)
-    async with _mounted(engine, name):
+    async with mounted(engine, name):
         await asyncio.to_thread(copies.snapshot, engine.volumes.local, volume, snapshot_name)
     _publish(engine, "snapshot", volume, snapshot=snapshot_name)
 
@@ -123,7 +124,7 @@ async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
     if running:
         raise Conflict(f"restore {name}: volume is in use - [{', '.join(running)}]")
     if volume.options and "size" in volume.options:
-        async with _mounted(engine, name):
+        async with mounted(engine, name):
             await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
     else:
         await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
@@ -132,7 +133,7 @@ async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
 
 async def export(engine: Engine, name: str) -> AsyncIterator[bytes]:
     """The volume's data as a tar, chunk by chunk."""
-    async with _mounted(engine, name) as path:
+    async with mounted(engine, name) as path:
         async for chunk in in_threads(copies.export(path)):
             yield chunk
 
@@ -141,6 +142,6 @@ async def import_tar(engine: Engine, name: str, body: AsyncIterator[bytes]) -> N
     """Extract a tar (compressed or not) into a volume, made when it does not exist."""
     if not engine.volumes.exists(name):
         await create(engine, name, "", None, None)
-    async with _mounted(engine, name) as path, fed(body) as stream:
+    async with mounted(engine, name) as path, fed(body) as stream:
         await run_in_thread(lambda: copies.import_tar(path, Decompressed(stream)), stream.interrupt)
     engine.volumes.mark_copied(name)
