@@ -8,6 +8,7 @@ import posixpath
 from base64 import b64decode, urlsafe_b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from ..build.remote import fetched
 from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
 from ..cas.threads import run_in_thread
+from ..dockerfile.ignore import IgnoreRules
 from ..errors import InvalidArgument
 from ..model.container import HostConfig, Ulimit
 from ..model.progress import ErrorDetail, Progress, Report
@@ -131,8 +133,8 @@ async def build(call: Call) -> None:
     async with AsyncExitStack() as stack:
         handover = _take(call, extras, stack)
         name = posixpath.normpath(call.query.text("dockerfile") or "Dockerfile").lstrip("/")
-        context, dockerfile = await _context(call, handover, stack, name)
-        request = _request(call, extras, handover, context, dockerfile, name)
+        described = await _context(call, handover, stack, name)
+        request = _request(call, extras, handover, described, name)
 
         async def work(report: Report) -> None:
             with builder_of(call.engine).cancellable(call.query.text("buildid")):
@@ -173,7 +175,7 @@ def _take(call: Call, extras: Extras, stack: AsyncExitStack) -> Handover:
     return handover
 
 
-async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> tuple[str | FileTree, str]:
+async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> _Described:
     """The files and the Dockerfile's text."""
     where = call.query.text("remote")
     if where and where != "client-session":
@@ -181,7 +183,7 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
             fetched(call.engine, where, handover.secrets, handover.agents)
         )  # fmt: skip
         if remote.dockerfile:
-            return "", remote.dockerfile
+            return _Described("", remote.dockerfile)
         context = remote.context
     elif MAIN in handover.contexts:
         context = handover.contexts.pop(MAIN)
@@ -189,8 +191,16 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
         context = await stack.enter_async_context(received(call.engine, call.chunks()))
     with opened(context) as tree:
         dockerfile = read_dockerfile(tree, name)
-        drop_ignored(tree, name)
-    return context, dockerfile
+        return _Described(context, dockerfile, drop_ignored(tree, name))
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What is to be built: `context` is empty where there is none, `ignored` what its ignore file says."""
+
+    context: str | FileTree
+    dockerfile: str
+    ignored: IgnoreRules | None = None
 
 
 def _finish(report: Report, image_id: str, tags: Any, *, quiet: bool) -> None:
@@ -210,15 +220,14 @@ def _extras(call: Call) -> Extras:
         raise InvalidArgument(f"invalid X-Sampan-Build: {error}") from None
 
 
-def _request(
-    call: Call, extras: Extras, handover: Handover, context: str | FileTree, dockerfile: str, name: str
-) -> BuildRequest:
+def _request(call: Call, extras: Extras, handover: Handover, described: _Described, name: str) -> BuildRequest:
     query = call.query
     arguments = _json(query, "buildargs", dict[str, str | None])
     return BuildRequest(
-        dockerfile=dockerfile,
+        dockerfile=described.dockerfile,
         dockerfile_name=name,
-        context=context,
+        context=described.context,
+        ignored=described.ignored,
         tags=query.all("t"),
         arguments={name: value for name, value in arguments.items() if value is not None},
         target=query.text("target"),

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary, ref
 
-from ..dockerfile import lint
 from ..dockerfile.errors import DockerfileError, excerpt
+from ..dockerfile.ignore import IgnoreRules
 from ..engine.engine import Engine
 from ..engine.images import set_tag
 from ..errors import Conflict, DataLoss, InvalidArgument, SampanError
@@ -28,12 +28,13 @@ from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
 from .filetree import FileTree
-from .frontend.dockerfile import Parsed, convert, read, unused_arguments
+from .frontend.dockerfile import Parsed, convert, read
 from .frontend.files import git_source, is_git
 from .frontend.request import Request, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
-from .progress import Failed, Listener, Planned, Warned
+from .linting import warn
+from .progress import Failed, Listener, Planned
 from .result import Result
 from .session import ENTITLEMENTS, Session
 from .solver import Solver
@@ -69,6 +70,8 @@ class BuildRequest:
     limits: HostConfig = field(default_factory=HostConfig)
     entitlements: frozenset[str] = ENTITLEMENTS
     explain: bool = False
+    ignored: IgnoreRules | None = None
+    """What the context's ignore file leaves out, for the lint."""
     auth: AuthFor = no_credentials
 
 
@@ -154,7 +157,7 @@ class Builder:
         session = _session(self.engine, request, listener)
         asked = _front_end_request(request, (*request.platforms, platforms.host())[0])
         try:
-            _warn(_read(request, asked), asked, session)
+            warn(_read(request, asked), asked, request, session)
         except SampanError as error:
             _point(session, request, error)
             raise
@@ -164,8 +167,10 @@ class Builder:
         bases = Bases(self.engine, always_pull=request.pull, auth=request.auth)
         asked = [_front_end_request(request, platform) for platform in request.platforms or (platforms.host(),)]
         parsed = [_read(request, one) for one in asked]
-        _warn(parsed[0], asked[0], session)
-        targets = [await convert(text, one, bases.resolve) for text, one in zip(parsed, asked, strict=True)]
+        try:
+            targets = [await convert(text, one, bases.resolve) for text, one in zip(parsed, asked, strict=True)]
+        finally:  # now that base images are here
+            warn(parsed[0], asked[0], request, session)
         for target in targets:
             session.tell(Planned(steps=tuple(target.plan), platform=str(target.platform)))
         return targets
@@ -323,17 +328,6 @@ def _context_vertex(name: str, where: str | FileTree, platform: Platform) -> Ver
     if is_git(where):
         return Vertex(op=git_source(where), name=f"load {name}")
     return Vertex(op=LocalSource(name), name=f"load build context {name}")
-
-
-def _warn(parsed: Parsed, request: Request, session: Session) -> None:
-    findings = lint.check(parsed.dockerfile, parsed.plan)
-    for finding in findings:
-        session.tell(Warned(text=finding.message, rule=finding.rule, line=finding.line))
-    if findings and lint.is_error(parsed.dockerfile):
-        raise InvalidArgument("lint violation found for rules: " + ", ".join(sorted({one.rule for one in findings})))
-    unused = unused_arguments(parsed, request.arguments)
-    if unused:
-        session.tell(Warned(text=f"[Warning] One or more build-args {unused} were not consumed"))
 
 
 async def _image_source(session: Session, vertex: Vertex, _: Sequence[Result]) -> Result:

@@ -57,7 +57,7 @@ def opened(context: str | FileTree) -> Iterator[SourceTree]:
         yield tree
 
 
-def drop_ignored(context: SourceTree, dockerfile: str) -> None:
+def drop_ignored(context: SourceTree, dockerfile: str) -> IgnoreRules | None:
     """Remove the Dockerfile and the ignore file where the rules leave them out: clients send them all the same."""
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         text = read_text(context, name)
@@ -66,7 +66,8 @@ def drop_ignored(context: SourceTree, dockerfile: str) -> None:
             for path in (dockerfile, name):
                 if rules.matches(posixpath.normpath(path).lstrip("/")):
                     context.drop(path)
-            return
+            return rules
+    return None
 
 
 def read_dockerfile(context: SourceTree, name: str) -> str:

@@ -6,10 +6,12 @@ Each rule is a generator over the whole file; `check` runs all but those that a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from .expand import used_names
+from ..errors import InvalidArgument
+from ..oci import reference
+from .expand import expand, used_names
 from .parser import Dockerfile, Instruction
 from .stages import Plan, Stage, arg_pairs
 
@@ -21,6 +23,11 @@ PLATFORM_ARGS = frozenset({
     "TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "BUILDPLATFORM", "BUILDOS", "BUILDARCH",
     "BUILDVARIANT", "TARGETSTAGE",
 })  # fmt: skip
+EXPERIMENTAL = frozenset({"CopyIgnoredFile", "InvalidDefinitionDescription"})
+"""Rules that run only where they are asked for."""
+CHECK_ARG = "BUILDKIT_DOCKERFILE_CHECK"
+_FAR = 3
+"""So many edits apart two names are no longer thought to be meant for each other."""
 _RESERVED_STAGE_NAMES = frozenset({"scratch", "context"})
 _SECRET = re.compile(r"(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.I)
 _NOT_SECRET = re.compile(r"(?:^|_)public(?:_|$)", re.I)
@@ -35,38 +42,73 @@ class Finding:
     line: int
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a rule wants to know beside the file; what is not known, no rule complains of.
+
+    `platform_args` are the values of the predefined ARGs, `variables` gives the names that a base image's ENV sets
+    (None where the image is not here), `ignored` whether the ignore file leaves a path out.
+    """
+
+    platform_args: Mapping[str, str] = field(default_factory=dict)
+    variables: Callable[[Stage], Sequence[str] | None] = lambda stage: None
+    ignored: Callable[[str], bool] = lambda path: False
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a rule looks at."""
 
     dockerfile: Dockerfile
     plan: Plan
+    around: Surroundings
+
+
+@dataclass(frozen=True)
+class Options:
+    """`# check=skip=A,B;experimental=all;error=true`, or the same text as build argument `CHECK_ARG`."""
+
+    skip: frozenset[str] = frozenset()
+    experimental: frozenset[str] = frozenset()
+    error: bool = False
+
+    def wants(self, rule: str) -> bool:
+        """Whether a finding under that name is told."""
+        name = rule.lower()
+        if rule in EXPERIMENTAL and not self.experimental & {name, "all"}:
+            return False
+        return not self.skip & {name, "all"}
 
 
 Rule = Callable[[Subject], Iterator[Finding]]
 
 
-def check(dockerfile: Dockerfile, plan: Plan) -> list[Finding]:
+def check(
+    dockerfile: Dockerfile, plan: Plan, options: Options | None = None, around: Surroundings | None = None
+) -> list[Finding]:
     """All findings in the order of their lines."""
-    skipped = _skipped(dockerfile.directives.get("check", ""))
-    if "all" in skipped:
-        return []
-    subject = Subject(dockerfile, plan)
-    found = [warning for rule in RULES for warning in rule(subject) if warning.rule.lower() not in skipped]
-    return sorted(found, key=lambda warning: warning.line)
+    wanted = options if options is not None else options_of(dockerfile)
+    subject = Subject(dockerfile, plan, around or Surroundings())
+    found = [finding for rule in RULES for finding in rule(subject) if wanted.wants(finding.rule)]
+    return sorted(found, key=lambda finding: finding.line)
 
 
-def is_error(dockerfile: Dockerfile) -> bool:
-    """Whether `# check=error=true` turns findings into a failure."""
-    return "error=true" in dockerfile.directives.get("check", "").replace(" ", "")
+def options_of(dockerfile: Dockerfile, arguments: Mapping[str, str] | None = None) -> Options:
+    """The directive's options; those of the build argument win over it."""
+    given: dict[str, str] = {}
+    for text in (dockerfile.directives.get("check", ""), (arguments or {}).get(CHECK_ARG, "")):
+        given |= {key.strip(): value for key, _, value in (part.partition("=") for part in text.split(";"))}
+    return Options(
+        _names(given.get("skip", "")), _names(given.get("experimental", "")), _is_true(given.get("error", ""))
+    )
 
 
-def _skipped(directive: str) -> set[str]:
-    for part in directive.split(";"):
-        key, _, value = part.strip().partition("=")
-        if key == "skip":
-            return {name.strip().lower() for name in value.split(",")}
-    return set()
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+
+
+def _is_true(text: str) -> bool:
+    return text.strip().lower() in ("true", "1", "t")
 
 
 def _all(subject: Subject, *names: str) -> Iterator[Instruction]:
@@ -117,15 +159,23 @@ def _reserved_stage(subject: Subject) -> Iterator[Finding]:
             yield Finding("ReservedStageName", text, stage.origin.line.first)
 
 
-def _json_recommended(subject: Subject) -> Iterator[Finding]:
+def _stages_since(subject: Subject, name: str) -> Iterator[tuple[Stage, Instruction, bool]]:
+    """Every instruction of every stage, and whether one called `name` came before it, in the stages below it too."""
+    seen: dict[int, bool] = {}
     for stage in subject.plan.stages:
-        if any(one.name == "SHELL" for one in stage.instructions):
-            continue
+        came = stage.parent is not None and seen[stage.parent.index]
         for instruction in stage.instructions:
-            if instruction.name in ("CMD", "ENTRYPOINT") and not instruction.exec_form:
-                purpose = "to prevent unintended behavior related to OS signals"
-                text = f"JSON arguments recommended for {instruction.name} {purpose}"
-                yield Finding("JSONArgsRecommended", text, instruction.line.first)
+            yield stage, instruction, came
+            came = came or instruction.name == name
+        seen[stage.index] = came
+
+
+def _json_recommended(subject: Subject) -> Iterator[Finding]:
+    for _, instruction, has_shell in _stages_since(subject, "SHELL"):
+        if instruction.name in ("CMD", "ENTRYPOINT") and not instruction.exec_form and not has_shell:
+            purpose = "to prevent unintended behavior related to OS signals"
+            text = f"JSON arguments recommended for {instruction.name} {purpose}"
+            yield Finding("JSONArgsRecommended", text, instruction.line.first)
 
 
 def _maintainer(subject: Subject) -> Iterator[Finding]:
@@ -157,19 +207,11 @@ def _multiple(subject: Subject) -> Iterator[Finding]:
 
 
 def _relative_workdir(subject: Subject) -> Iterator[Finding]:
-    for stage in subject.plan.stages:
-        absolute = stage.parent is not None
-        for instruction in stage.instructions:
-            if instruction.name != "WORKDIR":
-                continue
+    for _, instruction, is_set in _stages_since(subject, "WORKDIR"):
+        if instruction.name == "WORKDIR" and not is_set and not instruction.arguments[0].startswith(("/", "$")):
             path = instruction.arguments[0]
-            if not path.startswith(("/", "$")) and not absolute:
-                text = (
-                    f'Relative workdir "{path}" can have unexpected results if the base image has a WORKDIR that '
-                    "changes"
-                )
-                yield Finding("WorkdirRelativePath", text, instruction.line.first)
-            absolute = True
+            text = f'Relative workdir "{path}" can have unexpected results if the base image changes'
+            yield Finding("WorkdirRelativePath", text, instruction.line.first)
 
 
 def _secrets(subject: Subject) -> Iterator[Finding]:
@@ -185,20 +227,63 @@ def _secrets(subject: Subject) -> Iterator[Finding]:
 
 
 def _undefined_from(subject: Subject) -> Iterator[Finding]:
-    known = set(subject.plan.global_args) | PREDEFINED_ARGS | PLATFORM_ARGS
+    declared = [name for one in _before_from(subject) if one.name == "ARG" for name, _ in arg_pairs(one)]
+    known = [*declared, *sorted(PREDEFINED_ARGS | PLATFORM_ARGS)]
     for instruction in _all(subject, "FROM"):
-        for name in sorted(used_names(instruction.arguments[0], subject.dockerfile.escape) - known):
-            text = f"FROM argument '{name}' is not declared"
+        words = [instruction.arguments[0], *(flag.value or "" for flag in instruction.flags)]
+        for name in sorted(used_names(" ".join(words), subject.dockerfile.escape) - set(known)):
+            hint = _meant(name, known)
+            text = f"FROM argument '{name}' is not declared" + (f" (did you mean {hint}?)" if hint else "")
             yield Finding("UndefinedArgInFrom", text, instruction.line.first)
 
 
+def _meant(name: str, known: Sequence[str]) -> str:
+    """The known name that is nearest, the first of several; empty where all are far."""
+    best, found = _FAR, ""
+    for choice in known:
+        distance = _edits(name, choice)
+        if distance < best:
+            best, found = distance, choice
+    return found
+
+
+def _edits(one: str, other: str) -> int:
+    """Levenshtein's distance."""
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, 1):
+        above, row[0] = row[0], number
+        for column, wanted in enumerate(other, 1):
+            above, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, above + (letter != wanted))
+    return row[-1]
+
+
 def _empty_from(subject: Subject) -> Iterator[Finding]:
-    defaults = {name for one in _before_from(subject) for name, value in arg_pairs(one) if not value}
+    """Names that are no image references unless the user gives a build argument."""
+    defaults = dict(subject.around.platform_args)
+    for one in _before_from(subject):
+        if one.name == "ARG":
+            for name, default in arg_pairs(one):
+                defaults[name] = _expanded(default or "", defaults, subject)
     for instruction in _all(subject, "FROM"):
         word = instruction.arguments[0]
-        if any(word in (f"${name}", f"${{{name}}}") for name in defaults):
+        if word != "scratch" and not _is_reference(_expanded(word, defaults, subject)):
             text = f"Default value for ARG {word} results in empty or invalid base image name"
             yield Finding("InvalidDefaultArgInFrom", text, instruction.line.first)
+
+
+def _expanded(word: str, scope: Mapping[str, str], subject: Subject) -> str:
+    try:
+        return expand(word, scope, subject.dockerfile.escape)
+    except InvalidArgument:
+        return ""
+
+
+def _is_reference(name: str) -> bool:
+    try:
+        reference.parse(name)
+    except InvalidArgument:
+        return False
+    return True
 
 
 def _before_from(subject: Subject) -> list[Instruction]:
@@ -211,23 +296,39 @@ def _before_from(subject: Subject) -> list[Instruction]:
 
 
 def _undefined_variables(subject: Subject) -> Iterator[Finding]:
+    variables: dict[int, list[str] | None] = {}
     for stage in subject.plan.stages:
-        if stage.parent is not None or stage.base != "scratch":
-            continue  # the base image may set any name
-        yield from _undefined_in(stage, subject)
+        names = variables[stage.parent.index] if stage.parent is not None else _base_variables(stage, subject)
+        known = variables[stage.index] = None if names is None else list(names)
+        if known is not None:
+            yield from _undefined_in(stage, known, subject)
 
 
-def _undefined_in(stage: Stage, subject: Subject) -> Iterator[Finding]:
-    known = set(PREDEFINED_ARGS) | {"PATH"}
+def _base_variables(stage: Stage, subject: Subject) -> list[str] | None:
+    if stage.base == "scratch":
+        return ["PATH"]
+    found = subject.around.variables(stage)
+    return None if found is None else list(dict.fromkeys(["PATH", *found]))
+
+
+def _undefined_in(stage: Stage, known: list[str], subject: Subject) -> Iterator[Finding]:
+    """Adds to `known` what the stage's ENV and ARG define."""
+    declared: set[str] = set()
     for instruction in stage.instructions:
-        if instruction.name in ("COPY", "ADD", "USER", "WORKDIR", "EXPOSE", "LABEL", "ENV", "VOLUME", "STOPSIGNAL"):
-            for name in sorted(used_names(" ".join(instruction.arguments), subject.dockerfile.escape) - known):
-                text = f"Usage of undefined variable '${name}'"
+        if instruction.name in _EXPANDED:
+            words = [*instruction.arguments, *(flag.value or "" for flag in instruction.flags)]
+            for name in sorted(used_names(" ".join(words), subject.dockerfile.escape) - declared - set(known)):
+                hint = _meant(name, known)
+                text = f"Usage of undefined variable '${name}'" + (f" (did you mean ${hint}?)" if hint else "")
                 yield Finding("UndefinedVar", text, instruction.line.first)
         if instruction.name == "ARG":
-            known |= {name for name, _ in arg_pairs(instruction)}
+            declared |= {name for name, _ in arg_pairs(instruction)}
         elif instruction.name == "ENV":
-            known |= set(instruction.arguments[::2])
+            known += [name for name in instruction.arguments[::2] if name not in known]
+
+
+_EXPANDED = frozenset({"ADD", "ARG", "COPY", "ENV", "LABEL", "USER", "VOLUME", "WORKDIR"})
+"""Instructions in whose words the builder replaces variables, and complains of those that are nowhere set."""
 
 
 def _expose_format(subject: Subject) -> Iterator[Finding]:
@@ -253,23 +354,47 @@ def _redundant_platform(subject: Subject) -> Iterator[Finding]:
 
 
 def _constant_platform(subject: Subject) -> Iterator[Finding]:
+    """A stage whose name says for which platform it is may."""
     for stage in subject.plan.stages:
         flags = {flag.name: flag.value or "" for flag in stage.origin.flags}
         platform = flags.get("platform", "")
-        if platform and "$" not in platform and not stage.name:
+        is_named = any(part in stage.name for part in platform.split("/")[:2])
+        if platform and "$" not in platform and not is_named:
             text = f'FROM --platform flag should not use constant value "{platform}"'
             yield Finding("FromPlatformFlagConstDisallowed", text, stage.origin.line.first)
 
 
+def _copy_ignored(subject: Subject) -> Iterator[Finding]:
+    for instruction in _all(subject, "COPY", "ADD"):
+        if any(flag.name == "from" for flag in instruction.flags):
+            continue
+        for source in instruction.arguments[:-1]:
+            if not source.startswith("<<") and "$" not in source and subject.around.ignored(source.lstrip("/")):
+                text = f'Attempting to {instruction.name.title()} file "{source}" that is excluded by .dockerignore'
+                yield Finding("CopyIgnoredFile", text, instruction.line.first)
+
+
+def _descriptions(subject: Subject) -> Iterator[Finding]:
+    """A comment right above ARG or a named FROM is shown as its description (`build --call=outline`)."""
+    for instruction in _all(subject, "ARG", "FROM"):
+        names = [name for name, _ in arg_pairs(instruction)] if instruction.name == "ARG" else instruction.arguments[2:]
+        comment = instruction.line.comment
+        if comment and names and comment.split(" ")[0] not in names:
+            name = names[0] if len(names) == 1 else "<arg_key>"
+            text = f"Comment for {instruction.name} should follow the format: `# {name} <description>`"
+            yield Finding("InvalidDefinitionDescription", text, instruction.line.first)
+
+
 def _continuation_gaps(subject: Subject) -> Iterator[Finding]:
-    """Empty lines inside a continued instruction are found by the reader's own line counts."""
+    """At the last line of the instruction, where BuildKit shows it."""
     for instruction in subject.dockerfile.instructions:
-        if instruction.line.empty_at:
-            yield Finding("NoEmptyContinuation", "Empty continuation line", instruction.line.empty_at)
+        if instruction.line.has_gap:
+            yield Finding("NoEmptyContinuation", "Empty continuation line", instruction.line.last)
 
 
 RULES: tuple[Rule, ...] = (
     _stage_name_casing, _from_as_casing, _continuation_gaps, _consistent_casing, _duplicate_stage, _reserved_stage,
     _json_recommended, _maintainer, _undefined_from, _relative_workdir, _undefined_variables, _multiple, _legacy_pairs,
-    _redundant_platform, _secrets, _empty_from, _constant_platform, _expose_format,
+    _redundant_platform, _secrets, _empty_from, _constant_platform, _expose_format, _copy_ignored,
+    _descriptions,
 )  # fmt: skip

@@ -33,14 +33,16 @@ class Heredoc:
 class LogicalLine:
     """One instruction as written: continuations joined, comments dropped; `first` and `last` count from 1.
 
-    `empty_at` is the first empty line among the continued ones, 0 where there is none.
+    `has_gap`: there is an empty line among the continued ones; `comment` the text of the last
+    comment before it.
     """
 
     text: str
     first: int
     last: int
     heredocs: tuple[Heredoc, ...] = ()
-    empty_at: int = 0
+    has_gap: bool = False
+    comment: str = ""
 
 
 def read_directives(lines: list[str]) -> dict[str, str]:
@@ -72,25 +74,28 @@ class Reader:
 
     def logical_lines(self) -> list[LogicalLine]:
         """All of them, in order."""
-        found = []
+        found, comment = [], ""
         while self._next < len(self.lines):
             line = self.lines[self._next]
             if not line.strip() or _COMMENT.match(line):
+                is_directive = self._next < len(self.directives)
+                comment = line.strip().lstrip("#").strip() or comment if line.strip() and not is_directive else comment
                 self._next += 1
                 continue
-            found.append(self._read_one())
+            found.append(self._read_one(comment))
+            comment = ""
         return [line for line in found if line.text]
 
-    def _read_one(self) -> LogicalLine:
+    def _read_one(self, comment: str) -> LogicalLine:
         first = last = self._next + 1
         text, more = self._strip_continuation(self.lines[self._next].lstrip())
         self._next += 1
-        empty_at = 0
+        has_gap = False
         while more and self._next < len(self.lines):
             line = self.lines[self._next]
             self._next += 1
             if not line.strip():
-                empty_at = empty_at or self._next
+                has_gap = True
                 continue
             if _COMMENT.match(line):
                 continue
@@ -98,7 +103,8 @@ class Reader:
             text += part
             last = self._next
         heredocs = self._read_heredocs(text, first)
-        return LogicalLine(text.rstrip(), first, max(last, self._next if heredocs else last), heredocs, empty_at)
+        last = max(last, self._next if heredocs else last)
+        return LogicalLine(text.rstrip(), first, last, heredocs, has_gap, comment)
 
     def _strip_continuation(self, line: str) -> tuple[str, bool]:
         match = self._continued.search(line)
