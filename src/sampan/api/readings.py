@@ -57,7 +57,8 @@ def _memory(sample: Sample, figures: CgroupStat) -> wire.MemoryStats:
 
 
 def _blkio(figures: CgroupStat) -> wire.BlkioStats:
-    # On v1 all kinds are there, empty where the kernel does not count them.
+    if figures.io_operations is None:  # v2 counts octets only
+        return wire.BlkioStats(io_service_bytes_recursive=_entries(figures.io_bytes))
     empty: list[wire.BlkioEntry] = []
     return wire.BlkioStats(
         io_service_bytes_recursive=_entries(figures.io_bytes),
@@ -72,4 +73,4 @@ def _blkio(figures: CgroupStat) -> wire.BlkioStats:
 
 
 def _entries(entries: list[BlkioEntry]) -> list[wire.BlkioEntry]:
-    return [wire.BlkioEntry(major, minor, operation.capitalize(), value) for major, minor, operation, value in entries]
+    return [wire.BlkioEntry(*entry) for entry in entries]

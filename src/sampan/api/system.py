@@ -74,7 +74,7 @@ async def show_info(call: Call) -> None:
 
 def _info(call: Call) -> wire.Info:
     engine, config = call.engine, call.engine.config
-    counts, cgroup = system.count(engine), system.cgroup_support()
+    counts, kernel = system.count(engine), engine.kernel
     old = call.version < (1, 50)
     return wire.Info(
         id=system.engine_id(engine),
@@ -86,26 +86,26 @@ def _info(call: Call) -> wire.Info:
         driver=engine.snapshots.name,
         driver_status=system.driver_status(engine),
         plugins=_plugins(call),
-        memory_limit=cgroup.memory,
-        swap_limit=cgroup.swap,
-        kernel_memory=cgroup.kernel_memory_tcp if call.version < (1, 42) else UNSET,
-        kernel_memory_tcp=cgroup.kernel_memory_tcp or UNSET,
-        cpu_cfs_period=cgroup.cpu,
-        cpu_cfs_quota=cgroup.cpu,
-        cpu_shares=cgroup.cpu,
-        cpu_set=cgroup.cpuset,
-        pids_limit=cgroup.pids,
+        memory_limit=kernel.memory,
+        swap_limit=kernel.swap_limit,
+        kernel_memory=kernel.kernel_memory_tcp if call.version < (1, 42) else UNSET,
+        kernel_memory_tcp=kernel.kernel_memory_tcp or UNSET,
+        cpu_cfs_period=kernel.cpu_quota,
+        cpu_cfs_quota=kernel.cpu_quota,
+        cpu_shares=kernel.cpu_shares,
+        cpu_set=kernel.cpuset,
+        pids_limit=kernel.pids,
         ipv4_forwarding=info.ipv4_forwarding(),
         bridge_nf_iptables=False if old else UNSET,
         bridge_nf_ip6tables=False if old else UNSET,
         debug=config.debug,
         n_fd=info.open_files(),
-        oom_kill_disable=cgroup.oom_kill_disable,
+        oom_kill_disable=kernel.oom_kill_disable,
         n_goroutines=len(asyncio.all_tasks()),
         system_time=now(),
         logging_driver=config.container.log_driver,
         cgroup_driver=config.cgroup_driver,
-        cgroup_version=cgroup.version,
+        cgroup_version=str(kernel.version),
         n_events_listener=engine.events.listeners,
         kernel_version=info.kernel(),
         operating_system=info.operating_system(),
@@ -132,11 +132,11 @@ def _info(call: Call) -> wire.Info:
         containerd_commit=wire.Commit(),
         runc_commit=wire.Commit(id=__version__, expected=__version__ if call.version < (1, 49) else UNSET),
         init_commit=wire.Commit(id=__version__),
-        security_options=_security(call, cgroup.version),
+        security_options=_security(call),
         default_address_pools=_pools(call),
         firewall_backend={"Driver": "nftables"} if call.version >= (1, 49) else UNSET,
         cdi_spec_dirs=list(config.cdi_directories),
-        warnings=_warnings(call, cgroup),
+        warnings=_warnings(call),
     )
 
 
@@ -171,10 +171,10 @@ def _runtimes(call: Call) -> dict[str, dict[str, Any]]:
     return {**own, **{name: {"path": held.path} for name, held in named.items()}}
 
 
-def _security(call: Call, cgroup_version: str) -> list[str]:
+def _security(call: Call) -> list[str]:
     settings = call.engine.config.container
     options = [f"name=seccomp,profile={settings.seccomp_profile or 'builtin'}"]
-    if cgroup_version == "2":
+    if call.engine.kernel.version == 2:
         options.append("name=cgroupns")
     if call.engine.config.id_map is not None:
         options.append("name=userns")
@@ -186,15 +186,24 @@ def _pools(call: Call) -> Any:
     return [wire.AddressPool(base=pool.base, size=pool.size) for pool in pools] or UNSET
 
 
-def _warnings(call: Call, cgroup: system.CgroupSupport) -> list[str] | None:
-    lacking = {
-        "memory limit": cgroup.memory,
-        "swap limit": cgroup.swap,
-        "cpu cfs quota": cgroup.cpu,
-        "cpu shares": cgroup.cpu,
-        "cpuset": cgroup.cpuset,
-    }
-    found = [f"WARNING: No {name} support" for name, there in lacking.items() if not there]
+_LIMITS = (
+    ("memory", "memory limit", "memory limit"), ("swap_limit", "swap limit", "swap limit"),
+    ("oom_kill_disable", "oom kill disable", ""), ("cpu_quota", "cpu cfs quota", "cpu cfs quota"),
+    ("cpu_quota", "cpu cfs period", "cpu cfs period"), ("cpu_shares", "cpu shares", "cpu shares"),
+    ("cpuset", "cpuset", "cpuset"), ("blkio_weight", "", "io.weight"),
+    ("blkio_weight_device", "", "io.weight (per device)"),
+    ("read_bps", "blkio throttle.read_bps_device", "io.max (rbps)"),
+    ("write_bps", "blkio throttle.write_bps_device", "io.max (wbps)"),
+    ("read_iops", "blkio throttle.read_iops_device", "io.max (riops)"),
+    ("write_iops", "blkio throttle.write_iops_device", "io.max (wiops)"),
+)  # fmt: skip
+"""What `info` warns of: (a limit, its name on v1, its name on v2), empty where its lack is usual."""
+
+
+def _warnings(call: Call) -> list[str] | None:
+    kernel = call.engine.kernel
+    lacking = [names[kernel.version - 1] for what, *names in _LIMITS if not getattr(kernel, what)]
+    found = [f"WARNING: No {name} support" for name in lacking if name]
     if not info.ipv4_forwarding():
         found.append("WARNING: IPv4 forwarding is disabled")
     return [*found, *call.engine.warnings] or None

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from ..engine.engine import Engine
-from ..engine.parts import cgroup_name
+from ..engine.parts import cgroup_name, pids_limit
 from ..engine.security import seccomp
 from ..engine.userns import making
 from ..errors import Forbidden, InvalidArgument, SampanError
@@ -200,7 +200,7 @@ class _Step:
             cgroup=self._cgroup(),
             seccomp=seccomp(self._engine),
             ulimits=list(self._session.limits.ulimits or []),
-            pids_limit=self._engine.config.container.pids_limit,
+            pids_limit=pids_limit(self._engine.config, self._engine.kernel),
             id_mappings=self._ids.as_oci() if self._ids else None,
         )
 

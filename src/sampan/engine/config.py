@@ -57,7 +57,7 @@ class ContainerDefaults:
     """Empty: private on cgroup v2, host on v1, as Docker does."""
     cgroup_parent: str = ""
     pids_limit: int = 32768
-    """Holds a fork bomb (S12) where no `--pids-limit` is given; 0 leaves the number unlimited."""
+    """Holds a fork bomb (S12) where no `--pids-limit` is given, with half of the machine's at most; 0 for none."""
     init: bool = False
     no_new_privileges: bool = False
     seccomp_profile: str = ""

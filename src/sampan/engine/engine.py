@@ -47,7 +47,7 @@ class Engine:
         self.warnings: list[str] = []
         """What start-up found and mended, and what this kernel cannot do; shown in the log and by `info`."""
         parts.make_roots(self.paths)
-        self.kernel = kernel.probe()
+        self.kernel = kernel.probe(parts.shims_parent(config))
         self.db = Database(self.paths.database)
         self.events = Events(self.db, config.event_journal_rows)
         self.store = Store(self.paths.content, self.paths.tmp)

@@ -13,6 +13,7 @@ from ..paths import Paths
 from ..storage import Layers, Mapper, open_snapshotter
 from .config import DEFAULT_CGROUP_PARENT, SYSTEMD, EngineConfig
 from .drivers import check_storage_options
+from .kernel import Kernel
 
 DRIVERS = ("overlay2", "fuse-overlayfs", "btrfs", "vfs")
 """Tried in this order where none is named."""
@@ -63,6 +64,11 @@ def cgroup_name(config: EngineConfig, parent: str, identity: str) -> str:
     if config.cgroup_driver == SYSTEMD:
         return f"{parent}:{SCOPE_PREFIX}:{identity}"
     return f"/{(parent or DEFAULT_CGROUP_PARENT).strip('/')}/{identity}"
+
+
+def pids_limit(config: EngineConfig, kernel: Kernel) -> int:
+    """The number of processes of a container that names none: the machine keeps half of its own."""
+    return min(config.container.pids_limit, kernel.tasks // 2)
 
 
 def check_cgroup_parent(driver: str, parent: str) -> None:

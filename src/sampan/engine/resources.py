@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-
 from ..errors import InvalidArgument
 from ..model.container import HostConfig
+from .kernel import Kernel, cpu_list
 
 MINIMUM_MEMORY = 6 << 20
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """Which limits this kernel carries, found once at start-up."""
-
-    version: int
-    cpus: int
-    online: frozenset[int]
-    memory_nodes: frozenset[int]
-    memory: bool
-    swap_limit: bool
-    blkio_weight: bool
-    blkio_weight_device: bool
-    blkio_throttle: bool
-    cpu_shares: bool
-    cpu_quota: bool
-    cpu_realtime: bool
-    oom_kill_disable: bool
-    swappiness: bool
-    pids: bool
-    cpuset: bool
-
-
-def cpu_list(text: str) -> frozenset[int]:
-    """The kernel's list format `0-2,4`; ValueError when it is none."""
-    found: set[int] = set()
-    for part in text.strip().split(","):
-        first, dash, last = part.partition("-")
-        if part:
-            found.update(range(int(first), int(last if dash else first) + 1))
-    return frozenset(found)
+_ABSENT = "or the cgroup is not mounted"
+_LACKING: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("memory_reservation",), "memory_reservation", f"memory soft limit capabilities {_ABSENT}. Limitation discarded."),
+    (("cpu_shares",), "cpu_shares", f"CPU shares {_ABSENT}. Shares discarded."),
+    (("cpu_period", "cpu_quota"), "cpu_quota", "CPU CFS scheduler. CPU period/quota discarded."),
+    (("cpuset_cpus", "cpuset_mems"), "cpuset", f"cpuset {_ABSENT}. CPUset discarded."),
+    (("pids_limit",), "pids", f"PIDs limit capabilities {_ABSENT}. PIDs limit discarded."),
+    (("blkio_weight",), "blkio_weight", f"Block I/O weight {_ABSENT}. Weight discarded."),
+    (("blkio_weight_device",), "blkio_weight_device", f"Block I/O weight_device {_ABSENT}. Weight-device discarded."),
+    (("blkio_device_read_bps",), "read_bps",
+     f"BPS Block I/O read limit {_ABSENT}. Block I/O BPS read limit discarded."),
+    (("blkio_device_write_bps",), "write_bps",
+     f"BPS Block I/O write limit {_ABSENT}. Block I/O BPS write limit discarded."),
+    (("blkio_device_read_iops",), "read_iops",
+     f"IOPS Block read limit {_ABSENT}. Block I/O IOPS read limit discarded."),
+    (("blkio_device_write_iops",), "write_iops",
+     f"IOPS Block write limit {_ABSENT}. Block I/O IOPS write limit discarded."),
+)  # fmt: skip
+"""(fields that are cleared, what the kernel must carry, the warning's end)."""
+_UNLIMITED = HostConfig()
 
 
 def check(host: HostConfig, kernel: Kernel, *, updating: bool = False) -> list[str]:
@@ -48,13 +36,22 @@ def check(host: HostConfig, kernel: Kernel, *, updating: bool = False) -> list[s
     warnings: list[str] = []
     _check_memory(host, updating=updating)
     _check_memory_support(host, kernel, warnings)
+    _discard(host, kernel, warnings)
     _check_cpu(host, kernel)
     _check_cpu_support(host, kernel, warnings)
     _check_cpuset(host, kernel)
-    _check_blkio(host, kernel, warnings)
+    _check_blkio(host)
     if host.pids_limit is not None and host.pids_limit < -1:
         host.pids_limit = -1
     return warnings
+
+
+def _discard(host: HostConfig, kernel: Kernel, warnings: list[str]) -> None:
+    for fields, needed, text in _LACKING:
+        if not getattr(kernel, needed) and any(getattr(host, field) for field in fields):
+            warnings.append(f"Your kernel does not support {text}")
+            for field in fields:
+                setattr(host, field, getattr(_UNLIMITED, field))
 
 
 def _check_memory(host: HostConfig, *, updating: bool) -> None:
@@ -74,6 +71,9 @@ def _check_memory(host: HostConfig, *, updating: bool) -> None:
 
 
 def _check_memory_support(host: HostConfig, kernel: Kernel, warnings: list[str]) -> None:
+    if host.memory > 0 and not kernel.memory:
+        warnings.append(f"Your kernel does not support memory limit capabilities {_ABSENT}. Limitation discarded.")
+        host.memory, host.memory_swap = 0, -1
     if host.memory > 0 and not kernel.swap_limit and host.memory_swap != -1:
         warnings.append(
             "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
@@ -100,6 +100,8 @@ def _check_cpu(host: HostConfig, kernel: Kernel) -> None:
     if host.nano_cpus > 0 and (host.cpu_period > 0 or host.cpu_quota > 0):
         other = "CPU Period" if host.cpu_period > 0 else "CPU Quota"
         raise InvalidArgument(f"Conflicting options: Nano CPUs and {other} cannot both be set")
+    if host.nano_cpus > 0 and not kernel.cpu_quota:
+        raise InvalidArgument(f"NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler {_ABSENT}")
     if host.nano_cpus and not 10_000_000 <= host.nano_cpus <= kernel.cpus * 1_000_000_000:
         raise InvalidArgument(
             f"range of CPUs is from 0.01 to {kernel.cpus}.00, as there are only {kernel.cpus} CPUs available"
@@ -146,28 +148,10 @@ def _ranges(numbers: list[int]) -> list[str]:
     return [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
 
 
-def _check_blkio(host: HostConfig, kernel: Kernel, warnings: list[str]) -> None:
-    if host.blkio_weight and not kernel.blkio_weight:
-        warnings.append("Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.")
-        host.blkio_weight = 0
+def _check_blkio(host: HostConfig) -> None:
     if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
         raise InvalidArgument("Range of blkio weight is from 10 to 1000")
-    if host.blkio_weight_device and not kernel.blkio_weight_device:
-        warnings.append(
-            "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. "
-            "Weight-device discarded."
-        )
-        host.blkio_weight_device = []
     if host.io_maximum_iops:
         raise InvalidArgument("invalid option: QoS maximum IOPs configuration is not supported on linux")
     if host.io_maximum_bandwidth:
         raise InvalidArgument("invalid option: QoS maximum bandwidth configuration is not supported on linux")
-
-
-def read_list(path: str) -> frozenset[int]:
-    """A kernel file in list format; empty where the kernel has none."""
-    try:
-        with open(path) as file:
-            return cpu_list(file.read())
-    except OSError:
-        return frozenset(range(os.cpu_count() or 1)) if "cpu" in path else frozenset({0})

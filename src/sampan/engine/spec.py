@@ -10,7 +10,7 @@ import msgspec
 from ..errors import Conflict, InvalidArgument
 from ..model.times import nanoseconds
 from ..runtime import CreateContainer, LogSetup, bundle, users
-from . import cgroups, devicerequests, environment, secrets, security, shm, userns, workdir
+from . import cgroups, devicerequests, environment, parts, secrets, security, shm, userns, workdir
 from .config import SAMPAN_RUNTIME, SYSTEMD
 from .container import Container
 from .engine import Engine
@@ -133,7 +133,7 @@ def inputs(
         ulimits=[*(host.ulimits or []), *(limit for limit in defaults.ulimits if limit.name not in given)],
         no_new_privileges=defaults.no_new_privileges,
         init=wants_init(engine, container),
-        pids_limit=defaults.pids_limit,
+        pids_limit=parts.pids_limit(engine.config, engine.kernel),
         id_mappings=mapping.as_oci() if mapping else None,
         edits=edits,
     )

@@ -7,8 +7,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..linux.cgroup import Hierarchy
-
 if TYPE_CHECKING:
     from .engine import Engine
 
@@ -73,35 +71,3 @@ def file_system(path: str) -> str:
 def host_name(engine: Engine) -> str:
     """The name in the configuration, else the kernel's."""
     return engine.config.name or os.uname().nodename
-
-
-@dataclass(frozen=True)
-class CgroupSupport:
-    """What the control groups of this machine can limit."""
-
-    version: str
-    memory: bool
-    swap: bool
-    cpu: bool
-    cpuset: bool
-    pids: bool
-    oom_kill_disable: bool
-    kernel_memory_tcp: bool
-
-
-def cgroup_support() -> CgroupSupport:
-    """Looked up anew each time: hierarchies may be mounted while the daemon runs."""
-    hierarchy = Hierarchy.detect()
-    controllers = hierarchy.mounts
-    memory = controllers.get("memory", "")
-    swap = f"{memory}/memory.memsw.limit_in_bytes"
-    return CgroupSupport(
-        version=str(hierarchy.version),
-        memory="memory" in controllers,
-        swap=hierarchy.version == 2 or os.path.exists(swap),
-        cpu="cpu" in controllers,
-        cpuset="cpuset" in controllers,
-        pids="pids" in controllers,
-        oom_kill_disable=hierarchy.version == 1,
-        kernel_memory_tcp=os.path.exists(f"{memory}/memory.kmem.tcp.limit_in_bytes"),
-    )

@@ -41,6 +41,15 @@ class UpdateRequest(DockerStruct):
 
 
 _OTHERS = ("restart_policy", "publish_add", "publish_rm", "recreate")
+_EXCLUSIVE = (
+    ("nano_cpus", "Nano CPUs", "cpu_period", "CPU Period"),
+    ("nano_cpus", "Nano CPUs", "cpu_quota", "CPU Quota"),
+    ("cpu_period", "CPU Period", "nano_cpus", "NanoCPUs"),
+    ("cpu_quota", "CPU Quota", "nano_cpus", "NanoCPUs"),
+)
+"""What cannot be set where the other is."""
+_SWAP_TOO = "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+"""Docker says so also where no swap is set, which counts as none."""
 _LIMITS = tuple(name for name in UpdateRequest.__struct_fields__ if name not in _OTHERS)
 
 
@@ -81,26 +90,16 @@ def _refuse_policy(container: Container, policy: RestartPolicy) -> None:
 
 def _merged(container: Container, asked: HostConfig) -> HostConfig:
     changed = msgspec.structs.replace(container.host_config)
-    if asked.nano_cpus and (changed.cpu_period or changed.cpu_quota):
-        raise Conflict(
-            _cannot(container, "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set")
-        )
-    if (asked.cpu_period or asked.cpu_quota) and changed.nano_cpus:
-        raise Conflict(
-            _cannot(container, "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set")
-        )
+    for one, name, other, other_name in _EXCLUSIVE:
+        if getattr(asked, one) > 0 and getattr(changed, other) > 0:
+            why = f"Conflicting options: {name} cannot be updated as {other_name} has already been set"
+            raise Conflict(_cannot(container, why))
+    if asked.memory > changed.memory_swap and not asked.memory_swap:
+        raise Conflict(_cannot(container, _SWAP_TOO))
     for name in _LIMITS:
         value = getattr(asked, name)
         if value or (name == "pids_limit" and value is not None):
             setattr(changed, name, value)
-    if asked.memory and not asked.memory_swap and 0 < container.host_config.memory_swap < asked.memory:
-        raise InvalidArgument(
-            _cannot(
-                container,
-                "Memory limit should be smaller than already set memoryswap limit, "
-                "update the memoryswap at the same time",
-            )
-        )
     return changed
 
 

@@ -20,7 +20,7 @@ from sampan.engine import (
 )
 from sampan.engine.config import EngineConfig
 from sampan.engine.detach import DetachKeys
-from sampan.engine.resources import Kernel
+from sampan.engine.kernel import Kernel
 from sampan.errors import InvalidArgument
 from sampan.model.container import ContainerConfig, HealthConfig, HostConfig, LogConfig, PortBinding, RestartPolicy
 from sampan.model.state import NEVER, ContainerState
@@ -28,9 +28,9 @@ from sampan.model.times import nanoseconds, rfc3339
 from sampan.oci.config import ExecutionConfig, Healthcheck
 
 KERNEL = Kernel(
-    version=1, cpus=2, online=frozenset({0, 1}), memory_nodes=frozenset({0}), memory=True, swap_limit=True,
-    blkio_weight=False, blkio_weight_device=False, blkio_throttle=True, cpu_shares=True, cpu_quota=True,
-    cpu_realtime=False, oom_kill_disable=True, swappiness=True, pids=True, cpuset=True,
+    version=1, cpus=2, online=frozenset({0, 1}), memory_nodes=frozenset({0}), tasks=32768, memory=True, memory_reservation=True,
+    swap_limit=True, swappiness=True, oom_kill_disable=True, cpu_shares=True, cpu_quota=True, read_bps=True,
+    write_bps=True, read_iops=True, write_iops=True, pids=True, cpuset=True,
 )  # fmt: skip
 
 
@@ -145,8 +145,8 @@ def test_resources_that_are_discarded() -> None:
     assert resources.check(host, KERNEL) == [
         "OOM killer is disabled for the container, but no memory limit is set, "
         "this can result in the system running out of resources.",
-        "linux does not support CPU percent. Percent discarded.",
         "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        "linux does not support CPU percent. Percent discarded.",
     ]
     assert (host.blkio_weight, host.cpu_percent) == (0, 0)
 

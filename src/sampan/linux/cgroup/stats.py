@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from . import files
 
 BlkioEntry = tuple[int, int, str, int]
-"""(major, minor, operation, value); operations in Docker's lower case: read, write, sync, async, discard, total."""
+"""(major, minor, operation, value); operations as the kernel writes them on v1, in lower case on v2, as in Docker."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CgroupStat:
     pids_current: int = 0
     pids_limit: int = 0
     io_bytes: list[BlkioEntry] = field(default_factory=list)
-    io_operations: list[BlkioEntry] = field(default_factory=list)
+    io_operations: list[BlkioEntry] | None = None
 
 
 _UNLIMITED = 1 << 62  # v1 shows PAGE_COUNTER_MAX for no limit
@@ -86,13 +86,12 @@ def _blkio(directory: str, *names: str) -> list[BlkioEntry]:
 
 def _blkio_entry(device: str, operation: str, value: str) -> BlkioEntry:
     major, _, minor = device.partition(":")
-    return int(major), int(minor), operation.lower(), int(value)
+    return int(major), int(minor), operation, int(value)
 
 
 def _read_v2(directory: str) -> CgroupStat:
     cpu = files.read_pairs(directory, "cpu.stat")
     memory = files.read_pairs(directory, "memory.stat")
-    io_bytes, io_operations = _io_v2(directory)
     return CgroupStat(
         cpu_total=cpu.get("usage_usec", 0) * 1000,
         cpu_user=cpu.get("user_usec", 0) * 1000,
@@ -101,34 +100,28 @@ def _read_v2(directory: str) -> CgroupStat:
         cpu_throttled_periods=cpu.get("nr_throttled", 0),
         cpu_throttled_time=cpu.get("throttled_usec", 0) * 1000,
         memory_usage=files.read_number(directory, "memory.current"),
-        memory_max_usage=files.read_number(directory, "memory.peak"),
-        memory_failures=files.read_pairs(directory, "memory.events").get("max", 0),
+        memory_failures=files.read_pairs(directory, "memory.events").get("oom", 0),
         memory_limit=files.read_number(directory, "memory.max"),
         memory=memory,
         pids_current=files.read_number(directory, "pids.current"),
         pids_limit=files.read_number(directory, "pids.max"),
-        io_bytes=io_bytes,
-        io_operations=io_operations,
+        io_bytes=_io_v2(directory),
     )
 
 
 _IO_BYTES = {"rbytes": "read", "wbytes": "write"}
-_IO_OPERATIONS = {"rios": "read", "wios": "write"}
 
 
-def _io_v2(directory: str) -> tuple[list[BlkioEntry], list[BlkioEntry]]:
+def _io_v2(directory: str) -> list[BlkioEntry]:
     # io.stat: "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0"
     try:
         lines = files.read(directory, "io.stat").splitlines()
     except FileNotFoundError:
-        return [], []
-    io_bytes: list[BlkioEntry] = []
-    io_operations: list[BlkioEntry] = []
+        return []
+    found: list[BlkioEntry] = []
     for line in lines:
         device, *pairs = line.split()
         for key, _, value in (pair.partition("=") for pair in pairs):
             if key in _IO_BYTES:
-                io_bytes.append(_blkio_entry(device, _IO_BYTES[key], value))
-            elif key in _IO_OPERATIONS:
-                io_operations.append(_blkio_entry(device, _IO_OPERATIONS[key], value))
-    return io_bytes, io_operations
+                found.append(_blkio_entry(device, _IO_BYTES[key], value))
+    return found

@@ -46,10 +46,14 @@ def _hand_down(directory: str) -> None:
 def apply(directory: str, resources: dict[str, Any]) -> list[str]:
     """Set the limits of OCI `linux.resources`; the warnings about what this kernel lacks."""
     warnings: list[str] = []
-    for name, value in settings(resources):
+    given = settings(resources)
+    has_bfq = files.exists(directory, "io.bfq.weight")
+    if has_bfq:
+        given += _bfq(resources.get("blockIO") or {})
+    for name, value in given:
         if files.exists(directory, name):
             files.write(directory, name, value)
-        else:
+        elif not (has_bfq and name == "io.weight"):
             warnings.append(f"this kernel has no {name}; the limit is discarded")
     if resources.get("devices"):
         devices.apply_v2(directory, resources["devices"])
@@ -114,6 +118,13 @@ def _cpu(cpu: dict[str, Any]) -> list[tuple[str, str]]:
 def io_weight(weight: int) -> int:
     """io.weight [1, 10000] from blkio.weight [10, 1000]."""
     return 1 + (weight - 10) * 9999 // 990
+
+
+def _bfq(block: dict[str, Any]) -> list[tuple[str, str]]:
+    """The scheduler BFQ has weights of its own, in v1's range; io.weight is io.cost's (cgroup-v2.rst)."""
+    weights = [("default", block["weight"])] if block.get("weight") else []
+    weights += [(f"{one['major']}:{one['minor']}", one["weight"]) for one in block.get("weightDevice") or ()]
+    return [("io.bfq.weight", f"{of} {weight}") for of, weight in weights]
 
 
 def _io(block: dict[str, Any]) -> list[tuple[str, str]]:
