@@ -34,7 +34,7 @@ check: lint types contracts unit
 
 test: check
 	$(SYSTEM) -n $(WORKERS) --dist loadgroup || $(SYSTEM) --last-failed --last-failed-no-failures none
-	$(BIN)/pytest -q tests/system -m vm  # an emulated machine wants the processors for itself
+	$(BIN)/pytest -q tests/system -m vm -n 2 --dist loadgroup  # emulated machines want the processors for themselves
 
 demo: setup
 	$(BIN)/python -m tools.demo

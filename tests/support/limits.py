@@ -145,8 +145,8 @@ def block_rates(site: Site) -> None:
             reads = direction == "read"
             ends = {"source": device, "target": "/dev/null"} if reads else {"source": "/dev/zero", "target": device}
             copy = _COPY.format(**ends, block=block, count=count, flag="iflag" if reads else "oflag")
-            host = {field: [{"Path": device, "Rate": rate}],
-                    "Devices": [{"PathOnHost": device, "PathInContainer": device, "CgroupPermissions": "rw"}]}  # fmt: skip
+            given = {"PathOnHost": device, "PathInContainer": device, "CgroupPermissions": "rw"}
+            host = {field: [{"Path": device, "Rate": rate}], "Devices": [given]}
             containers.append(stack.enter_context(running(site, "sh", "-c", f"time sh -c '{copy}'", **host)))
         for container, (field, rate, _, block, count) in zip(containers, _TRAFFIC, strict=True):
             state = finish(site, container)
@@ -217,6 +217,12 @@ _UPDATES: tuple[tuple[dict[str, Any], dict[str, str], dict[str, str]], ...] = (
     ({"PidsLimit": -1}, {"pids.max": "max"}, {"pids.max": "max"}),
 )  # fmt: skip
 
+_REFUSED: tuple[tuple[dict[str, int], int], ...] = (
+    ({"Memory": 1 << 20}, 400),
+    ({"Memory": MEMORY}, 409),  # without a word on swap, which is not set
+    ({"CpuQuota": 50000}, 409),  # where NanoCpus is set
+)
+
 
 def update(site: Site) -> None:
     """Limits of a running container change where it runs, and so does its restart policy; a refusal changes nothing."""
@@ -228,8 +234,9 @@ def update(site: Site) -> None:
         site.api("POST", f"/containers/{other}/update", {"NanoCpus": 250_000_000, "RestartPolicy": {"Name": "always"}})
         quota = site.limit(other, "cpu.cfs_quota_us", "cpu.max")
         assert quota == ("25000 100000" if site.version == 2 else "25000")
-        body = json.dumps({"Memory": 1 << 20}).encode()
-        assert site.request("POST", f"/containers/{other}/update", body, "application/json").status == 400
+        for refused, status in _REFUSED:
+            body = json.dumps(refused).encode()
+            assert site.request("POST", f"/containers/{other}/update", body, "application/json").status == status
         host = site.api("GET", f"/containers/{other}/json")["HostConfig"]
         assert (host["Memory"], host["NanoCpus"], host["RestartPolicy"]["Name"]) == (0, 250_000_000, "always")
         site.api("POST", f"/containers/{other}/update", {"RestartPolicy": {"Name": "no"}})

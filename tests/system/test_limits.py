@@ -1,4 +1,4 @@
-"""Limits bite, on this machine's control groups and on an emulated machine's: v2, and v1 as other kernels have it."""
+"""Limits bite, on this machine's control groups and on emulated machines': v1, v1 beside v2, v2, and v2 by systemd."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from ..support.limits import CHECKS
 from ..support.sites import Here, Site, There
 
 _HERE = pytest.param("here", marks=pytest.mark.xdist_group("limits-here"))
-_V2 = pytest.param("v2", marks=[pytest.mark.vm, pytest.mark.xdist_group("limits-vm")])
+_THERE = [
+    pytest.param(mode, marks=[pytest.mark.vm, pytest.mark.xdist_group(f"limits-{mode}")]) for mode in emulator.MODES
+]
 
 
-@pytest.fixture(scope="module", params=[_HERE, _V2])
+@pytest.fixture(scope="module", params=[_HERE, *_THERE])
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A daemon here, or on an emulated machine."""
     if request.param != "here" and (reason := emulator.lacks()):

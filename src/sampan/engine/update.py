@@ -94,7 +94,7 @@ def _merged(container: Container, asked: HostConfig) -> HostConfig:
         if getattr(asked, one) > 0 and getattr(changed, other) > 0:
             why = f"Conflicting options: {name} cannot be updated as {other_name} has already been set"
             raise Conflict(_cannot(container, why))
-    if asked.memory > changed.memory_swap and not asked.memory_swap:
+    if asked.memory > max(0, changed.memory_swap) and not asked.memory_swap:
         raise Conflict(_cannot(container, _SWAP_TOO))
     for name in _LIMITS:
         value = getattr(asked, name)

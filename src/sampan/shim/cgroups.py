@@ -33,11 +33,8 @@ class ShimCgroup:
         self._group = named(name)
         self.name = name
 
-    def oom_killed(self) -> bool:
-        try:
-            return self._group is not None and self._group.oom_count() > 0
-        except FileNotFoundError:
-            return False
+    def oom_killed(self, since: int) -> bool:
+        return self._group is not None and self._group.oom_killed(since)
 
     def kill(self) -> None:
         """End whatever is still in the container's group."""

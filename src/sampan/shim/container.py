@@ -256,7 +256,7 @@ class Container:
         assert self.init is not None
         self.exit = messages.Exited(
             status=status,
-            oom_killed=self.cgroup.oom_killed(),
+            oom_killed=self.cgroup.oom_killed(self.started_at),
             started_at=self.started_at,
             finished_at=time.time_ns(),
         )

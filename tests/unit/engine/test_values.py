@@ -28,9 +28,9 @@ from sampan.model.times import nanoseconds, rfc3339
 from sampan.oci.config import ExecutionConfig, Healthcheck
 
 KERNEL = Kernel(
-    version=1, cpus=2, online=frozenset({0, 1}), memory_nodes=frozenset({0}), tasks=32768, memory=True, memory_reservation=True,
-    swap_limit=True, swappiness=True, oom_kill_disable=True, cpu_shares=True, cpu_quota=True, read_bps=True,
-    write_bps=True, read_iops=True, write_iops=True, pids=True, cpuset=True,
+    version=1, cpus=2, online=frozenset({0, 1}), memory_nodes=frozenset({0}), tasks=32768, memory=True,
+    memory_reservation=True, swap_limit=True, swappiness=True, oom_kill_disable=True, cpu_shares=True, cpu_quota=True,
+    read_bps=True, write_bps=True, read_iops=True, write_iops=True, pids=True, cpuset=True,
 )  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sampan.linux import kernellog
 from sampan.linux.cgroup import Hierarchy, named, scope, systemd
 from tests.support.systembus import Systemd
 
@@ -149,3 +151,16 @@ def test_a_scope_is_asked_for_with_its_limits(tmp_path: Path, monkeypatch: pytes
     }.items() <= (properties.items())
     assert properties["DevicePolicy"] == "strict"
     assert [method for method, _ in others] == ["SetUnitProperties", "StopUnit", "ResetFailedUnit"]
+
+
+def test_a_kill_for_memory_is_found_in_the_kernels_log(tmp_path: Path) -> None:
+    log, stamp = tmp_path / "kmsg", time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) // 1000
+    name, now = "/a.slice/x-1.scope", time.time_ns()
+    log.write_text(
+        f"4,12,{stamp},-;oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg={name},task_memcg={name}/b,task=tail\n"
+    )
+    assert kernellog.has_oom_kill(name, now - 10**7, str(log))
+    assert kernellog.has_oom_kill(f"{name}/b", now - 10**7, str(log))
+    assert not kernellog.has_oom_kill(name, now + 10**9, str(log))
+    assert not kernellog.has_oom_kill(name.removesuffix("e"), now - 10**7, str(log))
+    assert not kernellog.has_oom_kill(name, now, str(tmp_path / "none"))

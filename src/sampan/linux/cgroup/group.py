@@ -211,6 +211,10 @@ class Cgroup:
             return 0
         return files.read_pairs(self.directories["memory"], "memory.oom_control").get("oom_kill", 0)
 
+    def oom_killed(self, since: int) -> bool:
+        """Whether it chose one since a time (ns since the epoch), by when the group was new."""
+        return self.oom_count() > 0
+
     def stat(self) -> CgroupStat:
         """Usage figures of the group."""
         from . import stats  # not needed to start a container

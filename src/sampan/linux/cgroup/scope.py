@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .. import kernellog
 from . import devices, v2
 from .group import Cgroup
 
@@ -69,6 +70,10 @@ class Scope(Cgroup):
             with systemd.Manager() as manager:
                 manager.set_properties(self.unit, changed)
         return self.apply(resources)
+
+    def oom_killed(self, since: int) -> bool:
+        """systemd may remove an empty scope before anybody has read its counters: then the kernel's log tells."""
+        return super().oom_killed(since) or (not self.exists() and kernellog.has_oom_kill(self.path, since))
 
     def remove(self) -> None:
         """Have systemd stop the scope, and remove what it leaves."""
