@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from ..linux.cgroup import files
 from ..linux.cgroup.stats import CgroupStat
 from ..model.times import now
 from . import cgroups, info
@@ -15,7 +16,9 @@ from .container import Container
 from .engine import Engine
 
 INTERVAL_SECONDS = 1.0
-_TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+SNAPSHOT_SECONDS = 0.1
+"""Between the two readings of one answer. Their clocks count nanoseconds: a tenth of Docker's second will do."""
+_CPUS = os.sysconf("SC_NPROCESSORS_ONLN")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class LinkStat:
 class Sample:
     """One reading. `read` is RFC 3339; `cgroup` is None when the container does not run.
 
-    `system_cpu_ns` is the whole machine's CPU time, `memory_total` its memory: the limits where a container has none.
+    `system_cpu_ns` is what all processors have had to give, used or idle (the sum in proc_stat(5), which counts ticks);
+    `memory_total` is the machine's memory: the limits where a container has none.
     """
 
     id: str
@@ -55,7 +59,7 @@ async def sample(engine: Engine, ref: str, one_shot: bool = True) -> tuple[Sampl
     first = read(engine, container)
     if one_shot or first.cgroup is None:
         return None, first
-    await asyncio.sleep(INTERVAL_SECONDS)
+    await asyncio.sleep(SNAPSHOT_SECONDS)
     return first, read(engine, container)
 
 
@@ -80,42 +84,23 @@ def read(engine: Engine, container: Container) -> Sample:
         name=container.name,
         read=now(),
         cgroup=figures,
-        system_cpu_ns=_system_cpu(),
-        online_cpus=engine.kernel.cpus,
+        system_cpu_ns=_CPUS * time.monotonic_ns(),
+        online_cpus=_CPUS,
         memory_total=info.memory(),
         links=_links(container.state.pid) if container.networks else {},
     )
 
 
-_machine = (0.0, 0)
-_MACHINE_SECONDS = 0.05
-
-
-def _system_cpu() -> int:
-    """The machine's CPU time; one look serves all the containers that are read in the same moment."""
-    global _machine
-    moment = time.monotonic()
-    if moment - _machine[0] > _MACHINE_SECONDS:
-        _machine = (moment, _read_system_cpu())
-    return _machine[1]
-
-
-def _read_system_cpu() -> int:
-    # proc_stat(5): user nice system idle iowait irq softirq steal; guest time is within user time.
-    with open("/proc/stat") as file:
-        return sum(map(int, file.readline().split()[1:9])) * _TICK_NS
-
-
 def _links(pid: int) -> dict[str, LinkStat]:
     try:
-        with open(f"/proc/{pid}/net/dev") as file:
-            lines = file.readlines()[2:]
+        lines = files.read(f"/proc/{pid}/net", "dev").splitlines()[2:]
     except OSError:
         return {}
     found = {}
     for line in lines:
         name, _, numbers = line.partition(":")
-        values = list(map(int, numbers.split()))
-        if name.strip() != "lo":
-            found[name.strip()] = LinkStat(*values[:4], *values[8:12])
+        name = name.strip()
+        if name != "lo":
+            values = list(map(int, numbers.split()))
+            found[name] = LinkStat(*values[:4], *values[8:12])
     return found

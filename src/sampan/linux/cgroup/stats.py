@@ -46,12 +46,14 @@ def _read_v1(directories: dict[str, str]) -> CgroupStat:
     memory, pids, blkio = (directories.get(name, "") for name in ("memory", "pids", "blkio"))
     times = files.read_pairs(account, "cpuacct.stat")
     throttled = files.read_pairs(cpu, "cpu.stat")
-    limit = files.read_number(memory, "memory.limit_in_bytes")
+    per_core = _numbers(account, "cpuacct.usage_percpu")
+    details = files.read_pairs(memory, "memory.stat")
+    limit = details.get("hierarchical_memory_limit", 0)
     return CgroupStat(
-        cpu_total=files.read_number(account, "cpuacct.usage"),
+        cpu_total=sum(per_core),
         cpu_user=times.get("user", 0) * _TICK,
         cpu_system=times.get("system", 0) * _TICK,
-        cpu_per_core=_numbers(account, "cpuacct.usage_percpu"),
+        cpu_per_core=per_core,
         cpu_periods=throttled.get("nr_periods", 0),
         cpu_throttled_periods=throttled.get("nr_throttled", 0),
         cpu_throttled_time=throttled.get("throttled_time", 0),
@@ -59,7 +61,7 @@ def _read_v1(directories: dict[str, str]) -> CgroupStat:
         memory_max_usage=files.read_number(memory, "memory.max_usage_in_bytes"),
         memory_failures=files.read_number(memory, "memory.failcnt"),
         memory_limit=0 if limit >= _UNLIMITED else limit,
-        memory=files.read_pairs(memory, "memory.stat"),
+        memory=details,
         pids_current=files.read_number(pids, "pids.current"),
         pids_limit=files.read_number(pids, "pids.max"),
         io_bytes=_blkio(blkio, "blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_service_bytes"),
