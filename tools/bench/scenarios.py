@@ -17,6 +17,7 @@ from . import builds, traffic
 from .engines import Dockerd, Engine, Podman, Sampan
 from .measure import GAP, interleaved, proportional, seconds, together
 from .transfers import Transfers
+from .watching import Fleet
 
 Figures = dict[str, float]
 _NUMBERS = itertools.count()
@@ -35,9 +36,11 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.transfers = Transfers(self.dockerd)
+        self.fleet = Fleet(self.sampan, self.dockerd)
 
     def close(self) -> None:
         self.transfers.close()
+        self.fleet.close()
 
     @property
     def all(self) -> list[Engine]:
@@ -175,6 +178,10 @@ def _publishing(bench: Bench) -> Figures:
     return traffic.publishing(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
 
 
+def _watching(measure: Callable[[Fleet, int], Figures]) -> Callable[[Bench], Figures]:
+    return lambda bench: measure(bench.fleet, max(3, bench.rounds // 3))
+
+
 SCENARIOS = (
     Scenario("run --rm, bridge, 150 ms apart", "ms", 1 / 4, _runs(gap=GAP)),
     Scenario("run --rm, bridge, back to back", "ms", 1 / 4, _runs(gap=0)),
@@ -207,5 +214,8 @@ SCENARIOS = (
     Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection)),
     Scenario("a published port, of 1,000 (dockerd: 100)", "ms", 1.0, _publishing, limit=0.1),
     Scenario("a question of a name, of 10 containers", "us", None, _questions, limit=500),
+    Scenario("one-shot stats of 100 containers", "ms", 1.0, _watching(Fleet.snapshot), limit=300),
+    Scenario("docker stats --no-stream of them", "ms", 1.0, _watching(Fleet.table)),
+    Scenario("the daemon, streaming their stats", "% CPU", 1.0, _watching(Fleet.streaming), limit=5),
     Scenario("sampan-runc run against runc run", "ms", 1.5, _runtimes, peer="runc"),
 )

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 import os
+from resource import RLIMIT_NOFILE, getrlimit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Read = Callable[[str, str], str]
+
+_MOST_FDS = getrlimit(RLIMIT_NOFILE)[0] // 2
+"""Fds from here on are left for others."""
 
 
 def read(directory: str, name: str) -> str:
@@ -18,7 +28,42 @@ def read(directory: str, name: str) -> str:
     return content.decode().rstrip("\n")
 
 
-def read_number(directory: str, name: str, missing: int = 0) -> int:
+class Opened:
+    """For what is read time and again: files stay open where there are fds to spare. Opening one costs ten readings."""
+
+    __slots__ = ("_fds",)
+
+    def __init__(self) -> None:
+        self._fds: dict[str, int] = {}
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close them all; they are opened anew when they are read again."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+    def read(self, directory: str, name: str) -> str:
+        """As the function; OSError (ENODEV) where the group is gone."""
+        path = f"{directory}/{name}"
+        fd = self._fds.get(path)
+        if fd is None:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            if fd >= _MOST_FDS:
+                os.close(fd)
+                return read(directory, name)
+            self._fds[path] = fd
+        content = os.pread(fd, 65536, 0)
+        while len(content) >= 2048 and (more := os.pread(fd, 65536, len(content))):
+            content += more
+        return content.decode().rstrip("\n")
+
+
+def read_number(directory: str, name: str, missing: int = 0, read: Read = read) -> int:
     """A control file with one number; "max" is 0, as is what the kernel does not have."""
     try:
         text = read(directory, name)
@@ -27,7 +72,7 @@ def read_number(directory: str, name: str, missing: int = 0) -> int:
     return int(text) if text.lstrip("-").isdigit() else missing
 
 
-def read_pairs(directory: str, name: str) -> dict[str, int]:
+def read_pairs(directory: str, name: str, read: Read = read) -> dict[str, int]:
     """A flat-keyed control file (`name value` a line); empty where the kernel does not have it."""
     try:
         text = read(directory, name)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from .files import Read
     from .stats import CgroupStat
 
 _REMOVE_SECONDS = 2.0
@@ -215,11 +216,11 @@ class Cgroup:
         """Whether it chose one since a time (ns since the epoch), by when the group was new."""
         return self.oom_count() > 0
 
-    def stat(self) -> CgroupStat:
-        """Usage figures of the group."""
+    def stat(self, read: Read = files.read) -> CgroupStat:
+        """Usage figures of the group; `read` is how a file is read, for who looks time and again (`files.Opened`)."""
         from . import stats  # not needed to start a container
 
-        return stats.read(self.directories, self.hierarchy.version)
+        return stats.read(self.directories, self.hierarchy.version, read)
 
     def _listing(self) -> str:
         for controller in ("pids", "freezer", "devices", "name=systemd"):
