@@ -3,7 +3,7 @@
 set -eu
 run="python3 python3-venv libseccomp2 git"
 tools="curl ca-certificates openssl openssh-client procps kmod xz-utils iproute2 nftables iptables tcpdump e2fsprogs xfsprogs"
-images="busybox-static debootstrap btrfs-progs fuse-overlayfs erofs-utils qemu-system-x86"
+images="busybox-static debootstrap btrfs-progs fuse-overlayfs erofs-utils qemu-system-x86 rpm db5.3-util"
 peers="docker-cli|docker.io docker-compose docker-registry skopeo runc crun etcd-server"
 bench="iperf3 wrk nginx"
 missing=""

@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, string
+from .terminal import is_terminal
 
 if TYPE_CHECKING:
     from sampan.image.archive import Archive, ArchivedImage
+    from sampan.image.explore import Report
     from sampan.image.packages import Inventory
 
     from .session import Session
@@ -33,7 +35,7 @@ def _archive(session: Session, name: str) -> Iterator[tuple[Archive, ArchivedIma
         file.flush()
         file.seek(0)
         archive = Archive(file)
-        yield archive, archive.images()[0]
+        yield archive, archive.images()[-1]
 
 
 @command(
@@ -49,27 +51,57 @@ def _archive(session: Session, name: str) -> Iterator[tuple[Archive, ArchivedIma
 def explore(session: Session, options: Options, arguments: list[str]) -> int:
     from sampan.image.contents import read_layers
     from sampan.image.explore import explore as compare
-    from sampan.image.explore import failures
 
+    limits = _Thresholds(_share(options, "lowest-efficiency"), _bytes(options["highest-wasted-bytes"]),
+                         _share(options, "highest-wasted-share"))  # fmt: skip
+    if options["format"] not in ("text", "json"):
+        raise CommandFailed(f"sampan: unknown format {options['format']!r}: text or json is wanted")
     with _archive(session, arguments[0]) as (archive, image):
-        report = compare(read_layers(archive, image, _commands(image.config)))
+        layers = read_layers(archive, image, _commands(image.config))
+    report = compare(layers)
     if options["format"] == "json":
         session.say(json.dumps(asdict(report), indent=2))
-    else:
+    elif options["ci"] or not (is_terminal(0) and is_terminal(1)):
         _show(session, asdict(report))
-    if not options["ci"]:
-        return 0
-    limits = float(options["lowest-efficiency"]), _bytes(options["highest-wasted-bytes"])
-    found = failures(report, *limits, float(options["highest-wasted-share"]))
+    else:
+        from .explore_page import Page, show
+
+        show(Page(arguments[0], layers, report))
+    return _judge(session, report, limits) if options["ci"] else 0
+
+
+class _Thresholds(NamedTuple):
+    lowest_efficiency: float
+    highest_wasted: int
+    highest_share: float
+
+
+def _judge(session: Session, report: Report, limits: _Thresholds) -> int:
+    from sampan.image.explore import failures
+
+    found = failures(report, *limits)
     for text in found:
         session.warn(text)
     return 1 if found else 0
 
 
+def _share(options: Options, name: str) -> float:
+    try:
+        value = float(options[name])
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise CommandFailed(f"sampan: --{name} wants a share from 0 to 1, not {options[name]!r}")
+    return value
+
+
 def _bytes(text: str) -> int:
     from .quantity import parse_bytes
 
-    return parse_bytes(text) if text else 0
+    try:
+        return parse_bytes(text) if text else 0
+    except ValueError as error:
+        raise CommandFailed(f"sampan: --highest-wasted-bytes: {error}") from error
 
 
 def _commands(config: bytes) -> list[str]:
