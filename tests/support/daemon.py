@@ -83,17 +83,26 @@ class Daemon:
 
     def start(self, *, env: dict[str, str] | None = None) -> Daemon:
         """Start the daemon and wait until it answers; a daemon that ends instead is an error with its log."""
+        self.launch(env)
+        deadline = time.monotonic() + 30
+        while self.run("curl", "-sf", "--unix-socket", self.socket, "http://d/_ping").status:
+            self.check_alive()
+            assert time.monotonic() < deadline, f"sampand does not answer:\n{self.log}"
+            time.sleep(0.05)  # a process that has not yet bound its socket announces nothing
+        return self
+
+    def launch(self, env: dict[str, str] | None = None) -> None:
+        """Start the daemon's process."""
         with open(self.directory / "log", "ab") as log:
             self._process = self.host.popen(
                 *self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, **(env or {})},
             )  # fmt: skip
-        deadline = time.monotonic() + 30
-        while self.run("curl", "-sf", "--unix-socket", self.socket, "http://d/_ping").status:
-            assert self._process.poll() is None, f"sampand ended with {self._process.returncode}:\n{self.log}"
-            assert time.monotonic() < deadline, f"sampand does not answer:\n{self.log}"
-            time.sleep(0.05)  # a process that has not yet bound its socket announces nothing
-        return self
+
+    def check_alive(self) -> None:
+        """Fail with the daemon's log where it has ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"sampand ended with {self._process.returncode}:\n{self.log}"
 
     def signal(self, number: int) -> None:
         assert self._process is not None

@@ -96,6 +96,16 @@ class Peer:
 
     def start(self) -> Peer:
         """Start dockerd and wait until it answers."""
+        self.launch()
+        deadline = time.monotonic() + 60
+        while run(["curl", "-sf", "--unix-socket", self.socket, "http://d/_ping"]).status:
+            self.check_alive()
+            assert time.monotonic() < deadline, "dockerd does not answer"
+            time.sleep(0.1)  # a process that has not yet bound its socket announces nothing
+        return self
+
+    def launch(self) -> None:
+        """Start dockerd's process."""
         argv = [
             "dockerd", "--data-root", f"{self.state}/data", "--exec-root", f"{self.state}/exec", "-H", self.url,
             "--pidfile", f"{self.state}/pid", "--cgroup-parent", f"{CGROUP_PARENT}/peer", *self._flags,
@@ -107,12 +117,11 @@ class Peer:
                 *enter, "sh", "-c", _ENTER, "enter", *argv, env=environment, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log,
             )  # fmt: skip
-        deadline = time.monotonic() + 60
-        while run(["curl", "-sf", "--unix-socket", self.socket, "http://d/_ping"]).status:
-            assert self._process.poll() is None, f"dockerd ended: {(self.state / 'log').read_text()[-2000:]}"
-            assert time.monotonic() < deadline, "dockerd does not answer"
-            time.sleep(0.1)  # a process that has not yet bound its socket announces nothing
-        return self
+
+    def check_alive(self) -> None:
+        """Fail with dockerd's log where it has ended."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"dockerd ended: {(self.state / 'log').read_text()[-2000:]}"
 
     def docker(self, *args: str, stdin: bytes | None = None, timeout: float = 120) -> Result:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.state), "DOCKER_HOST": self.url}
@@ -147,14 +156,21 @@ class Peer:
         path = "ENV PATH=/bin:/sbin:/usr/bin:/usr/sbin"
         self.ok("import", "-c", 'CMD ["sh"]', "-c", path, "-", "busybox:latest", stdin=busybox_rootfs())
 
+    def stop(self) -> None:
+        """End dockerd."""
+        assert self._process is not None
+        os.kill(self.pids()[0], 15)
+        self._process.wait(30)
+        self._process = None
+
     def close(self) -> None:
         """End dockerd with its containers and remove its state."""
-        assert self._process is not None
+        if self._process is None:
+            self.start()
         containers = self.ok("ps", "-aq").split()
         if containers:
             self.ok("rm", "-fv", *containers)
-        os.kill(self.pids()[0], 15)
-        self._process.wait(30)
+        self.stop()
         self.host.close()
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.state)], check=True)
         for path in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PARENT}/peer"):

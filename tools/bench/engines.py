@@ -56,6 +56,7 @@ class Sampan:
 
     def __init__(self) -> None:
         self.daemon = Daemon().start()
+        self.socket = self.daemon.socket
         self.daemon.load_busybox()
 
     def argv(self, *args: str) -> list[str]:
@@ -94,6 +95,7 @@ class Dockerd:
 
     def __init__(self) -> None:
         self.peer = Peer().start()
+        self.socket = self.peer.socket
         self.peer.load_busybox()
 
     def argv(self, *args: str) -> list[str]:

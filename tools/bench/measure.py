@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +23,7 @@ def seconds(argv: Sequence[str], stdin: bytes | None = None) -> float:
     return took
 
 
-def interleaved(calls: dict[str, Callable[[], float]], rounds: int, gap: float = 0.0) -> dict[str, float]:
+def interleaved(calls: Mapping[str, Callable[[], float]], rounds: int, gap: float = 0.0) -> dict[str, float]:
     """The median of each call, all called in turn so that the machine's mood falls on all alike."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():

@@ -13,9 +13,11 @@ from pathlib import Path
 from tests.support.hosts import Host
 from tests.support.leaks import CGROUP_PARENT
 
-from . import builds, traffic
+from . import builds, starting, traffic
+from .crowd import Crowd
 from .engines import Dockerd, Engine, Podman, Sampan
 from .measure import GAP, interleaved, proportional, seconds, together
+from .output import Output
 from .transfers import Transfers
 from .watching import Fleet
 
@@ -37,8 +39,13 @@ class Bench:
     def __post_init__(self) -> None:
         self.transfers = Transfers(self.dockerd)
         self.fleet = Fleet(self.sampan, self.dockerd)
+        self.crowd = Crowd(self.sampan, self.dockerd)
+        self.output = Output(self.sampan, self.dockerd)
+        self.few = max(3, self.rounds // 3)
 
     def close(self) -> None:
+        self.output.close()
+        self.crowd.close()
         self.transfers.close()
         self.fleet.close()
 
@@ -91,7 +98,7 @@ def _parallel(bench: Bench) -> Figures:
     def call(engine: Engine) -> Callable[[], float]:
         return lambda: 1000 * together([engine.argv("run", "--rm", "busybox", "true")] * 8)
 
-    return interleaved({engine.name: call(engine) for engine in bench.all}, max(3, bench.rounds // 3))
+    return interleaved({engine.name: call(engine) for engine in bench.all}, bench.few)
 
 
 def _stop(bench: Bench) -> Figures:
@@ -107,7 +114,7 @@ def _stop(bench: Bench) -> Figures:
 
         return once
 
-    return interleaved({engine.name: call(engine) for engine in bench.daemons}, max(3, bench.rounds // 3))
+    return interleaved({engine.name: call(engine) for engine in bench.daemons}, bench.few)
 
 
 def _idle_daemon(bench: Bench) -> Figures:
@@ -161,25 +168,33 @@ def _build(
         context = builds.Contexts(bench.dockerd).make(f"{name}-{cached}-{own}", dockerfile, files)
         measure = builds.cached if cached else builds.uncached
         sampan = bench.sampan.own_build_argv if own else bench.sampan.build_argv
-        return measure(sampan, bench.dockerd.build_argv, context, max(3, bench.rounds // 3))
+        return measure(sampan, bench.dockerd.build_argv, context, bench.few)
 
     return scenario
 
 
 def _through_ports(measure: Callable[[Host], float]) -> Callable[[Bench], Figures]:
-    return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, max(3, bench.rounds // 3), measure)
+    return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, bench.few, measure)
 
 
 def _questions(bench: Bench) -> Figures:
-    return traffic.questions(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
+    return traffic.questions(bench.sampan, bench.dockerd, bench.few)
 
 
 def _publishing(bench: Bench) -> Figures:
-    return traffic.publishing(bench.sampan, bench.dockerd, max(3, bench.rounds // 3))
+    return traffic.publishing(bench.sampan, bench.dockerd, bench.few)
+
+
+def _client(*command: str) -> Callable[[Bench], Figures]:
+    return lambda bench: starting.clients(bench.sampan, bench.dockerd, command, bench.rounds)
+
+
+def _crowded(*command: str) -> Callable[[Bench], Figures]:
+    return lambda bench: bench.crowd.looking(*command, rounds=bench.few)
 
 
 def _watching(measure: Callable[[Fleet, int], Figures]) -> Callable[[Bench], Figures]:
-    return lambda bench: measure(bench.fleet, max(3, bench.rounds // 3))
+    return lambda bench: measure(bench.fleet, bench.few)
 
 
 SCENARIOS = (
@@ -192,6 +207,17 @@ SCENARIOS = (
     Scenario("stop of a willing container", "ms", 1.0, _stop),
     Scenario("memory of an idle container (of 20)", "MB", 1 / 2, _idle_container),
     Scenario("memory of the idle daemon", "MB", 1 / 2, _idle_daemon),
+    Scenario("start of the daemon", "ms", None, lambda bench: starting.daemons(bench.few)),
+    Scenario("own client: version", "ms", None, _client("version")),
+    Scenario("own client: ps", "ms", None, _client("ps")),
+    Scenario("own client: run --rm", "ms", None, _client("run", "--rm", "busybox", "true")),
+    Scenario("32 MB to a json-file", "s", 1.0, lambda bench: bench.output.logging(3)),
+    Scenario("32 MB by docker logs", "s", 1.0, lambda bench: bench.output.reading(3)),
+    Scenario("32 MB from program to client", "s", 1.0, lambda bench: bench.output.attached(3)),
+    Scenario("create, 500 times", "ms", 1.0, lambda bench: bench.crowd.creating()),
+    Scenario("ps -a of 500 containers", "ms", 1.0, _crowded("ps", "-a")),
+    Scenario("inspect among 500 containers", "ms", 1.0, _crowded("inspect", "crowd-250")),
+    Scenario("events of 500 containers", "ms", 1.0, lambda bench: bench.crowd.remembering(bench.few)),
     Scenario("load of 280 MB in 12,000 files", "s", 1 / 3, lambda bench: bench.transfers.load()),
     Scenario("memory of that load, at most", "MB", None, lambda bench: bench.transfers.peak("load"), limit=150),
     Scenario("pull of 280 MB in 12,000 files", "s", 1 / 3, lambda bench: bench.transfers.pull()),

@@ -23,7 +23,7 @@ class Fleet:
     """A hundred containers on each daemon, made when they are first needed."""
 
     def __init__(self, sampan: Sampan, dockerd: Dockerd) -> None:
-        self._sockets = {"sampan": sampan.daemon.socket, "dockerd": dockerd.peer.socket}
+        self._sockets = {"sampan": sampan.socket, "dockerd": dockerd.socket}
         self._engines: list[Engine] = [sampan, dockerd]
         self._names = [f"bench-watched-{number}" for number in range(CONTAINERS)]
         self._made = False

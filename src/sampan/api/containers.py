@@ -35,8 +35,9 @@ async def list_containers(call: Call) -> None:
     limit = query.number("limit")
     found = listing.list_containers(call.engine, query.filters(), all_containers=query.flag("all"), limit=max(limit, 0))
     sizes = query.flag("size")
+    names = shown.Names(call.engine)
     rows = [
-        shown.summary(call.engine, container, listing.size(call.engine, container) if sizes else None, call.version)
+        shown.summary(names, container, listing.size(call.engine, container) if sizes else None, call.version)
         for container in found
     ]
     await call.json(rows)

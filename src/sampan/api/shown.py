@@ -18,14 +18,46 @@ from ..wire import container as wire
 from .versions import Version
 
 
-def summary(engine: Engine, container: Container, size: Size | None, version: Version) -> wire.ContainerSummary:
+class Names:
+    """The names that a listing shows, looked up once for all its containers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._images: dict[str, str] = {}
+        self._aliases: dict[str, list[str]] = {}
+        for other in engine.containers:
+            for link in other.host_config.links or ():
+                target, _, alias = link.removeprefix("/").partition(":")
+                shown = f"/{other.name}/{alias.rpartition('/')[2] or target}"
+                self._aliases.setdefault(target, []).append(shown)
+
+    def of(self, container: Container) -> list[str]:
+        """Its own, and those that other containers' links give it: `/other/alias`."""
+        aliases = self._aliases
+        return [f"/{container.name}", *aliases.get(container.name, ()), *aliases.get(container.id, ())]
+
+    def image(self, container: Container) -> str:
+        """The name it was made with, or the image's id once that name is another image's."""
+        asked = container.config.image
+        if asked not in self._images:
+            self._images[asked] = self._resolve(asked)
+        return asked if self._images[asked] == container.image_id else container.image_id
+
+    def _resolve(self, name: str) -> str:
+        try:
+            return self._engine.images.resolve(name)
+        except (NotFound, InvalidArgument):
+            return ""
+
+
+def summary(names: Names, container: Container, size: Size | None, version: Version) -> wire.ContainerSummary:
     """One row of `GET /containers/json`."""
     annotations = container.host_config.annotations
     shown = annotations if isinstance(annotations, dict) and annotations and version >= (1, 46) else UNSET
     return wire.ContainerSummary(
         id=container.id,
-        names=[f"/{container.name}", *_aliases(engine, container)],
-        image=_image_name(engine, container),
+        names=names.of(container),
+        image=names.image(container),
         image_id=container.image_id,
         command=command(container),
         created=nanoseconds(container.created) // 1_000_000_000,
@@ -185,26 +217,6 @@ def graph_driver(engine: Engine, container: Container) -> wire.GraphDriver:
         },
         name=driver.name,
     )
-
-
-def _image_name(engine: Engine, container: Container) -> str:
-    """The name it was made with, or the image's id once that name is another image's."""
-    asked = container.config.image
-    try:
-        return asked if engine.images.resolve(asked) == container.image_id else container.image_id
-    except (NotFound, InvalidArgument):
-        return container.image_id
-
-
-def _aliases(engine: Engine, container: Container) -> list[str]:
-    """Names that other containers' links give it: `/other/alias`."""
-    found = []
-    for other in engine.containers:
-        for link in other.host_config.links or ():
-            target, _, alias = link.removeprefix("/").partition(":")
-            if target in (container.name, container.id):
-                found.append(f"/{other.name}/{alias.rpartition('/')[2] or target}")
-    return found
 
 
 def _log_path(container: Container, directory: str) -> str:

@@ -73,7 +73,8 @@ def _images(call: Call) -> list[wire_image.ImageSummary]:
 
 async def _containers(call: Call) -> list[ContainerSummary]:
     found = listing.list_containers(call.engine, {}, all_containers=True)
-    return [shown.summary(call.engine, held, listing.size(call.engine, held), call.version) for held in found]
+    names = shown.Names(call.engine)
+    return [shown.summary(names, held, listing.size(call.engine, held), call.version) for held in found]
 
 
 async def _volumes(call: Call) -> list[wire_storage.Volume]:

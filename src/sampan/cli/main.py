@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status = dispatch(words)
         sys.stdout.flush()
+        sys.stderr.flush()
     except BrokenPipeError:
         # The reader of our output went away: end as a program that SIGPIPE kills.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
