@@ -44,7 +44,11 @@ def test_the_terminal_page(daemon: Daemon, image: str) -> None:
         assert [line[30:] for line in lines[2:4]] == ["A       4kB  + etc/", "A      500B  + srv/"]
         assert lines[14] == "3 added, 0 changed, 0 removed   COPY"
         lines = after("\x1b[B")  # the second layer
-        assert [line[30:] for line in lines[2:5]] == ["M       2kB  + etc/", "M      500B  + srv/", "A       10B    new"]
+        assert [line[30:] for line in lines[2:5]] == [
+            "M       2kB  + etc/",
+            "M      500B  + srv/",
+            "A       10B    new",
+        ]
         assert lines[14].startswith("2 added, 1 changed, 1 removed")
         after("\t")
         lines = after(" ")  # etc opens
