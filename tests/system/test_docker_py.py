@@ -122,7 +122,17 @@ def test_images_volumes_networks(client: docker.DockerClient, name: str) -> None
         assert volume.attrs["Labels"] == {"a": "b"}
         assert [found.name for found in client.volumes.list(filters={"label": "a=b"})] == [name]
         assert client.networks.get(name).attrs["Driver"] == "bridge"
-        assert client.df()["Volumes"]
+        client.containers.run("busybox", "head -c 123456 /dev/zero", volumes={name: {"bind": "/v", "mode": "rw"}},
+                              remove=True, network_mode="none", entrypoint=["sh", "-c", "$0 $@ > /v/file"])  # fmt: skip
+        user = client.containers.create("busybox", volumes={name: {"bind": "/v", "mode": "ro"}})
+        usage = client.df()
+        (found,) = [one["UsageData"] for one in usage["Volumes"] if one["Name"] == name]
+        assert found == {"RefCount": 1, "Size": 123456}
+        assert [one["SizeRootFs"] > one.get("SizeRw", 0) for one in usage["Containers"] if one["Id"] == user.id] == [
+            True
+        ]
+        assert usage["LayersSize"] >= max(one["Size"] for one in usage["Images"]) > 0
+        user.remove()
     finally:
         network.remove()
         volume.remove()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import pytest
@@ -92,8 +93,14 @@ async def test_execs_that_nobody_starts_are_bounded(engine: Engine, monkeypatch:
 
 
 async def test_top(engine: Engine) -> None:
-    container = await up(engine, "sleep", "1234")
+    # Neither its ps nor anything else of the container's is run for it.
+    container = await up(engine, "sh", "-c", "rm /bin/ps; printf '#!/bin/sh\ntouch /ran' > /bin/ps; chmod +x /bin/ps; "
+                         "exec sleep 1234")  # fmt: skip
+    async with asyncio.timeout(60):
+        while top.top(engine, container.id).rows[0][-1] != "sleep 1234":
+            await asyncio.sleep(0.02)
     shown = top.top(engine, container.id)
+    assert not os.path.exists(f"{engine.live(container).rootfs}/ran")
     assert shown.titles == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     (row,) = shown.rows
     assert (row[0], row[1], row[-1]) == ("root", str(container.state.pid), "sleep 1234")
