@@ -34,9 +34,6 @@ _KEYS: Final = {field.encode_name for field in msgspec.structs.fields(Settings)}
 _MERGED: Final = frozenset(("runtimes",))
 """Keys that may stand in both places, as in Docker."""
 
-_WHOLE: Final = frozenset(("builder", "default-network-opts", "default-ulimits", "features", "log-opts", "runtimes"))
-"""Keys whose value is an object with names of the user's own."""
-
 
 @dataclass(frozen=True)
 class Tls:

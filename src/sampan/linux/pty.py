@@ -14,13 +14,6 @@ TIOCGWINSZ = 0x5413
 TIOCSWINSZ = 0x5414
 
 
-def open_master(dirfd: int | None = None, name: str = "/dev/ptmx") -> int:
-    """Open and unlock a new pty; the fd of its master side."""
-    master = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=dirfd)
-    unlock(master)
-    return master
-
-
 def unlock(master: int) -> None:
     """Let the slave side be opened."""
     fcntl.ioctl(master, TIOCSPTLCK, pack("i", 0))

@@ -51,7 +51,6 @@ ARCHITECTURES = {
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3}
 _X32_BIT = 0x40000000
-_SCMP_FLTATR_ACT_BADARCH = 2
 _SCMP_FLTATR_CTL_OPTIMIZE = 8
 
 Argument = tuple[int, str, int, int]

@@ -24,8 +24,6 @@ XFRM_POLICY_IN, XFRM_POLICY_OUT = 0, 1
 XFRM_POLICY_ALLOW, XFRM_POLICY_BLOCK = 0, 1
 _FOR_EVER = (1 << 64) - 1  # XFRM_INF
 
-CIPHER_KEY = 32
-AUTHENTICATION_KEY = 32
 _TRUNCATED_BITS = 128  # HMAC-SHA-256-128, RFC 4868
 
 _SELECTOR = struct.Struct("=16s16s2s2s2s2sHBBB3xiI")
@@ -37,7 +35,7 @@ _STATE_ID = struct.Struct("=16s4sHBx")
 _POLICY_TAIL = struct.Struct("=IIBBBB4x")  # priority, index, direction, action, flags, share
 _POLICY_ID_TAIL = struct.Struct("=IB3x")
 _TEMPLATE_TAIL = struct.Struct("=H2x16sIBBBxIII")
-_STATE_SIZE, _POLICY_SIZE = 224, 168
+_STATE_SIZE = 224
 
 IPAddress = IPv4Address | IPv6Address
 Request = tuple[int, int, bytes]

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 IN_RUNTIME = ("prestart", "createRuntime")
-IN_CONTAINER = ("createContainer", "startContainer")
 
 
 def run(hooks: list[dict[str, Any]] | None, state: str) -> None:

@@ -205,12 +205,16 @@ def _open_trees(order: dict[str, Any], spec: dict[str, Any], bundle: str, everyt
     """The trees that the child cannot open itself: id-mapped ones need the host's /proc and pid namespace."""
     opened = [mnt.clone_tree(order["rootfs"])] if everything else []
     order["tree"] = everything
-    for index, entry in enumerate(spec.get("mounts") or ()):
-        options = Options(entry.get("options") or [])
-        is_bind = options.flags & mnt.MS_BIND or entry.get("type") == "bind"
-        if is_bind and (everything or rootfs.is_mapped(entry, options)):
-            opened.append(rootfs.open_source(entry, bundle, options))
-            order["sources"].append(index)
+    try:
+        for index, entry in enumerate(spec.get("mounts") or ()):
+            options = Options(entry.get("options") or [])
+            is_bind = options.flags & mnt.MS_BIND or entry.get("type") == "bind"
+            if is_bind and (everything or rootfs.is_mapped(entry, options)):
+                opened.append(rootfs.open_source(entry, bundle, options))
+                order["sources"].append(index)
+    except BaseException:
+        _close(opened)
+        raise
     return opened
 
 

@@ -85,7 +85,8 @@ def test_waiting_by_pidfd() -> None:
 
 
 def test_terminals() -> None:
-    master = pty.open_master()
+    master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+    pty.unlock(master)
     slave = pty.open_slave(master)
     pty.resize(master, 30, 100)
     assert pty.size(slave) == (30, 100) and os.ttyname(slave) == f"/dev/pts/{pty.number(master)}"
