@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from ..build import exporting, pruning
 from ..build.builder import BuildRequest, builder_of
+from ..build.cacheexport import layout, parse_target
+from ..build.cacheimport import CacheSource, parse_source
 from ..build.context import drop_ignored, opened, read_dockerfile, received
 from ..build.execution import StepFailed
 from ..build.filetree import FileTree
@@ -26,7 +28,7 @@ from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
 from ..cas.threads import run_in_thread
 from ..dockerfile.ignore import IgnoreRules
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotFound
 from ..model.container import HostConfig, Ulimit
 from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
@@ -55,6 +57,8 @@ class Extras(Struct, frozen=True, rename="pascal"):
     check: bool = False
     listed: bool = True
     deliver: bool = False
+    cache_from: list[dict[str, str]] = []
+    cache_to: list[dict[str, str]] = []
 
 
 class SessionRequest(Struct, frozen=True, rename="pascal"):
@@ -239,14 +243,25 @@ def _request(call: Call, extras: Extras, handover: Handover, described: _Describ
         no_cache_stages=frozenset(extras.no_cache_stages),
         pull=query.flag("pull"),
         network=query.text("networkmode") or "default",
-        contexts={**_named(extras), **handover.contexts},
+        contexts={**_named(extras), **{name: one for name, one in handover.contexts.items() if ":" not in name}},
         secrets=handover.secrets,
         ssh=handover.agents,
         limits=_limits(query),
         entitlements=ENTITLEMENTS | frozenset(extras.allow),
         explain=extras.explain,
         auth=_credentials(call),
+        cache_from=_cache_sources(query, extras, handover),
+        cache_to=[parse_target(fields) for fields in extras.cache_to],
     )
+
+
+def _cache_sources(query: Query, extras: Extras, handover: Handover) -> list[CacheSource]:
+    """Our client's, and the classic `cachefrom`, a list of images."""
+    found = [
+        parse_source(fields, handover.contexts.get(f"cache:{number}"))
+        for number, fields in enumerate(extras.cache_from)
+    ]
+    return [*found, *(CacheSource(name, prefer_image=True) for name in _json(query, "cachefrom", list[str]))]
 
 
 def _named(extras: Extras) -> dict[str, str]:
@@ -311,6 +326,16 @@ async def deliver_archive(call: Call) -> None:
     built = builder_of(call.engine).handovers.delivery(call.path["id"])
     names = [reference.parse(name).with_default_tag() for name in call.query.all("names")]
     await call.stream_bytes(exporting.archive(call.engine, built, names), "application/x-tar")
+
+
+async def deliver_cache(call: Call) -> None:
+    """A cache that goes to the client, as an OCI layout; `number` counts the local ones."""
+    builder, number = builder_of(call.engine), call.query.number("number")
+    with builder.handovers.using(call.path["id"]):
+        caches = builder.handovers.delivery(call.path["id"]).caches
+        if not 0 <= number < len(caches):
+            raise NotFound(f"no such cache: {number}")
+        await call.stream_bytes(layout(call.engine, *caches[number]), "application/x-tar")
 
 
 async def end_session(call: Call) -> None:

@@ -34,6 +34,7 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/sampan/builds/{id}/contexts/{name}/manifest", "announce_context"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}/contents", "fill_context"),
         ("GET", "/sampan/builds/{id}/tree", "deliver_tree"),
+        ("GET", "/sampan/builds/{id}/cache", "deliver_cache"),
         ("GET", "/sampan/builds/{id}/archive", "deliver_archive"),
         ("DELETE", "/sampan/builds/{id}", "end_session"),
     ],

@@ -6,14 +6,14 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile.errors import DockerfileError, excerpt
 from ..dockerfile.ignore import IgnoreRules
 from ..engine.engine import Engine
 from ..engine.images import set_tag
-from ..errors import Conflict, DataLoss, InvalidArgument, SampanError
+from ..errors import Conflict, InvalidArgument, SampanError
 from ..image.layers import Layer
 from ..model.container import HostConfig
 from ..oci import platform as platforms
@@ -22,12 +22,15 @@ from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache, Record
+from .cacheconfig import inline
+from .cacheexport import CacheTarget, export
+from .cacheimport import CacheSource, Imports
 from .context import opened, read_dockerfile
 from .contextstore import PREFIX, ContextStore
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
-from .filetree import FileTree
+from .filetree import DamagedContext, FileTree
 from .frontend.dockerfile import Parsed, convert, read
 from .frontend.files import git_source, is_git
 from .frontend.request import Request, Step, Target
@@ -73,6 +76,8 @@ class BuildRequest:
     ignored: IgnoreRules | None = None
     """What the context's ignore file leaves out, for the lint."""
     auth: AuthFor = no_credentials
+    cache_from: Sequence[CacheSource] = ()
+    cache_to: Sequence[CacheTarget] = ()
 
 
 class Builder:
@@ -138,10 +143,12 @@ class Builder:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(session.close)
             try:
+                await self._import(session, request)
                 solved = await self._solve(session, await targets(session), stack)
                 built = await self._store(session, request, solved)
+                built = await self._export(session, request, built, held if held is not None else stack)
             except SampanError as error:
-                if isinstance(error, DataLoss):
+                if isinstance(error, DamagedContext):
                     self.contexts.clear()
                 _point(session, request, error)
                 raise
@@ -192,7 +199,27 @@ class Builder:
         documents = [
             await document(self.engine, target, result, session.epoch, one=request.squash) for target, result in solved
         ]
+        if any(target.kind == "inline" for target in request.cache_to):
+            for config, result in documents:
+                config.inline_cache = inline(session.solved, result.layers)
         return store(self.engine, documents, listed=request.listed)
+
+    async def _import(self, session: Session, request: BuildRequest) -> None:
+        if request.cache_from:
+            session.imports = Imports(self.engine)
+            platform = (*request.platforms, platforms.host())[0]
+            await session.imports.load(session, request.cache_from, request.auth, platform)
+
+    async def _export(self, session: Session, request: BuildRequest, built: Built, stack: AsyncExitStack) -> Built:
+        """Send the cache where it is wanted; what goes to the client is held until the stack ends."""
+        if not request.cache_to:
+            return built
+        layers = [layer for found, _ in session.solved.values() for layer in found]
+        stack.enter_context(
+            self.engine.images.hold(key for layer in layers for key in (layer.chain_id, layer.descriptor.digest))
+        )
+        images = [image.layers for image in built.images]
+        return replace(built, caches=tuple(await export(session, request.cache_to, images, request.auth)))
 
     @contextmanager
     def cancellable(self, identity: str) -> Iterator[None]:

@@ -67,21 +67,22 @@ class BuildCache:
         return Result(layers, made=(row["created"],))
 
     def put(self, key: str, place: str, description: str, parts: Mapping[str, str], result: Result) -> float:
-        """Keep a result; returns when it was made."""
+        """Keep a result; returns when it was made, which is now unless the result says otherwise."""
         stored = [
             _StoredLayer(one.descriptor.media_type, one.descriptor.digest, one.descriptor.size, one.diff_id,
                          one.chain_id, one.size)
             for one in result.layers
         ]  # fmt: skip
         size, now = (result.layers[-1].size if result.layers else 0), time.time()
+        made = result.made[0] if result.made else now
         pins = [(key, one.chain_id, one.descriptor.digest) for one in result.layers]
         with self._db.transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-                (key, place, description, msgspec.json.encode(parts), msgspec.json.encode(stored), size, now, now),
+                (key, place, description, msgspec.json.encode(parts), msgspec.json.encode(stored), size, made, now),
             )
             self._db.execute_many("INSERT OR IGNORE INTO layer_pin VALUES (?, ?, ?)", pins)
-        return now
+        return made
 
     def last_parts(self, place: str) -> dict[str, str] | None:
         """The inputs that the step at this place had when it last ran, to explain a miss."""

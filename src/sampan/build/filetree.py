@@ -28,6 +28,10 @@ LINK_MODE = stat.S_IFLNK | 0o777
 _MAX_LINKS = 40  # path_resolution(7)
 
 
+class DamagedContext(DataLoss):
+    """Contents that were kept are not what their digest says."""
+
+
 class Pack:
     """A file that holds the contents of many, one after another. Owns its fd; `trusted`: its bytes were just hashed."""
 
@@ -80,7 +84,7 @@ class Inode:
             while length:
                 data = self.pack.read(at, length) if self.pack is not None else b""
                 if not data:
-                    raise DataLoss("the stored build context is damaged, build again")
+                    raise DamagedContext("the stored build context is damaged, build again")
                 yield position, data
                 at, position, length = at + len(data), position + len(data), length - len(data)
 
@@ -140,7 +144,7 @@ class HeldFile:
             value.update(chunk)
             yield chunk
         if value.hexdigest() != self._inode.sha256:
-            raise DataLoss(f"{self.path}: the stored build context is damaged, build again")
+            raise DamagedContext(f"{self.path}: the stored build context is damaged, build again")
 
 
 def _with_holes(inode: Inode) -> Iterator[bytes]:

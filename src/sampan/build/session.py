@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..cas.threads import run_in_thread
+from ..image.layers import Layer
 from ..model.container import HostConfig
 from .progress import BuildEvent, Listener
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+    from .cacheimport import Imports
     from .filetree import FileTree
     from .graph import Vertex
 
+Solved = dict[str, tuple[tuple[Layer, ...], float]]
+"""By a step's key: its layers, lowest first, and when it ran, in seconds since the epoch."""
 ENTITLEMENTS = frozenset({"network.host"})
 """Granted unless the daemon's configuration says otherwise; `security.insecure` is not among them."""
 
@@ -41,6 +45,10 @@ class Session:
     entitlements: frozenset[str] = ENTITLEMENTS
     epoch: int | None = None
     explain: bool = False
+    imports: Imports | None = None
+    """Caches from elsewhere that the build looks into."""
+    solved: Solved = field(default_factory=dict)
+    """What its steps gave, for a cache that is to travel."""
     failed: Vertex | None = None
     """The step that ended the build."""
     begun: set[asyncio.Task[object]] = field(default_factory=set)

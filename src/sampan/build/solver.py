@@ -156,14 +156,22 @@ class _Run:
         parts = await parts_of(self._session, vertex, inputs)
         key = _digest(parts)
         place = f"{vertex.stage}:{vertex.line}:{type(vertex.op).__name__}"
+        found = None
         if not vertex.ignore_cache:
-            found = self._solver.cache.get(key)
-            if found is not None:
-                self._explain(vertex, place, parts, hit=True)
-                return _dated(found, inputs, found.made[0]), True
-        self._explain(vertex, place, parts, hit=False)
-        result = await self._solver.shared(key, self._session, vertex, inputs, (place, parts))
-        return _dated(result, inputs, result.made[0]), False
+            found = self._solver.cache.get(key) or await self._imported(key, vertex, place, parts)
+        self._explain(vertex, place, parts, hit=found is not None)
+        result = found or await self._solver.shared(key, self._session, vertex, inputs, (place, parts))
+        self._session.solved[key] = result.layers, result.made[0]
+        return _dated(result, inputs, result.made[0]), found is not None
+
+    async def _imported(self, key: str, vertex: Vertex, place: str, parts: Parts) -> Result | None:
+        """What another machine's cache has; from now on it is in ours."""
+        if self._session.imports is None:
+            return None
+        found = await self._session.imports.find(self._session, key)
+        if found is not None:
+            self._solver.cache.put(key, place, vertex.name, parts, found)
+        return found
 
     def _explain(self, vertex: Vertex, place: str, parts: Parts, *, hit: bool) -> None:
         if self._session.explain:

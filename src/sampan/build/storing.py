@@ -19,6 +19,8 @@ from ..oci import manifest as manifests
 from ..oci import platform as platforms
 from ..oci.config import History, ImageConfig, RootFS
 from ..oci.manifest import OCI_INDEX, Descriptor, Index
+from .cacheconfig import Cache
+from .cacheexport import CacheTarget
 from .frontend.request import Target
 from .graph import ImageSource, Vertex
 from .image import configuration, moment
@@ -34,6 +36,8 @@ class Built:
     images: tuple[Image, ...]
     manifests: tuple[Descriptor, ...]
     index: bytes = b""
+    caches: tuple[tuple[CacheTarget, Cache], ...] = ()
+    """Of `--cache-to type=local`, in order: what the client fetches."""
 
     @property
     def image(self) -> Image:

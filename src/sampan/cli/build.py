@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import credentials
 from .archives import chunks
 from .build_agents import lend, read_agent
+from .build_cache import local, parse_cache, send_caches, write_caches
 from .build_context import ignore_rules
 from .build_metadata import write_identity, write_metadata
 from .build_output import Output, names, push_tags, wanted, write_outputs
@@ -38,6 +39,7 @@ EXTERNAL = ".dockerfile.from-outside"
     strings("add-host", 'Add a custom host-to-IP mapping (format: "host:ip")'),
     string_array("build-arg", "Set build-time variables"),
     string_array("cache-from", 'External cache sources (e.g., "user/app:cache", "type=local,src=path/to/dir")'),
+    string_array("cache-to", 'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path/to/dir")'),
     string("cgroup-parent", 'Set the parent cgroup for the "RUN" instructions during build'),
     integer("cpu-period", "Limit the CPU CFS (Completely Fair Scheduler) period", hidden=True),
     integer("cpu-quota", "Limit the CPU CFS (Completely Fair Scheduler) quota", hidden=True),
@@ -83,7 +85,8 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     outputs = wanted(options)
     secrets = dict(read_secret(text) for text in options["secret"])
     extras = build_extras(options)
-    extras |= {"Listed": any(one.listed for one in outputs), "Deliver": any(one.fetched for one in outputs)}
+    extras["Listed"] = any(one.listed for one in outputs)
+    extras["Deliver"] = any(one.fetched for one in outputs) or bool(local(extras["CacheTo"], "dest"))
     agents = dict(read_agent(text) for text in options["ssh"])
     _hand_over(session, secrets, options["build-context"], agents, extras)
     context, query = _context(session, options, arguments[0], extras["Session"])
@@ -93,7 +96,12 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     outcome = follow(session.client.build(context, query, registry_config, extras), view)
     if options["check"]:
         return _checked(session, outcome.warnings)
-    _deliver(session, options, outcome, outputs)
+    try:
+        write_caches(session, extras["CacheTo"], outcome)
+        _deliver(session, options, outcome, outputs)
+    finally:
+        if outcome.delivery:
+            session.client.build_end(outcome.delivery)
     if quiet and outcome.identity and any(one.kind not in ("local", "tar", "cacheonly") for one in outputs):
         session.say(outcome.identity)
     return 0
@@ -104,6 +112,8 @@ def build_extras(options: Options) -> dict[str, Any]:
     return {
         "Events": True, "Explain": options["explain"], "Check": options["check"], "Allow": options["allow"],
         "NoCacheStages": [name for text in options["no-cache-filter"] for name in text.split(",")],
+        "CacheFrom": [parse_cache(text) for text in options["cache-from"]],
+        "CacheTo": [parse_cache(text) for text in options["cache-to"]],
     }  # fmt: skip
 
 
@@ -116,6 +126,7 @@ def _hand_over(
     extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
     encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
     extras["Session"] = identity = session.client.build_session(encoded)["Id"]
+    send_caches(session, identity, extras["CacheFrom"])
     for name, path in agents.items():
         lend(session.client, identity, name, path)
     for name, where in directories.items():
@@ -164,7 +175,6 @@ def build_query(options: Options) -> dict[str, Any]:
         "forcerm": options["force-rm"],
         "buildargs": _build_arguments(options["build-arg"]) or None,
         "labels": json.dumps(pairs(options["label"])) if options["label"] else None,
-        "cachefrom": json.dumps(options["cache-from"]) if options["cache-from"] else None,
         "networkmode": options["network"],
         "platform": ",".join(options["platform"]) or None,
         "squash": options["squash"],

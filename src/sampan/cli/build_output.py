@@ -104,11 +104,8 @@ def write_outputs(session: Session, outputs: list[Output], outcome: Outcome, tag
         return
     if not outcome.delivery:
         raise CommandFailed(f"output of type {fetched[0].kind} needs a daemon of Sampan's")
-    try:
-        for output in fetched:
-            _write(session, output, outcome, tags)
-    finally:
-        session.client.build_end(outcome.delivery)
+    for output in fetched:
+        _write(session, output, outcome, tags)
 
 
 def _write(session: Session, output: Output, outcome: Outcome, tags: list[str]) -> None:
@@ -117,7 +114,7 @@ def _write(session: Session, output: Output, outcome: Outcome, tags: list[str]) 
         several = len(outcome.platforms) > 1
         for platform in outcome.platforms:
             directory = os.path.join(output.dest, platform.replace("/", "_")) if several else output.dest
-            _unpack(client.build_tree(delivery, platform), directory)
+            unpack(client.build_tree(delivery, platform), directory)
     elif output.kind == "tar":
         _stream(client.build_tree(delivery), output.dest)
     elif output.kind == "docker" and len(outcome.platforms) > 1:
@@ -125,7 +122,7 @@ def _write(session: Session, output: Output, outcome: Outcome, tags: list[str]) 
     elif output.tar:
         _stream(client.build_archive(delivery, tags), output.dest)
     else:
-        _unpack(client.build_archive(delivery, tags), output.dest)
+        unpack(client.build_archive(delivery, tags), output.dest)
 
 
 def _stream(chunks: Iterator[bytes], dest: str) -> None:
@@ -141,7 +138,8 @@ def _stream(chunks: Iterator[bytes], dest: str) -> None:
         out.flush()
 
 
-def _unpack(chunks: Iterator[bytes], dest: str) -> None:
+def unpack(chunks: Iterator[bytes], dest: str) -> None:
+    """Make a directory of a tar stream."""
     from sampan.tree.extract import ExtractOptions, extract
 
     os.makedirs(dest, exist_ok=True)

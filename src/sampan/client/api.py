@@ -54,6 +54,7 @@ class Api:
     build = images.build
     build_session = images.build_session
     build_context = images.build_context
+    build_cache = images.build_cache
     build_manifest = images.build_manifest
     build_contents = images.build_contents
     build_tree = images.build_tree

@@ -168,6 +168,12 @@ def build_context(session: str, name: str, tar: Payload) -> Call[None]:
     return Call("PUT", path, body=tar, headers=TAR, decode=decode_nothing)
 
 
+@streaming
+def build_cache(delivery: str, number: int) -> Stream[bytes]:
+    """A cache of `--cache-to type=local` as an OCI layout (Sampan only)."""
+    return Stream("GET", f"/sampan/builds/{delivery}/cache", {"number": number}, decode=decode_bytes)
+
+
 @endpoint
 def build_manifest(session: str, name: str, files: list[list[Any]]) -> Call[Json]:
     """Tell what a context consists of; the answer says which contents the daemon lacks (Sampan only)."""

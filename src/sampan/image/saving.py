@@ -109,7 +109,7 @@ def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
         entries += [entry for entry in _index_entries(descriptor, saved.names) if entry not in entries]
         blobs.update({digest: images.store.size(digest) for digest in needed})
     items = [_item(saved) for saved in _listed(selection)]
-    yield from _archive(images.store, blobs, _documents(selection, entries, items))
+    yield from archive(images.store, blobs, _documents(selection, entries, items))
 
 
 def _listed(selection: list[Saved]) -> list[Saved]:
@@ -160,21 +160,23 @@ def _index_entries(descriptor: Descriptor, names: tuple[Reference, ...]) -> list
 def _item(saved: Saved) -> dict[str, Any]:
     image = saved.image
     return {
-        "Config": _blob_name(image.id),
+        "Config": blob_name(image.id),
         "RepoTags": [name.familiar for name in saved.names] or None,
-        "Layers": [_blob_name(layer.descriptor.digest) for layer in image.layers],
+        "Layers": [blob_name(layer.descriptor.digest) for layer in image.layers],
         "LayerSources": {layer.diff_id: layer.descriptor for layer in image.layers},
     }
 
 
-def _blob_name(digest: str) -> str:
+def blob_name(digest: str) -> str:
+    """Where an OCI layout has a blob."""
     return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
 
 
-def _archive(store: Store, blobs: dict[str, int], documents: dict[str, bytes]) -> Iterator[bytes]:
+def archive(store: Store, blobs: dict[str, int], documents: dict[str, bytes]) -> Iterator[bytes]:
+    """A tar of blobs, given with their sizes, and of documents by name."""
     yield _header("blobs/", 0, b"5") + _header("blobs/sha256/", 0, b"5")
     for digest in sorted(blobs):
-        yield _header(_blob_name(digest), blobs[digest])
+        yield _header(blob_name(digest), blobs[digest])
         with store.open(digest) as blob:
             while chunk := blob.read(CHUNK):
                 yield chunk

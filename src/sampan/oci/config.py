@@ -79,6 +79,8 @@ class ImageConfig(Struct, kw_only=True, omit_defaults=True):
     variant: str = ""
     os_version: str = field(default="", name="os.version")
     os_features: list[str] | None = field(default=None, name="os.features")
+    inline_cache: bytes = field(default=b"", name="moby.buildkit.cache.v0")
+    """BuildKit's inline build cache."""
 
     @property
     def platform(self) -> Platform:
