@@ -20,8 +20,9 @@ Value = str | bytes | int | float | None
 class Database:
     """One connection, used from the event loop's thread only; a commit is one fsync (0.7 ms on an SSD).
 
-    A file that SQLite cannot open is moved aside as `<path>.damaged` and an empty database takes its place, so that
-    the daemon always starts (S31); `damaged` then holds the path of the old file.
+    A file that SQLite cannot open or finds damaged (it looks through 15 MB in 0.1 s) is moved aside as `<path>.damaged`
+    and an empty database takes its place, so that the daemon always starts (S31); `damaged` then holds the path of the
+    old file.
     """
 
     def __init__(self, path: str) -> None:
@@ -48,6 +49,7 @@ class Database:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             _migrate(connection)
+            _check(connection)
         except sqlite3.DatabaseError:
             connection.close()
             raise
@@ -108,6 +110,13 @@ def _as_os_errors() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         code = errno.ENOSPC if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_FULL else errno.EIO
         raise OSError(code, f"database: {error}") from error
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    """A damaged page shows itself only when it is read, which may be weeks later and in the middle of anything."""
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise sqlite3.DatabaseError(found)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
