@@ -44,9 +44,10 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """All processes below one."""
     children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return children + [one for child in children for one in _descendants(child)]
+    return children + [one for child in children for one in descendants(child)]
 
 
 class Sampan:
@@ -73,7 +74,7 @@ class Sampan:
         return [*_environment(str(self.daemon.directory)), str(BIN / "sampan"), "-H", self.daemon.url, *args]
 
     def daemons(self) -> list[int]:
-        return [self.daemon.pid, *_descendants(self.daemon.pid)]
+        return [self.daemon.pid, *descendants(self.daemon.pid)]
 
     def init(self, container: str) -> int:
         return _init_pid(self.argv("inspect", "-f", "{{.State.Pid}}", container))
@@ -114,7 +115,7 @@ class Dockerd:
             self.argv("inspect", "-f", "{{.Id}}", container), capture_output=True, text=True, check=True
         ).stdout.strip()
         shims = [pid for pid in self.peer.descendants() if f"-id {full}" in _arguments(pid)]
-        return shims + [child for shim in shims for child in _descendants(shim)]
+        return shims + [child for shim in shims for child in descendants(shim)]
 
     def init(self, container: str) -> int:
         return self.keepers(container)[1]
@@ -149,7 +150,7 @@ class Podman:
         raw = subprocess.run(self.argv("inspect", container), capture_output=True, check=True).stdout
         monitor = json.loads(raw)[0]["State"]["ConmonPid"]
         found = [pid for pid in self._peer.descendants() if _inner_pid(pid) == monitor]
-        return found + [child for pid in found for child in _descendants(pid)]
+        return found + [child for pid in found for child in descendants(pid)]
 
     def close(self) -> None:
         subprocess.run(self.argv("rm", "-af", "-t", "0"), check=True, capture_output=True)

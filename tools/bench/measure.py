@@ -11,6 +11,9 @@ from statistics import median
 GAP = 0.15
 """Seconds between isolated starts: the kernel's caches and our pools settle as they would for a person."""
 
+SETTLED = 5.0
+"""Seconds after which a container or a daemon that does nothing counts as idle."""
+
 
 def seconds(argv: Sequence[str], stdin: bytes | None = None) -> float:
     """Wall-clock time of a command that must succeed."""

@@ -16,15 +16,13 @@ from tests.support.leaks import CGROUP_PARENT
 from . import builds, starting, traffic
 from .crowd import Crowd
 from .engines import Dockerd, Engine, Podman, Sampan
-from .measure import GAP, interleaved, proportional, seconds, together
+from .measure import GAP, SETTLED, interleaved, proportional, seconds, together
 from .output import Output
 from .transfers import Transfers
 from .watching import Fleet
 
 Figures = dict[str, float]
 _NUMBERS = itertools.count()
-SETTLED = 3.0
-"""Seconds after which a container that does nothing counts as idle."""
 
 
 @dataclass
@@ -118,6 +116,7 @@ def _stop(bench: Bench) -> Figures:
 
 
 def _idle_daemon(bench: Bench) -> Figures:
+    time.sleep(SETTLED)
     return {engine.name: proportional(engine.daemons()) for engine in bench.daemons}
 
 
@@ -207,6 +206,7 @@ SCENARIOS = (
     Scenario("stop of a willing container", "ms", 1.0, _stop),
     Scenario("memory of an idle container (of 20)", "MB", 1 / 2, _idle_container),
     Scenario("memory of the idle daemon", "MB", 1 / 2, _idle_daemon),
+    Scenario("memory of a daemon just started", "MB", 1 / 2, lambda bench: starting.memory()),
     Scenario("start of the daemon", "ms", None, lambda bench: starting.daemons(bench.few)),
     Scenario("own client: version", "ms", None, _client("version")),
     Scenario("own client: ps", "ms", None, _client("ps")),

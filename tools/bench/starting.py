@@ -10,8 +10,8 @@ from tests.support.daemon import BIN, Daemon
 from tests.support.peer import Peer
 
 from .crowd import connected
-from .engines import Dockerd, Sampan
-from .measure import interleaved, seconds
+from .engines import Dockerd, Sampan, descendants
+from .measure import SETTLED, interleaved, proportional, seconds
 
 _POLL = 0.002
 
@@ -47,6 +47,18 @@ def _answers(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def memory() -> dict[str, float]:
+    """Megabytes of daemons that nobody has asked for anything."""
+    sampan, dockerd = Daemon().start(), Peer().start()
+    try:
+        time.sleep(SETTLED)
+        ours = [sampan.pid, *descendants(sampan.pid)]
+        return {"sampan": proportional(ours), "dockerd": proportional(dockerd.pids())}
+    finally:
+        sampan.close()
+        dockerd.close()
 
 
 def clients(sampan: Sampan, dockerd: Dockerd, command: tuple[str, ...], rounds: int) -> dict[str, float]:

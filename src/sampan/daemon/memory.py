@@ -31,8 +31,9 @@ class Settling:
     def _settle(self) -> None:
         self._timer = None
         if not gc.isenabled():
-            gc.collect()
-            gc.freeze()  # code and classes stay: else every full collection would walk them, for 20 ms
+            # Code and classes stay: else every full collection would walk them, for 20 ms and more. The little garbage
+            # among them is not worth a first walk.
+            gc.freeze()
             gc.enable()
         allocator.trim()
 
