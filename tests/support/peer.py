@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Sequence
+from errno import EBUSY
 from pathlib import Path
 
 from . import machine
@@ -174,4 +175,19 @@ class Peer:
         self.host.close()
         subprocess.run(["rm", "-rf", "--one-file-system", str(self.state)], check=True)
         for path in Path("/sys/fs/cgroup").glob(f"*{CGROUP_PARENT}/peer"):
-            path.rmdir()
+            _remove_group(path)
+
+
+def _remove_group(path: Path) -> None:
+    """A control group with all below it, once the kernel is done with its processes."""
+    for child in path.iterdir():
+        if child.is_dir():
+            _remove_group(child)
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return path.rmdir()
+        except OSError as error:
+            if error.errno != EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)  # nothing tells when the last process is reaped

@@ -23,7 +23,7 @@ from ..build.execution import StepFailed
 from ..build.filetree import FileTree
 from ..build.frontend.files import is_git
 from ..build.handover import Handover
-from ..build.remote import fetched
+from ..build.remote import KEEP_GIT_DIR, fetched
 from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
 from ..cas.threads import run_in_thread
@@ -183,11 +183,13 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
     """The files and the Dockerfile's text."""
     where = call.query.text("remote")
     if where and where != "client-session":
+        arguments = _json(call.query, "buildargs", dict[str, str | None])
+        keep = (arguments.get(KEEP_GIT_DIR) or "").lower() in ("1", "true", "t")
         remote = await stack.enter_async_context(
-            fetched(call.engine, where, handover.secrets, handover.agents)
-        )  # fmt: skip
+            fetched(call.engine, where, handover.secrets, handover.agents, keep_git_dir=keep)
+        )
         if remote.dockerfile:
-            return _Described("", remote.dockerfile)
+            return _Described(remote.context, remote.dockerfile)
         context = remote.context
     elif MAIN in handover.contexts:
         context = handover.contexts.pop(MAIN)

@@ -90,6 +90,7 @@ async def clone(session: Session, source: GitSource) -> tuple[str, str]:
     directory = session.directory()
     git = _Git(directory, _environment(session, source.remote))
     await git.run("init", "-q")
+    await git.run("remote", "add", "origin", source.remote)  # submodules' relative URLs start there
     await _checkout(git, source)
     commit = await git.run("rev-parse", "HEAD")
     if not source.keep_git_dir:
@@ -103,7 +104,9 @@ async def _checkout(git: _Git, source: GitSource) -> None:
     ref = source.ref or "HEAD"
     try:
         await git.run("fetch", "-q", "--depth=1", "--no-tags", "--", source.remote, ref)
-    except SampanError:
+    except SampanError as error:
+        if "couldn't find remote ref" in str(error):
+            raise NotFound(f'failed to load cache key: repository does not contain ref {ref}, output: ""') from None
         if not _COMMIT.match(ref):
             raise
         # a server that gives no single commits gives branches
@@ -174,7 +177,8 @@ def _confined(directory: str, subdir: str) -> str:
     try:
         found = open_in_root(root, subdir or ".", os.O_PATH)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFound(f"subdir {subdir}: not found in the repository") from None
+        why = f'failed to lstat "{subdir}": statat {subdir}: no such file or directory'
+        raise NotFound(f"invalid subdir /{subdir}: {why}") from None
     finally:
         os.close(root)
     try:

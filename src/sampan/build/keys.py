@@ -25,14 +25,14 @@ async def parts_of(session: Session, vertex: Vertex, inputs: Sequence[Result]) -
             parts |= _exec_parts(vertex, operation)
             for number, mount in enumerate(operation.mounts):
                 if mount.input >= 0:
-                    selected = await _selected(session, inputs[mount.input], (mount.source or "/",), ())
+                    selected = await _selected(session, inputs[mount.input], (mount.source or "/",))
                     parts[f"mount:{number}"] = selected[0]
                     parts |= _file_parts(selected[1], f"mount:{number}:")
         case Files() as operation:
             for number, action in enumerate(operation.actions):
                 parts[f"instruction:{number}"] = msgspec.json.encode(action).decode()
                 if isinstance(action, Copy):
-                    selected = await _selected(session, inputs[action.input], action.sources, action.exclude)
+                    selected = await _selected(session, inputs[action.input], action.sources, action)
                     parts[f"sources:{number}"] = selected[0]
                     parts |= _file_parts(selected[1], "")
         case _:
@@ -59,9 +59,10 @@ def _file_parts(files: dict[str, str], prefix: str) -> Parts:
 
 
 async def _selected(
-    session: Session, result: Result, sources: Sequence[str], exclude: Sequence[str]
+    session: Session, result: Result, sources: Sequence[str], copy: Copy | None = None
 ) -> tuple[str, dict[str, str]]:
+    exclude, parents = (copy.exclude, copy.parents) if copy is not None else ((), False)
     if result.identity:
         return f"{result.identity} {sources} {exclude}", {}
     async with source_tree(session.engine, result) as tree:
-        return await run_in_thread(lambda: digest(tree, sources, exclude))
+        return await run_in_thread(lambda: digest(tree, sources, exclude, parents=parents))

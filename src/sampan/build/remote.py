@@ -18,6 +18,8 @@ from .sources import MAX_DOCKERFILE
 if TYPE_CHECKING:
     from ..engine.engine import Engine
 
+KEEP_GIT_DIR = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+"""The build argument that asks for `.git` in a context that is a repository."""
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
@@ -31,23 +33,24 @@ class Remote:
 
 @asynccontextmanager
 async def fetched(
-    engine: Engine, where: str, secrets: Mapping[str, bytes], agents: Mapping[str, str]
+    engine: Engine, where: str, secrets: Mapping[str, bytes], agents: Mapping[str, str], *, keep_git_dir: bool = False
 ) -> AsyncIterator[Remote]:
     """What a remote context is, for as long as the block runs."""
     session = Session(engine, lambda event: None, secrets=secrets, ssh=agents)
     where = f"https://{where}" if where.startswith("github.com/") else where
     try:
         if is_git(where):
-            yield Remote((await clone(session, git_source(where)))[0])
+            yield Remote((await clone(session, git_source(where, keep_git_dir=keep_git_dir)))[0])
             return
         if not where.startswith(("http://", "https://")):
             raise InvalidArgument(f"unable to prepare context: {where} is neither a git repository nor an http(s) URL")
-        path = f"{session.directory()}/fetched"
+        directory = session.directory()
+        path = f"{directory}/context"
         await download(where, path)
         with open(path, "rb") as file:
             head = file.read(512)
         if head[257:262] != b"ustar" and not head.startswith(_ARCHIVES):
-            yield Remote("", _text(path))
+            yield Remote(directory, _text(path))
             return
         async with received(engine, _chunks(path)) as files:
             yield Remote(files)

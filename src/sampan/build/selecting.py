@@ -1,8 +1,9 @@
 """Which files of a tree a copy means, and a digest of what they hold.
 
-Patterns are Go's filepath.Match (no `**`), matched against paths from the tree's root; a source that is a link is
-followed inside the tree, links further down are copied as links. The digest covers names, kinds, modes, owners, link
-targets, extended attributes and contents, not times, so that a fresh checkout of the same files is the same.
+Patterns are Go's filepath.Match (`**` only with `--parents`), matched against paths from the tree's root; a source that
+is a link is followed inside the tree, links further down are copied as links. The digest covers names, kinds, modes,
+owners, link targets, extended attributes and contents, not times, so that a fresh checkout of the same files is the
+same.
 """
 
 from __future__ import annotations
@@ -22,39 +23,60 @@ _WILDCARDS = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """`path`: where it really is, relative to the tree's root ('' for the root); `written`: how it was asked for."""
+    """`path`: where it really is, relative to the tree's root ('' for the root); `written`: how it was asked for.
+
+    `kept` is what `--parents` keeps of that: the part after the pattern's `/./`, or the whole.
+    """
 
     path: str
     written: str
     is_directory: bool
+    kept: str
     wildcard: bool = False
 
 
-def select(tree: SourceTree, patterns: Iterable[str]) -> list[Selected]:
+def select(tree: SourceTree, patterns: Iterable[str], *, parents: bool = False) -> list[Selected]:
     """Resolve sources in order; NotFound for one without wildcards that is not there."""
     found: list[Selected] = []
     for pattern in patterns:
         clean = posixpath.normpath("/" + pattern).lstrip("/")
+        left_out = _depth_of_pivot(pattern)
         if _WILDCARDS & set(clean):
-            found += [_resolve(tree, path, wildcard=True) for path in _matching(tree, clean)]
+            found += [_resolve(tree, path, left_out, wildcard=True) for path in _matching(tree, clean, parents)]
         else:
-            found.append(_resolve(tree, clean))
+            found.append(_resolve(tree, clean, left_out))
     return found
 
 
-def _resolve(tree: SourceTree, path: str, *, wildcard: bool = False) -> Selected:
+def _depth_of_pivot(pattern: str) -> int:
+    """How many parts of a path lie before the pattern's `/./`."""
+    before, pivot, _ = pattern.partition("/./")
+    return len([part for part in posixpath.normpath("/" + before).split("/") if part]) if pivot else 0
+
+
+def _resolve(tree: SourceTree, path: str, left_out: int, *, wildcard: bool = False) -> Selected:
     try:
         real = tree.resolve(path)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f'failed to compute cache key: "/{path}": not found') from None
-    return Selected(real, path, is_directory(tree, real), wildcard)
+    kept = "/".join(path.split("/")[left_out:])
+    return Selected(real, path, is_directory(tree, real), kept, wildcard)
 
 
-def _matching(tree: SourceTree, pattern: str) -> list[str]:
+def _matching(tree: SourceTree, pattern: str, recursive: bool) -> list[str]:
     paths = [""]
     for part in pattern.split("/"):
-        paths = [found for path in paths for found in _children_matching(tree, path, part)]
-    return paths
+        one = _directories if recursive and part == "**" else _children_matching
+        paths = list(dict.fromkeys(found for path in paths for found in one(tree, path, part)))
+    return [path for path in paths if path]
+
+
+def _directories(tree: SourceTree, path: str, _: str) -> Iterator[str]:
+    """A directory and all below it."""
+    yield path
+    for name in _children_matching(tree, path, "*"):
+        if stat.S_ISDIR(tree.file(name).mode):
+            yield from _directories(tree, name, "**")
 
 
 def _children_matching(tree: SourceTree, path: str, part: str) -> Iterator[str]:
@@ -86,12 +108,14 @@ def inside(tree: SourceTree, chosen: Selected, excluded: Exclusion) -> Iterator[
             yield path, file
 
 
-def digest(tree: SourceTree, patterns: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, dict[str, str]]:
+def digest(
+    tree: SourceTree, patterns: Iterable[str], exclude: Iterable[str] = (), *, parents: bool = False
+) -> tuple[str, dict[str, str]]:
     """One digest over all that the patterns select, and one for each file by its path."""
     excluded = Exclusion(exclude)
     total = hashlib.sha256()
     files: dict[str, str] = {}
-    for chosen in select(tree, patterns):
+    for chosen in select(tree, patterns, parents=parents):
         total.update(f"{chosen.written}\0{chosen.is_directory}\0".encode("utf-8", "surrogateescape"))
         for path, value in _entries(tree, chosen, excluded):
             files[path] = value

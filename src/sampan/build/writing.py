@@ -109,7 +109,7 @@ class _Copying:
 
     def run(self) -> None:
         action = self._action
-        chosen = select(self._source, action.sources)
+        chosen = select(self._source, action.sources, parents=action.parents)
         several = len(chosen) > 1 and not action.parents and not action.target.endswith("/")
         if several and not _is_directory(self._target.root, action.target):
             raise InvalidArgument(_SEVERAL)
@@ -123,7 +123,7 @@ class _Copying:
         """Where a source lands: the directory for a directory, the path for a file."""
         target = self._action.target
         if self._action.parents:
-            return posixpath.join(target, _kept(self._action.sources, one.written))
+            return posixpath.join(target, one.kept)
         if one.is_directory:
             return target
         if target.endswith("/") or _is_directory(self._target.root, target):
@@ -247,16 +247,6 @@ def _set_metadata(fd: int, mode: int, owner: Owner) -> None:
         os.fchmod(fd, mode)
     elif stat.S_IMODE(found.st_mode) != mode:
         os.fchmod(fd, mode)
-
-
-def _kept(patterns: tuple[str, ...], written: str) -> str:
-    """With --parents: the path after a `/./` in the pattern, else the whole."""
-    for pattern in patterns:
-        before, pivot, _ = pattern.partition("/./")
-        root = posixpath.normpath("/" + before).lstrip("/")
-        if pivot and (written == root or written.startswith(f"{root}/")):
-            return written.removeprefix(root).lstrip("/")
-    return written
 
 
 def make_parents(root: int, path: str, owner: Owner | None, mode: int = 0o755) -> int:

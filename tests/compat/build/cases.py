@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 PORT = 8099
 """Of the file server that each engine's own network namespace has."""
 GIT_PORT = 8098
+GIT = f"git://127.0.0.1:{GIT_PORT}"
+COMMIT = "bfdbb43a6623c174029eca94422e9bb98c101850"
+"""What tag v1 of repo.git is (origins.py): all dates and names in it are fixed."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,10 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """`flags` go to `build`; `ours`: only our own client has them. `{context}` in them is the context's path."""
+    """`flags` go to `build`; `ours`: only our own client has them. `{context}` in them is the context's path.
+
+    `remote` is built instead of the files.
+    """
 
     name: str
     dockerfile: str
@@ -57,6 +63,7 @@ class Case:
     flags: tuple[str, ...] = ()
     ours: bool = False
     fails: bool = False
+    remote: str = ""
 
 
 TREE = {
@@ -198,6 +205,18 @@ CASES: tuple[Case, ...] = (
     Case("add-url-archive", "FROM busybox\nADD http://127.0.0.1:8099/a.tar.gz /kept/\nADD --unpack=true http://127.0.0.1:8099/a.tar.gz /unpacked/\n"),
     Case("add-git", "FROM busybox\nADD git://127.0.0.1:8098/repo.git /r\nADD git://127.0.0.1:8098/repo.git#other:sub /s\n"),
     Case("add-git-dir", "FROM busybox\nADD --keep-git-dir=true git://127.0.0.1:8098/repo.git#v1 /r\nRUN test -d /r/.git && rm -rf /r/.git\n"),
+    Case("add-git-submodule", "FROM busybox\nADD git://127.0.0.1:8098/super.git /r\nADD git://127.0.0.1:8098/super.git#v2 /t\n"
+         "ADD git://127.0.0.1:8098/super.git#master:lib /l\n"),
+    Case("add-git-refs", f"FROM busybox\nADD {GIT}/repo.git#{COMMIT} /c\nADD {GIT}/repo.git#refs/heads/other:sub /h\n"
+         f"ADD --chown=3:4 --chmod=640 {GIT}/repo.git#refs/tags/v1 /t\nADD --link {GIT}/repo.git#other:/sub /s/\n"),
+    Case("context-git", "", remote=f"{GIT}/repo.git"),
+    Case("context-git-subdir", "", remote=f"{GIT}/repo.git#other:sub"),
+    Case("context-git-commit", "", remote=f"{GIT}/repo.git#{COMMIT}"),
+    Case("context-git-file", "", remote=f"{GIT}/repo.git#other", flags=("-f", "sub/../Dockerfile")),
+    Case("context-git-submodule", "", remote=f"{GIT}/super.git"),
+    Case("context-git-keep", "", remote=f"{GIT}/repo.git", flags=("-f", "keep.Dockerfile", "--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1")),
+    Case("context-archive", "", remote=f"http://127.0.0.1:{PORT}/tree.tar.gz"),
+    Case("context-dockerfile", "", remote=f"http://127.0.0.1:{PORT}/Dockerfile"),
     Case("add-link", "FROM busybox\nADD --link a.tar /l/\n", {"a.tar": archive("", a="tar")}),
     Case("add-unpack-off", "FROM busybox\nADD --unpack=false a.tar /l/\n", {"a.tar": archive("", a="tar")}),
     # directives, ignore files, odd forms
@@ -268,6 +287,9 @@ FAILURES: tuple[Case, ...] = tuple(Case(name, dockerfile, TREE, flags, fails=Tru
     ("run-not-found", "FROM busybox\nRUN nonesuch\n", ()),
     ("run-exec-not-found", 'FROM busybox\nRUN ["/nonesuch", "a"]\n', ()),
     ("user-unknown", "FROM busybox\nUSER nosuchuser\nRUN id\n", ()),
+    ("git-no-ref", f"FROM busybox\nADD {GIT}/repo.git#nonesuch /x\n", ()),
+    ("git-no-subdir", f"FROM busybox\nADD {GIT}/repo.git#other:none /x\n", ()),
+    ("git-no-repository", f"FROM busybox\nADD {GIT}/none.git /x\n", ()),
     ("chmod-bad", "FROM busybox\nCOPY --chmod=9zz a.txt /\n", ()),
     ("target", "FROM busybox AS a\n", ("--target", "nope")),
     ("checksum", "FROM busybox\nADD --checksum=sha256:" + "0" * 64 + " http://127.0.0.1:8099/file.txt /\n", ()),

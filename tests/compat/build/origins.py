@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ...support.hosts import Host
-from .cases import GIT_PORT, PORT, Case, archive, text
+from .cases import COMMIT, GIT_PORT, PORT, Case, archive, text
 
 SERVED = {"file.txt": text("from the web\n"), "a.tar.gz": archive("gz", a="web")}
 _SERVE = """
@@ -36,7 +36,10 @@ class Origins:
         for name, file in SERVED.items():
             (web / name).write_bytes(file.data)
             os.utime(web / name, (1_500_000_000, 1_500_000_000))
+        for name in ("Dockerfile", "tree.tar.gz"):
+            (web / name).write_bytes(_context_files(name))
         _repository(directory / "git" / "repo.git")
+        _with_submodule(directory / "git")
         self._processes = [
             host.popen(sys.executable, "-c", _SERVE, str(web), str(PORT), stdout=subprocess.PIPE),
             host.popen("git", "daemon", "--reuseaddr", "--export-all", "--verbose", "--listen=127.0.0.1",
@@ -56,18 +59,51 @@ class Origins:
                     pipe.close()
 
 
+def _context_files(name: str) -> bytes:
+    dockerfile = "FROM busybox\nCOPY . /c/\n"
+    if name == "Dockerfile":
+        return dockerfile.encode()
+    return archive("gz", Dockerfile=dockerfile, a="web", d__b="deep").data
+
+
+def _git(work: Path, *args: str) -> str:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(work.parent), **_WHO}
+    command = ["git", "-C", str(work), *args]
+    return subprocess.run(command, check=True, capture_output=True, env=environment, text=True).stdout.strip()
+
+
+def _with_submodule(parent: Path) -> None:
+    """`super.git` has `lib.git` at `lib`, by a relative URL, and a Dockerfile that wants both."""
+    lib, work = parent / "lib.work", parent / "super.work"
+    for path in (lib, work):
+        path.mkdir()
+        _git(path, "init", "-q", "-b", "master")
+    (lib / "code").write_text("library\n")
+    _git(lib, "add", ".")
+    _git(lib, "commit", "-q", "-m", "lib")
+    (work / "main").write_text("main\n")
+    (work / "Dockerfile").write_text("FROM busybox\nCOPY . /c/\n")
+    (work / ".gitmodules").write_text('[submodule "lib"]\n\tpath = lib\n\turl = ../lib.git\n')
+    _git(work, "add", ".")
+    _git(work, "update-index", "--add", "--cacheinfo", f"160000,{_git(lib, 'rev-parse', 'HEAD')},lib")
+    _git(work, "commit", "-q", "-m", "super")
+    _git(work, "tag", "-a", "-m", "annotated", "v2")
+    for name in ("lib", "super"):
+        _git(parent / f"{name}.work", "clone", "-q", "--bare", ".", str(parent / f"{name}.git"))
+
+
 def _repository(path: Path) -> None:
     """A branch `master` with a tag `v1`, and a branch `other` with a sub-directory."""
     work = path.with_suffix(".work")
     work.mkdir(parents=True)
 
     def git(*args: str) -> None:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(path.parent), **_WHO}
-        subprocess.run(["git", "-C", str(work), *args], check=True, capture_output=True, env=environment)
+        _git(work, *args)
 
     git("init", "-q", "-b", "master")
     (work / "readme").write_text("one\n")
     (work / "Dockerfile").write_text("FROM busybox\nCOPY readme /\n")
+    (work / "keep.Dockerfile").write_text("FROM busybox\nCOPY . /c/\nRUN test -d /c/.git && rm -r /c/.git\n")
     git("add", ".")
     git("commit", "-q", "-m", "one")
     git("tag", "v1")
@@ -79,6 +115,7 @@ def _repository(path: Path) -> None:
     git("commit", "-q", "-m", "two")
     git("checkout", "-q", "master")
     git("clone", "-q", "--bare", str(work), str(path))
+    assert _git(work, "rev-parse", "v1") == COMMIT
 
 
 def context(case: Case, directory: Path) -> list[str]:
@@ -95,7 +132,8 @@ def context(case: Case, directory: Path) -> list[str]:
     for parent, names, _ in os.walk(directory):
         for name in names:
             os.chmod(os.path.join(parent, name), 0o755)
-    return [*(flag.replace("{context}", str(directory)) for flag in case.flags), str(directory)]
+    where = case.remote or str(directory)
+    return [*(flag.replace("{context}", str(directory)) for flag in case.flags), where]
 
 
 def fill(dockerfile: str) -> str:

@@ -51,7 +51,7 @@ def said(done: Result) -> list[str]:
     return [*kept, *done.err.strip().splitlines()[-1:]] if done.status else kept
 
 
-def _outcome(peer: Peer, case: Case, directory: Path) -> Any:
+def outcome(peer: Peer, case: Case, directory: Path) -> Any:
     built = _build(peer, context(case, directory))
     if case.fails:
         assert built.returncode, f"{case.name} was built"
@@ -74,7 +74,7 @@ def error_text(stderr: str) -> str:
     return re.sub(r"/\S+/merged/", "/", last)
 
 
-def _classic_client(peer: Peer) -> Docker:
+def classic_client(peer: Peer) -> Docker:
     def docker(*words: str) -> Result:
         environment = {"PATH": os.environ["PATH"], "HOME": str(peer.state), "DOCKER_BUILDKIT": "0"}
         return run(["docker", "-H", peer.url, *words], env=environment, timeout=300)
@@ -93,10 +93,10 @@ def main(names: list[str]) -> None:
             if not names or case.name in names:
                 if case.name in CLASSIC and not case.fails:
                     goldens.setdefault("classic", {})[case.name] = classic(
-                        _classic_client(peer), case, peer.state / f"classic-{case.name}"
+                        classic_client(peer), case, peer.state / f"classic-{case.name}"
                     )
                 try:
-                    goldens.setdefault(kind, {})[case.name] = _outcome(
+                    goldens.setdefault(kind, {})[case.name] = outcome(
                         peer, case, peer.state / f"context-{kind}-{case.name}"
                     )
                 except AssertionError as error:

@@ -200,3 +200,28 @@ def test_squashed_layers(daemon: Daemon, name: str, tmp_path: Path) -> None:
         assert "big" not in names and ".wh.big" not in names and "etc/.wh.passwd" in names, names
         daemon.ok("rmi", f"{name}:one")
     daemon.ok("rmi", f"{name}:whole")
+
+
+def test_copies_that_keep_parents(daemon: Daemon, tmp_path: Path) -> None:
+    """As the Dockerfile reference has it; the front end of the recorded peer does not know `--parents` yet."""
+    context = tmp_path / "c"
+    for path in ("x/a.txt", "y/a.txt", "y/b.md", "deep/er/c.txt", "deep/d.txt"):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        (context / path).write_text(path)
+    (context / "y/b.md").chmod(0o600)
+    (context / "link").symlink_to("deep/er")
+    _context(
+        context, "FROM scratch\nCOPY --parents x/a.txt ./y/a.txt /1/\nCOPY --parents deep/./er/*.txt x/./ y/b.md /2/\n"
+        "COPY --parents **/*.txt /3/\nCOPY --parents --exclude=*.md y link/c.txt /4/\n"
+        "COPY --parents deep/./**/c.txt /5/\n",
+    )  # fmt: skip
+    _built(daemon, "-o", str(tmp_path / "o"), str(context))
+    found = sorted(str(path.relative_to(tmp_path / "o")) for path in (tmp_path / "o").rglob("*") if path.is_file())
+    assert found == [
+        "1/x/a.txt", "1/y/a.txt", "2/a.txt", "2/er/c.txt", "2/y/b.md", "3/deep/d.txt", "3/deep/er/c.txt", "3/x/a.txt",
+        "3/y/a.txt", "4/link/c.txt", "4/y/a.txt", "5/er/c.txt",
+    ]  # fmt: skip
+    assert (tmp_path / "o/2/y/b.md").stat().st_mode & 0o777 == 0o600
+    before = _built(daemon, "-q", str(context)).out
+    (context / "deep/new.txt").write_text("new")
+    assert _built(daemon, "-q", str(context)).out != before, "what `**` finds counts for the key"

@@ -233,4 +233,5 @@ def unused_arguments(parsed: Parsed, arguments: Mapping[str, str]) -> list[str]:
     declared = {
         name for one in parsed.dockerfile.instructions if one.name == "ARG" for name, _ in arg_pairs(one)
     }  # fmt: skip
-    return sorted(set(arguments) - declared - PROXIES - PLATFORM_ARGS - {"SOURCE_DATE_EPOCH"})
+    built_in = {name for name in arguments if name == "SOURCE_DATE_EPOCH" or name.startswith("BUILDKIT_")}
+    return sorted(set(arguments) - declared - PROXIES - PLATFORM_ARGS - built_in)
