@@ -40,7 +40,7 @@ from .linting import warn
 from .progress import Failed, Listener, Planned
 from .result import Result
 from .session import ENTITLEMENTS, Session
-from .solver import Solver
+from .solver import Numbers, Solver
 from .storing import Built, document, store
 
 
@@ -186,7 +186,7 @@ class Builder:
         self, session: Session, targets: Sequence[Target], stack: AsyncExitStack
     ) -> list[tuple[Target, Result]]:
         """The trees of all targets; their layers are held until the stack ends."""
-        numbers: dict[str, tuple[int, int]] = {}
+        numbers: Numbers = {}
         for target in reversed(targets):
             numbers |= _numbers(target.vertex)
         results = await self._solver.solve(session, [target.vertex for target in targets], numbers)
@@ -306,13 +306,15 @@ def _layers_of(top: Vertex) -> list[Vertex]:
     return [vertex for below in top.inputs for vertex in _layers_of(below)] if isinstance(top.op, Merge) else []
 
 
-def _numbers(top: Vertex) -> dict[str, tuple[int, int]]:
-    """Of each of the Dockerfile's steps the number in its stage and how many that has, by definition."""
-    stages: dict[str, list[str]] = {}
+def _numbers(top: Vertex) -> Numbers:
+    """Of each of the Dockerfile's steps the number in its stage and how many that has."""
+    stages: dict[str, list[Vertex]] = {}
     for vertex in walk(top):
         if vertex.line:
-            stages.setdefault(vertex.stage, []).append(vertex.definition)
-    return {step: (number, len(steps)) for steps in stages.values() for number, step in enumerate(steps, 1)}
+            stages.setdefault(vertex.stage, []).append(vertex)
+    return {
+        step.identity: (number, len(steps)) for steps in stages.values() for number, step in enumerate(steps, 1)
+    }  # fmt: skip
 
 
 def _front_end_request(request: BuildRequest, platform: Platform) -> Request:

@@ -169,6 +169,11 @@ class Vertex(Struct, frozen=True, dict=True, eq=False, kw_only=True):
         parts.append(b"fresh" if self.ignore_cache else b"")
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Equal steps of several stages are one step that each of them shows as its own."""
+        return self.definition, self.stage
+
     @cached_property
     def keyed_op(self) -> bytes:
         """The operation as it counts for the cache."""
@@ -182,15 +187,15 @@ SCRATCH = Vertex(op=Scratch(), name="scratch")
 
 
 def walk(top: Vertex) -> Iterator[Vertex]:
-    """Every vertex below and including `top`, inputs first, equal ones once."""
-    seen: set[str] = set()
+    """Every vertex below and including `top`, inputs first, equal ones of a stage once."""
+    seen: set[tuple[str, str]] = set()
     stack: list[tuple[Vertex, bool]] = [(top, False)]
     while stack:
         vertex, expanded = stack.pop()
-        if vertex.definition in seen:
+        if vertex.identity in seen:
             continue
         if expanded:
-            seen.add(vertex.definition)
+            seen.add(vertex.identity)
             yield vertex
         else:
             stack.append((vertex, True))

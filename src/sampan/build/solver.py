@@ -23,6 +23,8 @@ from .result import EMPTY, Result
 from .session import Session, processors
 
 Executor = Callable[[Session, Vertex, Sequence[Result]], Coroutine[object, object, Result]]
+Numbers = dict[tuple[str, str], tuple[int, int]]
+"""A step's number and how many there are, by its identity."""
 _CACHED = (Exec, Files, Merge)
 """What others give is looked up or fetched, and counts by its content."""
 
@@ -36,12 +38,10 @@ class Solver:
         self._running: dict[str, _Shared] = {}
         self._places = asyncio.Semaphore(processors())
 
-    async def solve(
-        self, session: Session, tops: Sequence[Vertex], numbers: Mapping[str, tuple[int, int]]
-    ) -> list[Result]:
+    async def solve(self, session: Session, tops: Sequence[Vertex], numbers: Numbers) -> list[Result]:
         """The results of some vertices; what they share runs once.
 
-        `numbers` gives a step's (number, total) by definition, for progress.
+        `numbers` gives a step's number and how many there are, for progress.
         """
         return await _Run(self, session, numbers).solve(tops)
 
@@ -101,7 +101,7 @@ class _Shared:
 class _Run:
     """One build's walk over its graph."""
 
-    def __init__(self, solver: Solver, session: Session, numbers: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, solver: Solver, session: Session, numbers: Numbers) -> None:
         self._solver = solver
         self._session = session
         self._numbers = numbers
@@ -133,7 +133,7 @@ class _Run:
         if isinstance(vertex.op, Scratch):
             return EMPTY
         inputs = [await task for task in [self._start(below) for below in vertex.inputs]]
-        number, total = self._numbers.get(vertex.definition, (0, 0))
+        number, total = self._numbers.get(vertex.identity, (0, 0))
         self._session.tell(
             StepStarted(step=vertex.definition, name=vertex.name, stage=vertex.stage, number=number, total=total,
                         time=time.time_ns())
