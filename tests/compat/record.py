@@ -1,7 +1,7 @@
 """Record what a real dockerd answers: `python -m tests.compat.record COMMAND…` (the docker command that reaches it).
 
 Writes `golden/<session>.json` with the version of the daemon that answered. It needs `busybox` there. Without COMMAND
-the sessions are played that want containerd's image store, on a dockerd of their own.
+the sessions are played that want a dockerd of their own: containerd's image store, other settings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ..support.peer import Peer
-from .sessions import Answer, play, sessions
+from .sessions import FLAGS, Answer, play, sessions
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -35,11 +35,18 @@ CONTAINERD: Final = frozenset({"platforms"})
 def main(command: list[str]) -> None:
     """Play every session against the peer."""
     if command:
-        _record(command, set(sessions()) - CONTAINERD)
+        _record(command, set(sessions()) - set(FLAGS) - CONTAINERD)
         return
-    peer = Peer("--feature", "containerd-snapshotter=true").start()
+    _record_on(Peer("--feature", "containerd-snapshotter=true"), CONTAINERD)
+    for session, flags in FLAGS.items():
+        _record_on(Peer(*flags), {session})
+
+
+def _record_on(peer: Peer, chosen: Collection[str]) -> None:
+    peer.start()
     try:
-        _record(["docker", "-H", peer.url], CONTAINERD)
+        peer.load_busybox()
+        _record(["docker", "-H", peer.url], chosen)
     finally:
         peer.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from ..support.daemon import Daemon
 from .record import GOLDEN, Golden
-from .sessions import Answer, play, sessions
+from .sessions import FLAGS, Answer, play, sessions
 
 DIFFERENCES = Path(__file__).parent / "differences.txt"
 """Lines whose answer differs on purpose, each with its reason: `session: line -- reason`."""
@@ -32,7 +32,11 @@ def _shown(answer: Answer) -> list[str]:
 
 
 @pytest.mark.parametrize("session", sessions())
-def test_a_session_answers_as_docker_does(daemon: Daemon, name: str, session: str) -> None:
+def test_a_session_answers_as_docker_does(request: pytest.FixtureRequest, name: str, session: str) -> None:
+    own = session in FLAGS
+    daemon: Daemon = (
+        request.getfixturevalue("make_daemon")(*FLAGS[session]) if own else request.getfixturevalue("daemon")
+    )
     golden = msgspec.json.decode((GOLDEN / f"{session}.json").read_bytes(), type=Golden)
 
     def docker(arguments: list[str]) -> tuple[int, str, str]:

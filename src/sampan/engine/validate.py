@@ -82,6 +82,7 @@ def check_host(host: HostConfig, config: ContainerConfig) -> None:
     _check_capabilities("CapDrop", host.cap_drop)
     _check_security(host.security_opt or [])
     _check_network_conflicts(host)
+    _check_sysctls(host)
     _check_ports(host)
 
 
@@ -158,6 +159,15 @@ def _check_network_conflicts(host: HostConfig) -> None:
         name, colon, address = entry.partition(":")
         if not (name and colon and address):
             raise InvalidArgument(f'bad format for add-host: "{entry}"')
+
+
+def _check_sysctls(host: HostConfig) -> None:
+    """Those of one interface belong to its endpoint: only there is it known which interface it will be."""
+    for name in host.sysctls or {}:
+        parts = name.split(".", 4)
+        if len(parts) == 5 and parts[0] == "net" and parts[3].startswith("eth"):
+            raise InvalidArgument(f'interface specific sysctl setting "{name}" must be supplied using driver option '
+                                  "'com.docker.network.endpoint.sysctls'")  # fmt: skip
 
 
 def _check_ports(host: HostConfig) -> None:

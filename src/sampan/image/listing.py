@@ -61,7 +61,7 @@ def parse_time(text: str) -> float:
     try:
         return timestamp(text)
     except ValueError:
-        raise InvalidArgument(f"failed to parse value as time or duration: {text}") from None
+        raise InvalidArgument(f'failed to parse value as time or duration: "{text}"') from None
 
 
 def list_images(images: Images, filters: Filters, *, all_images: bool = False) -> list[Image]:

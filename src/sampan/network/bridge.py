@@ -18,7 +18,7 @@ from .endpoint import Endpoint, mac_of
 from .firewall import BridgeRules, Firewall
 from .ipam import IPInterface
 from .netns import Interface, read_sysctl, write_sysctls
-from .options import ENDPOINT_INTERFACE, endpoint_sysctls
+from .options import ENDPOINT_INTERFACE, endpoint_sysctls, interface_name
 from .store import Stored
 from .tracking import forget_addresses
 
@@ -232,7 +232,7 @@ def interface_sysctls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
 
 def interface_prefix(stored: Stored, driver_opts: dict[str, str] | None) -> tuple[str, bool]:
     """(name or prefix of the interface in the container, whether it is a whole name)."""
-    name = (driver_opts or {}).get(ENDPOINT_INTERFACE, "")
+    name = interface_name(ENDPOINT_INTERFACE, (driver_opts or {}).get(ENDPOINT_INTERFACE, ""))
     return (name, True) if name else (stored.options.interface_prefix or "eth", False)
 
 

@@ -7,7 +7,7 @@ from ipaddress import IPv6Network, ip_address, ip_network
 
 import msgspec
 
-from ..errors import Conflict, Forbidden, InvalidArgument, NotFound
+from ..errors import Conflict, Forbidden, InvalidArgument, NotFound, Unavailable
 from ..model import times
 from .config import NetworkDefaults
 from .ipam import DEFAULT_POOLS, OVERLAP, IPNetwork, Pool, choose_subnet, overlapping
@@ -28,6 +28,10 @@ def new_id() -> str:
 def describe(spec: NetworkSpec, store: Store, defaults: NetworkDefaults) -> Network:
     """The network that a spec asks for, checked; its subnets are still as asked (see `with_pools`)."""
     _check_name(spec.name, store)
+    if spec.ingress:
+        raise Forbidden("Ingress network can only be global scope network")
+    if spec.scope == "swarm":
+        raise Unavailable("cannot create a swarm scoped network when swarm is not active")
     spec = _with_reference(spec, store)
     driver = "null" if spec.config_only else spec.driver or "bridge"
     if driver in ("host", "null") and not spec.config_only:
@@ -54,7 +58,9 @@ def describe(spec: NetworkSpec, store: Store, defaults: NetworkDefaults) -> Netw
         user_subnets=any(pool.subnet for pool in (spec.ipam and spec.ipam.config) or ()),
     )
     check_ipam(network)
-    bridge_options(network.options)
+    modes = bridge_options(network.options)
+    if driver == "bridge" and not network.internal and "isolated" in (modes.gateway_mode_ipv4, modes.gateway_mode_ipv6):
+        raise InvalidArgument("gateway mode 'isolated' can only be used for an internal network")
     return network
 
 
@@ -75,7 +81,7 @@ def _with_reference(spec: NetworkSpec, store: Store) -> NetworkSpec:
         raise InvalidArgument("a configuration network cannot depend on another configuration network")
     found = store.named(source)
     if found is None:
-        raise NotFound(f"could not find network {source}")
+        raise NotFound(f'configuration network "{source}" does not exist')
     if not found.network.config_only:
         raise InvalidArgument(f"network {source} is not a configuration network")
     if (spec.ipam and spec.ipam.config) or spec.options or spec.labels:
@@ -192,7 +198,8 @@ def _free_subnet(version: int, defaults: NetworkDefaults, taken: list[IPNetwork]
 def _with_gateway(pool: IPAMPool, network: Network) -> IPAMPool:
     if pool.gateway:
         return msgspec.structs.replace(pool, gateway=pool.gateway.split("/")[0])
-    if network.driver == "ipvlan" and network.internal:
+    isolated = bridge_options(network.options).gateway_mode(ip_network(pool.subnet).version) == "isolated"
+    if (network.driver == "ipvlan" and network.internal) or isolated:
         return pool
     first = Pool(pool).take_any()
     if first is None:

@@ -52,12 +52,13 @@ class Pool:
         self.gateway: IPAddress | None = ip_address(config.gateway) if config.gateway else None
         first, last = int(self.range.network_address), int(self.range.broadcast_address)
         bottom, top = int(self.subnet.network_address), int(self.subnet.broadcast_address)
+        self._taken = {int(ip_address(text)) for text in (config.auxiliary_addresses or {}).values()}
         if self.subnet.max_prefixlen - self.subnet.prefixlen > 1:
             # RFC 4291 2.6.1: an IPv6 subnet's first address is the routers' anycast one; IPv4's last is broadcast.
             first = max(first, bottom + 1)
             last = min(last, top - (self.subnet.version == 4))
+            self._taken |= {bottom, top} if self.subnet.version == 4 else {bottom}
         self._first, self._last, self._next = first, last, first
-        self._taken = {int(ip_address(text)) for text in (config.auxiliary_addresses or {}).values()}
         if self.gateway is not None:
             self._taken.add(int(self.gateway))
 

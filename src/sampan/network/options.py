@@ -85,7 +85,8 @@ def _address(label: str, text: str) -> str:
         raise InvalidArgument(f"failed to parse {label} value: {text} (nil ip)") from None
 
 
-def _interface(label: str, text: str) -> str:
+def interface_name(label: str, text: str) -> str:
+    """The text, or InvalidArgument where no interface can have such a name."""
     # What the kernel takes: dev_valid_name() in net/core/dev.c
     if len(text.encode()) > 15 or text in (".", "..") or any(c in "/:" or c.isspace() for c in text):
         raise InvalidArgument(f"failed to parse {label} value: {text} (not an interface name)")
@@ -97,7 +98,7 @@ def _names(_: str, text: str) -> tuple[str, ...]:
 
 
 _FIELDS = {
-    NAME: ("name", _interface),
+    NAME: ("name", interface_name),
     ICC: ("icc", _boolean),
     MASQUERADE: ("masquerade", _boolean),
     HOST_BINDING: ("host_binding", _address),
@@ -106,7 +107,7 @@ _FIELDS = {
     GATEWAY_MODE_IPV6: ("gateway_mode_ipv6", _mode),
     TRUSTED_INTERFACES: ("trusted_interfaces", _names),
     MTU: ("mtu", _mtu),
-    INTERFACE_PREFIX: ("interface_prefix", _interface),
+    INTERFACE_PREFIX: ("interface_prefix", interface_name),
     HOST_IPV4: ("host_ipv4", _address),
     HOST_IPV6: ("host_ipv6", _address),
 }

@@ -40,12 +40,15 @@ class SublinkDriver:
 
     async def create(self, stored: Stored) -> None:
         """Check modes and parent; make the parent where it is one that can be made."""
-        for name, known, _ in MODE_OPTIONS[self._kind]:
+        for name, known, default in MODE_OPTIONS[self._kind]:
             given = stored.network.options.get(name, "")
             if given and given not in known:
-                raise InvalidArgument(f"requested {self._kind} mode '{given}' is not valid, 'bridge' mode is the "
+                raise InvalidArgument(f"requested {self._kind} mode '{given}' is not valid, '{default}' mode is the "
                                       f"{self._kind} driver default")  # fmt: skip
         self._refuse_shared(stored)
+        given = stored.network.options.get(PARENT, "")
+        if given and self._route.link(given) is None:
+            self._tagged(given)
         self._probe()
         self._make_parent(stored)
 
@@ -89,15 +92,27 @@ class SublinkDriver:
         self._route.request(rtnetlink.set_link(link.index, up=True))
         stored.made_link = True
 
-    def _make_vlan(self, name: str) -> None:
-        trunk, dot, number = name.rpartition(".")
-        if not dot or not number.isdigit() or not 0 < int(number) < 4095:
+    def _tagged(self, name: str) -> tuple[Link, int]:
+        """The link and the VLAN that a name such as `eth0.100` stands for."""
+        trunk, dot, number = name.partition(".")
+        if not dot:
             raise InvalidArgument(f"invalid subinterface vlan name {name}, example formatting is eth0.10")
+        if "." in number:
+            raise InvalidArgument("required interface name format is: name.vlan_id, ex. eth0.10 for vlan 10, instead "
+                                  f"received {name}")  # fmt: skip
+        if not number.isdecimal():
+            raise InvalidArgument(f"unable to parse a valid vlan id from: {number} (ex. eth0.10 for vlan 10)")
         below = self._route.link(trunk)
         if below is None:
-            raise InvalidArgument(f"parent interface {trunk} was not found on the host")
+            raise InvalidArgument(f"-o parent interface was not found on the host: {trunk}")
+        if not 0 < int(number) < 4095:
+            raise InvalidArgument(f"vlan id must be between 1-4094, received: {int(number)}")
+        return below, int(number)
+
+    def _make_vlan(self, name: str) -> None:
+        below, number = self._tagged(name)
         try:
-            self._route.request(rtnetlink.vlan(name, below.index, int(number)))
+            self._route.request(rtnetlink.vlan(name, below.index, number))
         except NetlinkError as refusal:
             if refusal.errno in UNKNOWN_KIND:
                 raise NotImplementedHere("this kernel has no 802.1q interfaces") from refusal
@@ -115,7 +130,7 @@ class SublinkDriver:
         name = self._parent(stored)
         link = self._route.link(name)
         if link is None:
-            raise InvalidArgument(f"parent interface {name} was not found on the host")
+            raise InvalidArgument(f"-o parent interface was not found on the host: {name}")
         return link
 
     async def plug(self, endpoint: Endpoint, netns_fd: int) -> Interface:
