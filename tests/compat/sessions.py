@@ -24,8 +24,9 @@ SESSIONS: Final = Path(__file__).parent / "sessions"
 
 FLAGS: Final = {
     "settings": (
-        "--bip", "10.239.0.1/24", "--fixed-cidr", "10.239.0.128/25", "--mtu", "1400", "--icc=false", "--ip", "127.0.0.1",
-        "--default-address-pool", "base=10.240.0.0/16,size=26", "--default-address-pool", "base=fd24::/48,size=64",
+        "--bip", "10.239.0.1/24", "--fixed-cidr", "10.239.0.128/25", "--mtu", "1400", "--icc=false",
+        "--ip", "127.0.0.1", "--default-address-pool", "base=10.240.0.0/16,size=26",
+        "--default-address-pool", "base=fd24::/48,size=64",
         "--default-network-opt", "bridge=com.docker.network.driver.mtu=1300", "--host-gateway-ip", "192.0.2.7",
         "--dns", "192.0.2.53", "--dns-search", "example.org", "--dns-opt", "timeout:3", "--userland-proxy=false",
     ),

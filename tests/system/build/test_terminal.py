@@ -35,9 +35,7 @@ def test_a_failing_build_and_one_that_is_interrupted(make_daemon: Callable[..., 
     assert " > [two 2/2] RUN seq 100; exit 3:" in rows
     tail = [row.split()[1] for row in rows if row[0].isdigit()]
     assert tail == [str(number) for number in range(91, 101)]
-    assert rows[-1].endswith(
-        'process "/bin/sh -c seq 100; exit 3" did not complete successfully: exit code: 3'
-    ), rows
+    assert rows[-1].endswith('process "/bin/sh -c seq 100; exit 3" did not complete successfully: exit code: 3'), rows
     (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo is-running; sleep 1000\n")
     with Terminal(command, daemon.environment(), rows=20, columns=60) as terminal:
         shown = terminal.expect("is-running", 60)
