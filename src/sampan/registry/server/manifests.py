@@ -67,7 +67,8 @@ def _check_parts(context: Context, data: bytes, media_type: str, document: Manif
     storage, name = context.storage, context.name
     for digest in parts(data, media_type):
         if isinstance(document, Index):
-            if storage.resolve(name, digest) is None:
+            # BuildKit's older caches list layers in an index (cache/remotecache/export.go)
+            if storage.resolve(name, digest) is None and not storage.has_blob(name, digest):
                 raise Problem(404, "MANIFEST_BLOB_UNKNOWN", "manifest of the index is unknown", {"digest": digest})
         elif not storage.has_blob(name, digest):
             raise Problem(404, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", {"digest": digest})
