@@ -33,8 +33,13 @@ SECOND = 10**9
     string("tls-cert", "Certificate (PEM)"),
     string("tls-client-ca", "Ask clients for a certificate of this CA (PEM)"),
     string("tls-key", "Private key (PEM)"),
-    string("token-key", "File with the key of bearer tokens, made where missing: switches token authentication on"),
+    string(
+        "token-key",
+        "File with the key of bearer tokens, made where missing, or with public keys of --token-realm (PEM)",
+    ),
+    string("token-issuer", "Issuer of the tokens that are accepted", default="sampan-registry"),
     string("token-realm", "URL that issues tokens (default: this server, to the users of the htpasswd file)"),
+    string("token-service", "Service that the tokens are for", default="sampan-registry"),
     string("upstream", "Pull through: the registry behind, as a URL"),
     string("upstream-password-file", "File with the password for the registry behind"),
     duration("upstream-ttl", "Time for which a tag of the registry behind is not looked up again (default 0s)"),
@@ -93,7 +98,20 @@ def _token(options: Options) -> TokenAuth | None:
     except FileExistsError:
         pass
     with open(key, "rb") as file:
-        return TokenAuth(realm=options["token-realm"], key=file.read().strip())
+        data = file.read().strip()
+    _check_key(data, key, options)
+    return TokenAuth(options["token-realm"], options["token-service"], options["token-issuer"], data)
+
+
+def _check_key(data: bytes, path: str, options: Options) -> None:
+    from sampan.registry.server.tokens import Key
+
+    try:
+        Key(data).check()
+    except ValueError as error:
+        raise CommandFailed(f"sampan: {path}: {error}") from error
+    if Key(data).is_public and not options["token-realm"]:
+        raise CommandFailed(f"sampan: {path} is a public key: who signs with the private one is --token-realm's to say")
 
 
 def _upstream(options: Options) -> Upstream | None:

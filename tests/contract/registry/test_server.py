@@ -284,6 +284,25 @@ async def test_cache_mode_serves_what_it_has_when_the_registry_behind_is_gone(tm
             await come(Host(tmp_path / "four"), f"{cache}/lib/x:2")
 
 
+@pytest.mark.parametrize("token", [None, TokenAuth()])
+async def test_a_cache_logs_in_at_the_registry_behind(tmp_path: Path, token: TokenAuth | None) -> None:
+    (tmp_path / "users").write_text("bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
+    bob = AuthConfig(username="bob", password="secret")
+    async with server(tmp_path / "behind", htpasswd=f"{tmp_path}/users", token=token) as (_, behind):
+        host = Host(tmp_path / "host")
+        digest = await make(host, f"{behind}/lib/x:1")
+        await go(host, f"{behind}/lib/x:1", bob)
+        for auth, comes in ((bob, True), (replace_password(bob, "wrong"), False), (AuthConfig(), False)):
+            root = tmp_path / f"cache-{auth.password}"
+            async with server(root, upstream=Upstream(f"http://{behind}", auth)) as (_, cache):
+                other = Host(tmp_path / f"host-{auth.password}")
+                if comes:  # who pulls from the cache needs no account behind
+                    assert await come(other, f"{cache}/lib/x:1") == digest
+                    continue
+                with pytest.raises(NotFound):
+                    await come(other, f"{cache}/lib/x:1")
+
+
 async def test_read_only(tmp_path: Path) -> None:
     async with (
         server(tmp_path / "r", read_only=True) as (_, address),

@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...cas.threads import run_in_thread
 from ...linux.libcrypt import verify as verify_crypt
 from .config import ServerConfig, TokenAuth
 from .problems import Problem
+from .tokens import Key, granted
 
 _REMEMBER = 300.0
 
@@ -81,15 +81,14 @@ class Access:
 
     config: ServerConfig
     users: Htpasswd | None = None
-    key: bytes = b""
+    key: Key = field(default_factory=Key)
 
     @classmethod
     def of(cls, config: ServerConfig) -> Access:
         """Read the settings; the key of our own tokens is kept below the root."""
         users = Htpasswd(config.htpasswd) if config.htpasswd else None
         token = config.token
-        key = (token.key or _own_key(f"{config.root}/token.key")) if token else b""
-        return cls(config, users, key)
+        return cls(config, users, Key((token.key or _own_key(f"{config.root}/token.key")) if token else b""))
 
     async def allow(self, authorization: str, scope: Scope, base: str) -> None:
         """Return when the request may go on; raises Problem with the challenge otherwise. `base`: our own URL."""
@@ -100,6 +99,16 @@ class Access:
         if self.config.token is not None:
             self._allow_token(self.config.token, authorization, scope, base)
             return
+        await self._allow_basic(authorization)
+
+    async def allow_page(self, authorization: str, base: str) -> None:
+        """The same for the pages, which list everything: browsers know passwords, not tokens of our own."""
+        if self.users is not None:
+            await self._allow_basic(authorization)
+        else:
+            await self.allow(authorization, Scope("catalog", ("*",), "registry"), base)
+
+    async def _allow_basic(self, authorization: str) -> None:
         credentials = parse_basic(authorization)
         if credentials is None or self.users is None or not await self.users.check(*credentials):
             raise _unauthorized('Basic realm="sampan registry"')
@@ -110,10 +119,10 @@ class Access:
         if scheme.lower() != "bearer" or not value:
             raise _unauthorized(challenge)
         try:
-            claims = verify_token(value, self.key, token)
+            claims = self.key.verify(value, token)
         except ValueError as error:
             raise _unauthorized(f'{challenge},error="invalid_token"', str(error)) from error
-        if scope.name and not granted(claims, scope):
+        if scope.name and not granted(claims, scope.kind, scope.name, scope.actions):
             raise _unauthorized(f'{challenge},error="insufficient_scope"')
 
     async def issue(self, authorization: str, scopes: Sequence[str], service: str) -> dict[str, Any]:
@@ -134,7 +143,7 @@ class Access:
         now = int(time.time())
         claims = {"iss": token.issuer, "sub": credentials[0] if credentials else "", "aud": service or token.service,
                   "exp": now + token.lifetime, "nbf": now - 5, "iat": now, "access": access}  # fmt: skip
-        signed = sign_token(claims, self.key)
+        signed = self.key.sign(claims)
         return {"token": signed, "access_token": signed, "expires_in": token.lifetime}
 
 
@@ -166,51 +175,6 @@ def _parse_scope(text: str) -> dict[str, Any] | None:
     if not name:
         return None
     return {"type": kind, "name": name, "actions": [action for action in actions.split(",") if action]}
-
-
-def granted(claims: Mapping[str, Any], scope: Scope) -> bool:
-    """Whether the token's `access` covers the scope; `*` stands for every action."""
-    for entry in claims.get("access") or []:
-        if entry.get("type") == scope.kind and entry.get("name") == scope.name:
-            actions = set(entry.get("actions") or [])
-            if "*" in actions or set(scope.actions) <= actions:
-                return True
-    return False
-
-
-def sign_token(claims: Mapping[str, Any], key: bytes) -> str:
-    """A JSON web token, HS256 (RFC 7515)."""
-    head = _encode(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())
-    body = _encode(json.dumps(claims).encode())
-    signature = hmac.digest(key, f"{head}.{body}".encode(), "sha256")
-    return f"{head}.{body}.{_encode(signature)}"
-
-
-def verify_token(text: str, key: bytes, expected: TokenAuth) -> dict[str, Any]:
-    """The claims of a token that is ours, alive, and for this service; raises ValueError."""
-    head, body, signature = text.split(".")
-    if json.loads(_decode(head)).get("alg") != "HS256":
-        raise ValueError("token is not signed with HS256")
-    if not hmac.compare_digest(hmac.digest(key, f"{head}.{body}".encode(), "sha256"), _decode(signature)):
-        raise ValueError("token signature is wrong")
-    claims: dict[str, Any] = json.loads(_decode(body))
-    audience = claims.get("aud")
-    if claims.get("iss") != expected.issuer or expected.service not in (
-        audience if isinstance(audience, list) else [audience]
-    ):
-        raise ValueError("token is for another service")
-    now = time.time()
-    if float(claims.get("exp", 0)) < now or float(claims.get("nbf", 0)) > now + 60:
-        raise ValueError("token has expired")
-    return claims
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _own_key(path: str) -> bytes:

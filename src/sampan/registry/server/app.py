@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from ...cas.threads import run_in_thread
 from ...errors import InvalidArgument, SampanError
 from ...oci import digest as digests
 from . import page, problems
@@ -117,9 +118,13 @@ class Registry:
         if path == "/metrics":
             return web.Response(text=self.metrics.render(), content_type="text/plain")
         if path in {"/", "/index.html"} or path.startswith("/r/"):
-            await self._allow(request, Scope("catalog", ("*",), "registry"))
-            return web.Response(text=page.render(self.storage, path), content_type="text/html", headers=page.HEADERS)
+            return await self._page(request, path)
         raise Problem(404, "NAME_UNKNOWN", "not found")
+
+    async def _page(self, request: web.Request, path: str) -> web.Response:
+        await self.access.allow_page(request.headers.get("Authorization", ""), f"{request.scheme}://{request.host}")
+        text = await run_in_thread(lambda: page.render(self.storage, path, request.host))
+        return web.Response(text=text, content_type="text/html", headers=page.HEADERS)
 
     async def _api(self, request: web.Request, path: str) -> web.StreamResponse:
         if path in {"/v2", "/v2/"}:

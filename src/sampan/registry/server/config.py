@@ -18,7 +18,7 @@ class Upstream:
 
 @dataclass(frozen=True)
 class TokenAuth:
-    """Bearer tokens (distribution's token protocol): HS256 with a shared key, or RS256 with a public one.
+    """Bearer tokens (distribution's token protocol): HS256 with a shared key, RS256 and ES256 with public ones (PEM).
 
     Without a `realm` the registry issues tokens itself, at `/token`, to the users of its htpasswd file.
     """

@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 
 from ...cas import Store
+from ...errors import NotFound
 from ...oci import digest as digests
 from ...oci import manifest as manifests
 from ...oci.manifest import Descriptor, Index, Manifest
@@ -82,6 +83,20 @@ class RegistryStorage:
     def put_tag(self, name: str, tag: str, digest: str) -> None:
         """Point a tag at a manifest."""
         self._write(self._link(name, "_tags", tag), digest.encode())
+
+    def tagged_at(self, name: str, tag: str) -> float:
+        """When a tag was last pushed, in seconds since the epoch; 0 when it is gone."""
+        try:
+            return os.stat(self._link(name, "_tags", tag)).st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def blob_size(self, digest: str) -> int:
+        """Bytes of a blob, 0 when it is gone."""
+        try:
+            return self.store.size(digest)
+        except NotFound:
+            return 0
 
     def delete_tag(self, name: str, tag: str) -> bool:
         """Drop a tag; whether it was there."""

@@ -16,7 +16,7 @@ from ...oci import manifest as manifests
 from ...oci.manifest import Descriptor, Manifest
 from ..config import Endpoint, RegistryConfig
 from ..download import Download, DownloadReader
-from ..failures import RegistryFailure, Unreachable
+from ..failures import RegistryFailure
 from ..repository import RemoteManifest, Repository
 from ..shared import KeyedLocks
 from ..transport import Transport
@@ -67,7 +67,7 @@ class UpstreamCache:
                 raise problems.manifest_unknown(reference) from error
             log.warning("upstream: %s", error)
             return
-        except Unreachable as error:
+        except SampanError as error:  # out of reach, or it does not know us
             log.warning("upstream: %s", error)
             return
         self._keep(name, reference, found)
