@@ -7,7 +7,7 @@ import json
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -51,6 +51,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.path == self.server.held:
             self.server.asked.set()
             self.server.go.wait()
+        with suppress(BrokenPipeError, ConnectionResetError):  # who asked waits no longer
+            self._answer()
+
+    def _answer(self) -> None:
         data = json.dumps({"Implements": ["VolumeDriver"], "Mountpoint": str(self.server.directory)}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))

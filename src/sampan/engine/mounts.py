@@ -366,6 +366,8 @@ async def _remove_anonymous(engine: Engine, points: Iterable[MountPoint]) -> Non
                 engine.events.publish("volume", "destroy", point.name, {"driver": point.driver})
         except Conflict:
             continue  # another container has it through --volumes-from
+        except SampanError as error:  # its plugin does not want to: it is forgotten all the same
+            engine.warn(str(error))
 
 
 def users(engine: Engine, name: str) -> list[str]:

@@ -23,7 +23,7 @@ import msgspec
 from sampan import faults
 from sampan.cas.threads import run_abandonable
 from sampan.db import Database, Row
-from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
+from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError, Unavailable
 from sampan.linux.libc import syncfs
 from sampan.linux.openat2 import open_in_root
 from sampan.tree.copy import copy_tree
@@ -128,8 +128,9 @@ class Volumes:
     async def _create(self, volume: Volume) -> None:
         def make(driver: Driver) -> Volume:
             driver.create(volume.name, volume.options or {})
-            place = "" if driver is self.local else driver.path(volume.name)
-            return replace(volume, mountpoint=place, scope=driver.scope)
+            return replace(
+                volume, mountpoint="" if driver is self.local else _place(driver, volume), scope=driver.scope
+            )
 
         try:
             made = await self._ask(volume.driver, volume.options, make)
@@ -156,8 +157,13 @@ class Volumes:
         return self._volume(row)
 
     async def status(self, volume: Volume) -> Volume:
-        """The same with what its driver says about it now."""
-        found = await self._ask(volume.driver, volume.options, lambda driver: driver.status(volume.name))
+        """The same with what its driver says about it now; NotFound where it does not know it."""
+        try:
+            found = await self._ask(volume.driver, volume.options, lambda driver: driver.status(volume.name))
+        except Unavailable:
+            raise
+        except SampanError:
+            raise NotFound(f"get {volume.name}: no such volume") from None
         return replace(volume, status=found)
 
     def _volume(self, row: Row) -> Volume:
@@ -183,7 +189,10 @@ class Volumes:
         return _has_labels(volume.labels or {}, filters.get("label", []))
 
     async def remove(self, name: str, force: bool = False) -> bool:
-        """Remove a volume nobody uses, with Docker's errors; whether there was one (`force` forgives its absence)."""
+        """Remove a volume nobody uses, with Docker's errors; whether there was one.
+
+        `force` forgives its absence, and forgets it even where its plugin does not remove it; that error is still told.
+        """
         async with self._lock(name):
             row = self._row(name)
             if row is None:
@@ -194,11 +203,15 @@ class Volumes:
             volume = self._volume(row)
             try:
                 await self._ask(volume.driver, volume.options, lambda one: one.remove(name, volume.options or {}))
-            except SampanError:
-                if not force:
-                    raise
-            self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
+            except SampanError as error:
+                if force:
+                    self._forget(name)
+                raise type(error)(f"remove {name}: {error}") from None
+            self._forget(name)
             return True
+
+    def _forget(self, name: str) -> None:
+        self._db.execute("DELETE FROM volume WHERE name = ?", (name,))
 
     def prunable(self, filters: Filters | None = None) -> Sequence[Volume]:
         """Unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
@@ -243,14 +256,19 @@ class Volumes:
         """Make a volume's data available for a user (a container's id); its path. Again is no other mount."""
         async with self._lock(name):
             if (name, user) not in self._mounts:
-                volume = self.get(name)
-                path = await self._ask(
-                    volume.driver, volume.options, lambda driver: driver.mount(name, volume.options or {}, user)
-                )
-                self._mounts[name, user] = path
-                if volume.driver != "local" and path != volume.mountpoint:
-                    self._db.execute("UPDATE volume SET mountpoint = ? WHERE name = ?", (path, name))
+                self._mounts[name, user] = await self._mount(self.get(name), user)
             return self._mounts[name, user]
+
+    async def _mount(self, volume: Volume, user: str) -> str:
+        name, options = volume.name, volume.options or {}
+        try:
+            path = await self._ask(volume.driver, options, lambda driver: driver.mount(name, options, user))
+        except SampanError as error:
+            place = volume.mountpoint if volume.driver == "local" else ""
+            raise type(error)(f"error while mounting volume '{place}': {error}") from None
+        if volume.driver != "local" and path != volume.mountpoint:
+            self._db.execute("UPDATE volume SET mountpoint = ? WHERE name = ?", (path, name))
+        return path
 
     def adopt_mount(self, name: str, user: str) -> None:
         """Note a mount of before a restart: its user still runs, its driver is not asked again."""
@@ -322,6 +340,14 @@ class Volumes:
             os.close(fd)
         if alone:
             os.rename(staged, volume.mountpoint)
+
+
+def _place(driver: Driver, volume: Volume) -> str:
+    """Where a plugin has a volume's data, if it knows before the first mount."""
+    try:
+        return driver.path(volume.name)
+    except SampanError:
+        return ""
 
 
 def _remove_below(directory: str, name: str) -> None:

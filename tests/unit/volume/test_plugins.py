@@ -22,6 +22,7 @@ class Plugin(socketserver.ThreadingUnixStreamServer):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.calls: list[tuple[str, dict[str, object]]] = []
+        self.refusing: set[str] = set()
         super().__init__(str(directory / "store.sock"), _Handler)
 
 
@@ -46,6 +47,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             "VolumeDriver.Get": {"Volume": {"Name": "v", "Status": {"healthy": True}}},
             "VolumeDriver.Remove": {"Err": "still wanted"},
         }.get(method, {})
+        if method in self.server.refusing:
+            answer = {"Err": "no"}
         data = json.dumps(answer).encode()
         self.send_response(500 if "Err" in answer else 200)
         self.send_header("Content-Length", str(len(data)))
@@ -72,9 +75,17 @@ async def test_a_volume_of_a_plugin(plugin: Plugin, tmp_path: Path) -> None:
     assert (await volumes.status(made)).status == {"healthy": True}
     assert ("VolumeDriver.Create", {"Name": "remote", "Opts": {"replicas": "3"}}) in plugin.calls
     assert ("VolumeDriver.Mount", {"Name": "remote", "ID": "box"}) in plugin.calls
-    with pytest.raises(SampanError, match=r"^VolumeDriver.Remove: still wanted$"):
-        await volumes.remove("remote")
-    assert await volumes.remove("remote", force=True)
+    for force in (False, True):  # dockerd tells the error either way, and forgets the volume when forced to
+        with pytest.raises(SampanError, match=r"^remove remote: VolumeDriver.Remove: still wanted$"):
+            await volumes.remove("remote", force=force)
+        assert volumes.exists("remote") is not force
+    plugin.refusing = {"VolumeDriver.Path", "VolumeDriver.Mount", "VolumeDriver.Get"}
+    made = await volumes.create("other", "store")
+    assert made.mountpoint == ""
+    with pytest.raises(SampanError, match=r"^error while mounting volume '': VolumeDriver.Mount: no$"):
+        await volumes.mount("other", "box")
+    with pytest.raises(NotFound, match=r"^get other: no such volume$"):
+        await volumes.status(made)
 
 
 def test_plugins_are_found_by_socket_and_spec(plugin: Plugin, tmp_path: Path) -> None:
