@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+import sampan
 from sampan.daemon import checks, config, flags, pidfile, reload, start
 from sampan.daemon.config import DaemonConfig
+from sampan.daemon.settings import Settings
 from sampan.engine.config import AddressPool, Runtime
 from sampan.errors import Conflict, InvalidArgument
 from sampan.model.sizes import parse_size
@@ -199,6 +203,23 @@ def test_no_size() -> None:
 def test_what_is_not_done_is_not_accepted(tmp_path: Path, file: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidArgument, match=text):
         load(tmp_path, file=file)
+
+
+ALWAYS_SO = {
+    "live-restore": "containers always outlive the daemon",
+    "raw-logs": "the log has no colours and full times",
+    "ip-forward-no-drop": "the policy of the FORWARD chain is never changed",
+}
+
+
+def test_every_setting_does_something_or_is_told() -> None:
+    sources = [path.read_text() for path in Path(sampan.__file__).parent.rglob("*.py")]
+    unused = {
+        field.encode_name
+        for field in msgspec.structs.fields(Settings)
+        if not any(re.search(rf"settings\.{field.name}\b", text) for text in sources)
+    }
+    assert unused <= {*checks.IGNORED, *ALWAYS_SO}, unused - {*checks.IGNORED, *ALWAYS_SO}
 
 
 def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
