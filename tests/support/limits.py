@@ -266,14 +266,29 @@ def stats(site: Site) -> None:
         assert (blkio["io_serviced_recursive"] is None) == (site.version == 2), blkio
 
 
+def _exec(site: Site, container: str, *command: str) -> str:
+    body = {"Cmd": command, "AttachStdout": True, "Tty": True}
+    identity = site.api("POST", f"/containers/{container}/exec", body)["Id"]
+    return str(site.api("POST", f"/exec/{identity}/start", {"Tty": True}))
+
+
+_NESTED = """
+mkdir /sys/fs/cgroup/inner && echo 0 > /sys/fs/cgroup/inner/cgroup.procs &&
+echo +pids > /sys/fs/cgroup/cgroup.subtree_control && exec sleep 1000
+"""
+
+
 def execute(site: Site) -> None:
-    """A program that is started later sits in the container's control group."""
+    """A program that is started later sits in the container's control group; on v2 beside init where that is deeper."""
     with running(site, "sleep", "1000") as container:
-        body = {"Cmd": ["cat", "/proc/self/cgroup"], "AttachStdout": True, "Tty": True}
-        identity = site.api("POST", f"/containers/{container}/exec", body)["Id"]
-        text = str(site.api("POST", f"/exec/{identity}/start", {"Tty": True}))
+        text = _exec(site, container, "cat", "/proc/self/cgroup")
         private = site.version == 2  # a control group namespace of its own shows it as the root
         assert ("0::/\r" in text) if private else (container in text), text
+    if site.version == 2:
+        with running(site, "sh", "-c", _NESTED, Privileged=True, CgroupnsMode="private") as container:
+            deadline = time.monotonic() + 60
+            while "0::/inner\r" not in (text := _exec(site, container, "cat", "/proc/self/cgroup")):
+                assert time.monotonic() < deadline, text
 
 
 def recovery(site: Site) -> None:
@@ -307,5 +322,68 @@ def information(site: Site) -> None:
     assert info["OomKillDisable"] == (site.version == 1)
 
 
+def _properties(site: Site, unit: str) -> dict[str, str]:
+    names = "Slice,Delegate,MemoryMax,TasksMax,CPUQuotaPerSecUSec,DevicePolicy,ActiveState"
+    lines = site.run("systemctl", "show", unit, "-p", names).out.splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def scope(site: Site) -> None:
+    """systemd knows the container's limits and devices, keeps them when it reloads, and forgets it at the end."""
+    read = "mknod /k b 7 0 && head -c0 /k || echo refused; exec sleep 1000"
+    host = {"Memory": MEMORY, "PidsLimit": 77, "NanoCpus": 500_000_000, "CgroupParent": "limits-inner.slice"}
+    with running(site, "sh", "-c", read, **host) as container:
+        unit = f"sampan-{container}.scope"
+        found = _properties(site, unit)
+        assert found == {"Slice": "limits-inner.slice", "Delegate": "yes", "MemoryMax": str(MEMORY), "TasksMax": "77",
+                         "CPUQuotaPerSecUSec": "500ms", "DevicePolicy": "strict", "ActiveState": "active"}  # fmt: skip
+        assert site.group(container)[""] == f"/sys/fs/cgroup/limits.slice/limits-inner.slice/{unit}"
+        site.api("POST", f"/containers/{container}/update", {"Memory": 2 * MEMORY, "MemorySwap": -1, "PidsLimit": 78})
+        assert site.run("systemctl", "daemon-reload").status == 0
+        found = _properties(site, unit)
+        assert (found["MemoryMax"], found["TasksMax"]) == (str(2 * MEMORY), "78")
+        assert site.limit(container, "", "memory.max") == str(2 * MEMORY)
+        assert site.limit(container, "", "cpu.max") == "50000 100000"
+        assert "not permitted" in _exec(site, container, "head", "-c0", "/k")
+    assert _properties(site, unit)["ActiveState"] == "inactive"
+
+
+def parents(site: Site) -> None:
+    """A parent that is no slice is refused, in Docker's words."""
+    for parent, text in (("/plain", _NO_SLICE), (".slice", _NO_SLICE), ("a/b.slice", "invalid slice name: a/b.slice")):
+        body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"CgroupParent": parent}}
+        answer = site.request("POST", "/containers/create", json.dumps(body).encode(), "application/json")
+        assert (answer.status, json.loads(answer.out)["message"]) == (400, text)
+
+
+_NO_SLICE = 'cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"'
+_BUNDLE = """
+mkdir -p /bundle/rootfs/bin && cp /usr/bin/busybox /bundle/rootfs/bin && cd /bundle && python3 -m sampan.ocirun spec &&
+sed -i 's/"terminal": *true/"terminal": false/; s/"sh"/"busybox","sleep","1000"/' config.json
+"""
+
+
+def runtime(site: Site) -> None:
+    """`sampan-runc --systemd-cgroup` by itself: run, update, delete."""
+    made = site.run("sh", "-c", _BUNDLE)
+    assert made.status == 0, made
+
+    def runc(*words: str) -> None:
+        argv = ["python3", "-m", "sampan.ocirun", "--systemd-cgroup", *words]
+        done = site.run("sh", "-c", f"{' '.join(argv)} </dev/null >/tmp/runc.log 2>&1; status=$?; "
+                                    "cat /tmp/runc.log; exit $status")  # fmt: skip
+        assert done.status == 0, done
+
+    runc("run", "-d", "-b", "/bundle", "one")
+    found = _properties(site, "runc-one.scope")
+    assert (found["Slice"], found["Delegate"], found["ActiveState"]) == ("system.slice", "yes", "active")
+    runc("update", "--memory", str(MEMORY), "one")
+    assert site.read("/sys/fs/cgroup/system.slice/runc-one.scope/memory.max") == str(MEMORY)
+    assert _properties(site, "runc-one.scope")["MemoryMax"] == str(MEMORY)
+    runc("delete", "-f", "one")
+    assert _properties(site, "runc-one.scope")["ActiveState"] == "inactive"
+
+
 CHECKS = (memory_hog, fork_bomb, cpu_quota, block_rates, cpuset, devices, pause, update, stats, execute, recovery,
           group_is_removed, information)  # fmt: skip
+SYSTEMD_CHECKS = (scope, parents, runtime)

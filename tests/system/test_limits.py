@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ..support import emulator
-from ..support.limits import CHECKS
+from ..support.limits import CHECKS, SYSTEMD_CHECKS
 from ..support.sites import Here, Site, There
 
-_HERE = pytest.param("here", marks=pytest.mark.xdist_group("limits-here"))
-_THERE = [
-    pytest.param(mode, marks=[pytest.mark.vm, pytest.mark.xdist_group(f"limits-{mode}")]) for mode in emulator.MODES
-]
+
+def _cases(mode: str) -> list[object]:
+    marks = [pytest.mark.xdist_group(f"limits-{mode}"), *([] if mode == "here" else [pytest.mark.vm])]
+    checks = CHECKS + SYSTEMD_CHECKS if mode == "systemd" else CHECKS
+    return [pytest.param(mode, check, marks=marks, id=f"{mode}-{check.__name__}") for check in checks]
 
 
-@pytest.fixture(scope="module", params=[_HERE, *_THERE])
+@pytest.fixture(scope="module")
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A daemon here, or on an emulated machine."""
     if request.param != "here" and (reason := emulator.lacks()):
@@ -26,6 +27,8 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     made.close()
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    ("site", "check"), [case for mode in ("here", *emulator.MODES) for case in _cases(mode)], indirect=["site"]
+)
 def test_a_limit_bites(site: Site, check: Callable[[Site], None]) -> None:
     check(site)

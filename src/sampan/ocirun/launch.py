@@ -149,6 +149,8 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
         _close(order["close"])
         if parked:
             parked.close()
+        if group and into >= 0:
+            group.remove()
         raise
     created = Created(pid, pidfd, channel)
     try:

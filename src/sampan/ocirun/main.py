@@ -86,9 +86,7 @@ def main() -> NoReturn:
     gc.disable()  # a short life leaves less garbage than looking for it costs
     if any(word in _ENTERS_CONTAINER for word in sys.argv[1:]):
         # -I -S: as a script of its own, without site and its search for packages.
-        # With it where D-Bus is wanted, whose package it may have to find.
-        without = [] if "--systemd-cgroup" in sys.argv else ["-S"]
-        sealed.ensure(["-I", *without, f"{os.path.dirname(os.path.abspath(__file__))}/__main__.py", *sys.argv[1:]])
+        sealed.ensure(["-I", "-S", f"{os.path.dirname(os.path.abspath(__file__))}/__main__.py", *sys.argv[1:]])
     status = _main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

@@ -114,7 +114,9 @@ def test_a_unit_that_was_left_gives_way(tmp_path: Path) -> None:
 def test_failures_are_told(tmp_path: Path) -> None:
     with Systemd(tmp_path / "bus") as peer, systemd.Manager(str(tmp_path / "bus")) as manager:
         peer.failing.add("a.scope")
-        with pytest.raises(systemd.SystemdFailed, match=r"^unit a.scope: StartTransientUnit: job is failed$"):
+        with pytest.raises(
+            systemd.SystemdFailed, match=r"^unable to start unit 'a.scope': StartTransientUnit: job is failed$"
+        ):
             manager.start("a.scope", [])
 
 

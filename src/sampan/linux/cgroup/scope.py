@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .hierarchy import Hierarchy
-    from .systemd import Property
+    from .systemd import Manager, Property
 
 DEFAULT_SLICE = "system.slice"
 _INFINITY = (1 << 64) - 1
@@ -38,8 +38,6 @@ class Scope(Cgroup):
 
     def start(self, pid: int, resources: dict[str, Any]) -> bool:
         """Have systemd make the scope around a process; on v1 it leaves out hierarchies, which are made here."""
-        from . import systemd  # D-Bus takes 11 ms to import, and only this driver speaks it
-
         given = [
             ("Description", ("s", f"sampan container {self.unit}")),
             ("Slice", ("s", self.slice)),
@@ -53,21 +51,16 @@ class Scope(Cgroup):
             *properties(resources, self.hierarchy.version),
             *device_properties(resources.get("devices") or []),
         ]
-        with systemd.Manager() as manager:
-            try:
-                manager.start(self.unit, given)
-            except systemd.SystemdFailed as error:
-                raise systemd.SystemdFailed(f"unable to start unit {self.unit!r}: {error}", error.name) from error
+        with _manager() as manager:
+            manager.start(self.unit, given)
         self.create()
         return self.hierarchy.version == 2
 
     def update(self, resources: dict[str, Any]) -> list[str]:
         """As for any group; systemd is told too, for it writes its own idea of them when it reloads."""
-        from . import systemd
-
         changed = properties(resources, self.hierarchy.version)
         if changed:
-            with systemd.Manager() as manager:
+            with _manager() as manager:
                 manager.set_properties(self.unit, changed)
         return self.apply(resources)
 
@@ -77,12 +70,22 @@ class Scope(Cgroup):
 
     def remove(self) -> None:
         """Have systemd stop the scope, and remove what it leaves."""
-        from . import systemd
-
         if self.exists():
-            with systemd.Manager() as manager:
+            with _manager() as manager:
                 manager.stop(self.unit)
         super().remove()
+
+
+def _manager() -> Manager:
+    """systemd, over D-Bus: that takes 11 ms to import, and only this driver speaks it."""
+    try:
+        from .systemd import Manager
+    except ModuleNotFoundError:
+        import site
+
+        site.main()  # shims and sampan-runc do without: they may have to look for the package first
+        from .systemd import Manager
+    return Manager()
 
 
 def slice_path(name: str) -> str:

@@ -64,18 +64,18 @@ class Manager:
             self._start(unit, properties)
         except SystemdFailed as error:
             if error.name != _EXISTS:
-                raise
+                raise SystemdFailed(f"unable to start unit {unit!r}: {error}", error.name) from error
             self.stop(unit)
             self._start(unit, properties)
 
     def _start(self, unit: str, properties: list[Property]) -> None:
-        self._job(unit, "StartTransientUnit", "ssa(sv)a(sa(sv))", (unit, "replace", properties, []))
+        self._job("StartTransientUnit", "ssa(sv)a(sa(sv))", (unit, "replace", properties, []))
 
     def stop(self, unit: str) -> None:
         """Stop a unit and forget that it failed; nothing where there is none."""
         for method, signature, arguments in (("StopUnit", "ss", (unit, "replace")), ("ResetFailedUnit", "s", (unit,))):
             try:
-                self._job(unit, method, signature, arguments)
+                self._job(method, signature, arguments)
             except SystemdFailed as error:
                 if error.name != _NO_UNIT:
                     raise
@@ -84,7 +84,7 @@ class Manager:
         """Change a unit until the next boot, so that a reload of systemd keeps what is written to the control files."""
         self._call(new_method_call(_MANAGER, "SetUnitProperties", "sba(sv)", (unit, True, properties)))
 
-    def _job(self, unit: str, method: str, signature: str, arguments: tuple[Any, ...]) -> None:
+    def _job(self, method: str, signature: str, arguments: tuple[Any, ...]) -> None:
         answer = self._call(new_method_call(_MANAGER, method, signature, arguments))
         if not answer:
             return
@@ -92,7 +92,7 @@ class Manager:
         while job not in self._finished:
             self._receive()
         if self._finished[job] != "done":
-            raise SystemdFailed(f"unit {unit}: {method}: job is {self._finished[job]}")
+            raise SystemdFailed(f"{method}: job is {self._finished[job]}")
 
     def _call(self, message: Message) -> tuple[Any, ...]:
         self._serial += 1
