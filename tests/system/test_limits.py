@@ -10,11 +10,10 @@ from ..support import emulator
 from ..support.limits import CHECKS, SYSTEMD_CHECKS
 from ..support.sites import Here, Site, There
 
-
-def _cases(mode: str) -> list[object]:
-    marks = [pytest.mark.xdist_group(f"limits-{mode}"), *([] if mode == "here" else [pytest.mark.vm])]
-    checks = CHECKS + SYSTEMD_CHECKS if mode == "systemd" else CHECKS
-    return [pytest.param(mode, check, marks=marks, id=f"{mode}-{check.__name__}") for check in checks]
+_HERE = pytest.param("here", marks=pytest.mark.xdist_group("limits-here"))
+_THERE = [
+    pytest.param(mode, marks=[pytest.mark.vm, pytest.mark.xdist_group(f"limits-{mode}")]) for mode in emulator.MODES
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +26,13 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     made.close()
 
 
-@pytest.mark.parametrize(
-    ("site", "check"), [case for mode in ("here", *emulator.MODES) for case in _cases(mode)], indirect=["site"]
-)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("site", [_HERE, *_THERE], indirect=True)
 def test_a_limit_bites(site: Site, check: Callable[[Site], None]) -> None:
+    check(site)
+
+
+@pytest.mark.parametrize("check", SYSTEMD_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("site", _THERE[-1:], indirect=True)
+def test_systemd_makes_the_groups(site: Site, check: Callable[[Site], None]) -> None:
     check(site)
