@@ -78,7 +78,7 @@ def fork_bomb(site: Site) -> None:
 
 def _cpu_figures(site: Site, group: dict[str, str]) -> tuple[float, float, int, int]:
     """(uptime, CPU seconds used, periods, throttled periods)."""
-    directory = group.get("cpu", group[""])
+    directory = group[""] if site.version == 2 else group["cpu"]
     usage = f"{directory}/cpu.stat" if site.version == 2 else f"{group['cpuacct']}/cpuacct.usage"
     out = site.run("sh", "-c", f"cut -d' ' -f1 /proc/uptime; cat {usage} {directory}/cpu.stat").out.split()
     figures = (
@@ -137,7 +137,8 @@ def loop_device(site: Site) -> Iterator[str]:
 def block_rates(site: Site) -> None:
     """Reading and writing past the cache, four at a time so that some request always waits, goes at the limits' pace.
 
-    The first tenth of a second is the throttle's first slice (block/blk-throttle.c), which passes at once.
+    The first tenth of a second is the throttle's first slice (block/blk-throttle.c), which passes at once. On a machine
+    where the programs themselves take long, only the upper bound can be seen.
     """
     with loop_device(site) as device, contextlib.ExitStack() as stack:
         containers = []
@@ -152,13 +153,15 @@ def block_rates(site: Site) -> None:
             state = finish(site, container)
             text = str(site.api("GET", f"/containers/{container}/logs?stdout=1&stderr=1"))
             assert state["ExitCode"] == 0, text
-            found = 4 * count * (1 if field.endswith("IOps") else block) / _seconds(text)
-            assert abs(found - rate) < rate / 10, (field, found, text)
+            real, user, kernel = (_seconds(text, word) for word in ("real", "user", "sys"))
+            found = 4 * count * (1 if field.endswith("IOps") else block) / real
+            assert found < rate * 1.1, (field, found, text)
+            assert found > rate * 0.9 or user + kernel > real / 10, (field, found, text)
 
 
-def _seconds(text: str) -> float:
-    """The time in what the shell's `time` says."""
-    minutes, seconds = text.split("real")[1].split()[:2]
+def _seconds(text: str, word: str) -> float:
+    """One of the times that the shell's `time` tells."""
+    minutes, seconds = text.split(word)[1].split()[:2]
     return float(minutes.rstrip("m")) * 60 + float(seconds.rstrip("s"))
 
 
