@@ -112,6 +112,24 @@ def test_volumes_belong_to_root_inside(remapped: Remapped, name: str) -> None:
     remapped.ok("volume", "rm", name, f"{name}-etc", f"{name}-b")
 
 
+def test_binds_with_their_owners_mapped(remapped: Remapped, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "given").touch()
+    os.chown(tmp_path / "given", 7, 8)
+    script = "stat -c %u:%g /x/given; touch /x/made 2>/dev/null; stat -c %u:%g /x/made"
+    plain = remapped.docker("run", "--rm", "-v", f"{tmp_path}:/x", "busybox", "sh", "-c", script)
+    assert plain.out == "65534:65534\n" and plain.status == 1
+    mapped = remapped.ok("run", "--rm", "-v", f"{tmp_path}:/x:idmap", "busybox", "sh", "-c", script)
+    assert mapped.split() == ["7:8", "0:0"] and (tmp_path / "made").stat().st_uid == 0
+    option = "idmap=uids=0-5-1#7-0-1"
+    own = remapped.ok(
+        "run", "--rm", "-v", f"{tmp_path}:/x:{option}", "busybox", "stat", "-c", "%u", "/x/given", "/x/made"
+    )
+    assert own.split() == ["0", "5"]
+    refused = remapped.docker("create", "-v", f"{tmp_path}:/x:idmap=uids=0-70000-1", "busybox")
+    assert "the container has no ids 70000 to 70000" in refused.err
+
+
 def test_namespaces_of_another_container(remapped: Remapped, name: str) -> None:
     remapped.ok("run", "-d", "--name", name, "--ipc", "shareable", "busybox", "sleep", "600")
     for flag in ("--pid", "--network", "--ipc"):

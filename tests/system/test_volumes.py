@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,28 @@ def test_read_only_binds_are_read_only_all_the_way_down(daemon: Daemon, name: st
             "run", "--rm", "--mount", f"type=bind,src={tmp_path},dst=/x,readonly", "busybox", "touch", path
         )
         assert done.status == 1 and "Read-only file system" in done.err
+
+
+def test_a_bind_shows_its_owners_through_a_map(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """The host's 1000 is root inside, and what root makes there is 1000's."""
+    (tmp_path / "given").touch()
+    os.chown(tmp_path, 1000, 1001)
+    os.chown(tmp_path / "given", 1000, 1001)
+    script = "stat -c %u:%g /x/given; touch /x/made; stat -c %u:%g /x/made"
+    mapped = "uids=1000-0-1;gids=1001-0-1"
+    assert daemon.ok("run", "--rm", "-v", f"{tmp_path}:/x:idmap={mapped}", "busybox", "sh", "-c", script).split() == [
+        "0:0",
+        "0:0",
+    ]
+    assert ((tmp_path / "made").stat().st_uid, (tmp_path / "made").stat().st_gid) == (1000, 1001)
+    mount = f"type=bind,src={tmp_path},dst=/x,idmap={mapped}"
+    assert daemon.sampan("run", "--rm", "--mount", mount, "busybox", "stat", "-c", "%u", "/x/made").out == "0\n"
+    for wrong, text in (
+        ("idmap", "is for containers in a user namespace"),
+        ("idmap=uids=1", "want uids=DISK-CONTAINER"),
+    ):
+        refused = daemon.docker("create", "-v", f"{tmp_path}:/x:{wrong}", "busybox")
+        assert refused.status == 1 and text in refused.err, refused
 
 
 def test_a_killed_daemon_takes_mounts_up_again(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ SETTERS: dict[str, Callable[[Mount, str], Any]] = {
     "bind-create-src": lambda mount, value: _options(mount, "BindOptions").__setitem__(
         "CreateMountpoint", _boolean("bind-create-src", value)
     ),
+    "idmap": lambda mount, value: _options(mount, "BindOptions").__setitem__(
+        "IDMap", f"idmap={value}" if value else "idmap"
+    ),
     "volume-subpath": lambda mount, value: _options(mount, "VolumeOptions").__setitem__("Subpath", value),
     "volume-nocopy": lambda mount, value: _options(mount, "VolumeOptions").__setitem__(
         "NoCopy", _boolean("volume-nocopy", value)
@@ -91,7 +94,7 @@ SETTERS: dict[str, Callable[[Mount, str], Any]] = {
     "tmpfs-mode": lambda mount, value: _options(mount, "TmpfsOptions").__setitem__("Mode", int(value, 8)),
 }
 SYNONYMS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
-BARE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src")
+BARE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "idmap")
 """Keys that may stand without a value."""
 OPTIONS_OF = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": "tmpfs", "ImageOptions": "image"}
 

@@ -32,6 +32,8 @@ class MountPoint(DockerStruct):
     """Ours: options for the mount itself (`rbind`, `size=…`)."""
     anonymous: bool = field(default=False, name="-anonymous")
     """Ours: removed with the container by `rm -v` and `--rm`."""
+    id_map: str = field(default="", name="-idmap")
+    """Ours: the map of an id-mapped bind, as it was asked for."""
 
 
 class Replaced(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,7 @@ from ..runtime.bundle import BundleMount
 from ..volume import ANONYMOUS, Volume
 from . import userns
 from .container import Container, MountPoint
-from .mountspec import Spec, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
+from .mountspec import Spec, id_map, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -75,6 +75,7 @@ def _from_containers(engine: Engine, host_config: HostConfig) -> Iterable[MountP
                 type=point.type, name=point.name, source=point.source, destination=point.destination,
                 driver=point.driver, rw=point.rw and writable, propagation=point.propagation,
                 spec_subpath=point.spec_subpath, options=list(point.options), anonymous=point.anonymous,
+                id_map=point.id_map,
             )  # fmt: skip
 
 
@@ -99,12 +100,15 @@ async def _point(engine: Engine, spec: Spec) -> MountPoint:
 def _bind(engine: Engine, spec: Spec) -> MountPoint:
     asked = spec.mount
     options = asked.bind_options
+    if options and options.id_map:
+        userns.shown(engine.config.id_map, id_map(options.id_map))
     words = ["bind" if options and options.non_recursive else "rbind"]
     if asked.read_only:
         words.append("ro" if options and (options.non_recursive or options.read_only_non_recursive) else "rro")
     return MountPoint(
         type="bind", source=posixpath.normpath(asked.source), destination=spec.target, mode=spec.mode,
         rw=not asked.read_only, propagation=(options and options.propagation) or _DEFAULT_PROPAGATION, options=words,
+        id_map=(options and options.id_map) or "",
     )  # fmt: skip
 
 
@@ -206,7 +210,8 @@ async def _activate(engine: Engine, container: Container, point: MountPoint, ind
     options = [*point.options, *([point.propagation] if point.propagation else [])]
     if not point.rw and not {"ro", "rro"} & set(options):
         options.append("ro")
-    return BundleMount(point.destination, "bind", await _source(engine, container, point, index), tuple(options))
+    ids = userns.shown(userns.ids(engine, container), id_map(point.id_map)) if point.id_map else None
+    return BundleMount(point.destination, "bind", await _source(engine, container, point, index), tuple(options), ids)
 
 
 async def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:

@@ -7,13 +7,16 @@ import posixpath
 from dataclasses import dataclass
 
 from ..errors import InvalidArgument
+from ..model import idmap
 from ..model.container import BindOptions, DriverConfig, Mount, VolumeOptions
+from ..model.idmap import IdMap
 
 READ_WRITE = ("rw", "ro")
 LABELS = ("z", "Z")
 COPY = ("nocopy",)
 CONSISTENCY = ("consistent", "cached", "delegated", "default")
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+OWN_MAP = "idmap"
 _KINDS = (READ_WRITE, LABELS, COPY, CONSISTENCY, PROPAGATIONS)
 
 _TMPFS_FLAGS = (
@@ -57,6 +60,7 @@ def parse_bind(text: str, volume_driver: str) -> Spec:
 def _from_mode(source: str, target: str, options: list[str], volume_driver: str) -> Mount:
     is_bind = source.startswith("/")
     propagation = next((option for option in options if option in PROPAGATIONS), "")
+    id_map = next((option for option in options if _is_map(option)), "")
     volume = None
     if not is_bind:
         driver = DriverConfig(volume_driver) if volume_driver else None
@@ -66,7 +70,7 @@ def _from_mode(source: str, target: str, options: list[str], volume_driver: str)
         source=posixpath.normpath(source) if is_bind else source,
         target=target,
         read_only="ro" in options,
-        bind_options=BindOptions(propagation=propagation) if propagation else None,
+        bind_options=BindOptions(propagation=propagation, id_map=id_map) if propagation or id_map else None,
         volume_options=volume,
     )
 
@@ -76,9 +80,22 @@ def is_valid_mode(mode: str) -> bool:
     if not mode:
         return False
     options = mode.split(",")
-    return all(any(option in kind for kind in _KINDS) for option in options) and all(
-        sum(option in kind for option in options) <= 1 for kind in _KINDS
+    plain = [option for option in options if not _is_map(option)]
+    return (
+        len(options) - len(plain) <= 1
+        and all(any(option in kind for kind in _KINDS) for option in plain)
+        and all(sum(option in kind for option in plain) <= 1 for kind in _KINDS)
     )
+
+
+def _is_map(option: str) -> bool:
+    """`idmap`, as podman has it: the container's own map; or with one of its own."""
+    return option == OWN_MAP or option.startswith(f"{OWN_MAP}=")
+
+
+def id_map(text: str) -> IdMap | None:
+    """The map that an option names; None for the container's own. InvalidArgument."""
+    return None if text == OWN_MAP else idmap.parse(text.removeprefix(f"{OWN_MAP}="))
 
 
 def parse_volumes_from(text: str) -> tuple[str, bool]:
@@ -129,6 +146,8 @@ def _wrong_bind(mount: Mount, must_exist: bool) -> str:
     options = mount.bind_options or BindOptions()
     if options.propagation and options.propagation not in PROPAGATIONS:
         return f"invalid propagation mode: {options.propagation}"
+    if options.id_map:
+        id_map(options.id_map)
     if options.read_only_non_recursive and options.read_only_force_recursive:
         return "ReadOnlyNonRecursive and ReadOnlyForceRecursive are mutually exclusive"
     if not mount.source.startswith("/"):

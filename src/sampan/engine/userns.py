@@ -20,6 +20,17 @@ def ids(engine: Engine, container: Container) -> IdMap | None:
     return None if container.host_config.userns_mode == "host" else engine.config.id_map
 
 
+def shown(own: IdMap | None, asked: IdMap | None) -> IdMap:
+    """The map of an id-mapped bind, from owners on the disk to the host's ids. `own` is the container's map; None asks
+    for it. InvalidArgument where it has none, or not all ids that were asked for.
+    """
+    if asked is not None:
+        return asked.within(own) if own else asked
+    if own is None:
+        raise InvalidArgument("idmap without a map is for containers in a user namespace: say which owners it shows")
+    return own
+
+
 def mount(engine: Engine, container: Container) -> str:
     """Mount the container's layer with the owners that it sees from inside its namespace; counted, as all mounts."""
     return engine.snapshots.mount(container.id, mapped=ids(engine, container) is not None)

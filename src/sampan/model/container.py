@@ -125,6 +125,8 @@ class BindOptions(DockerValue, frozen=True, omit_defaults=True):
     create_mountpoint: bool = False
     read_only_non_recursive: bool = False
     read_only_force_recursive: bool = False
+    id_map: str = field(default="", name="IDMap")
+    """Ours: owners of the source are shown through a map (docs/volumes.md)."""
 
 
 class DriverConfig(DockerValue, frozen=True, omit_defaults=True):
