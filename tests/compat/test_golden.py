@@ -16,7 +16,7 @@ DIFFERENCES = Path(__file__).parent / "differences.txt"
 """Lines whose answer differs on purpose, each with its reason: `session: line -- reason`."""
 
 
-def _excused() -> set[str]:
+def excused() -> set[str]:
     rows = [row for row in DIFFERENCES.read_text().splitlines() if row and not row.startswith("#")]
     return {row.partition(" -- ")[0] for row in rows}
 
@@ -43,10 +43,10 @@ def test_a_session_answers_as_docker_does(request: pytest.FixtureRequest, name: 
         result = daemon.docker(*arguments)
         return result.status, result.out, result.err
 
-    ours, excused = play(session, docker, name), _excused()
+    ours, allowed = play(session, docker, name), excused()
     assert [answer.line for answer in ours] == [answer.line for answer in golden.answers], "record it anew"
     different = []
     for theirs, own in zip(golden.answers, ours, strict=True):
-        if theirs != own and f"{session}: {own.line}" not in excused:
+        if theirs != own and f"{session}: {own.line}" not in allowed:
             different += difflib.unified_diff(_shown(theirs), _shown(own), golden.version, "sampan", lineterm="", n=20)
     assert not different, "\n".join(different)

@@ -88,7 +88,7 @@ class Peer:
         self.state = home() / f"run-{os.getpid()}-{next(_NUMBERS)}"
         self.state.mkdir(parents=True)
         self.socket = str(self.state / "d.sock")
-        self._flags = flags
+        self.flags = list(flags)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -109,7 +109,7 @@ class Peer:
         """Start dockerd's process."""
         argv = [
             "dockerd", "--data-root", f"{self.state}/data", "--exec-root", f"{self.state}/exec", "-H", self.url,
-            "--pidfile", f"{self.state}/pid", "--cgroup-parent", f"{CGROUP_PARENT}/peer", *self._flags,
+            "--pidfile", f"{self.state}/pid", "--cgroup-parent", f"{CGROUP_PARENT}/peer", *self.flags,
         ]  # fmt: skip
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TREE": str(ensure_tree()), "STATE": str(self.state)}
         enter = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]

@@ -7,12 +7,12 @@ from hashlib import sha256
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from ..engine import listing
+from ..engine import environment, listing
 from ..engine.container import Container
 from ..engine.engine import Engine
 from ..engine.listing import Size
 from ..errors import InvalidArgument, NotFound
-from ..model.container import EndpointSettings, PortMap
+from ..model.container import EndpointSettings, HostConfig, PortMap
 from ..model.times import nanoseconds
 from ..wire import container as wire
 from .versions import Version
@@ -97,7 +97,7 @@ def inspect(engine: Engine, container: Container, size: Size | None, version: Ve
         process_label="",
         app_armor_profile="",
         exec_ids=execs or None,
-        host_config=container.host_config,
+        host_config=_host_config(container),
         graph_driver=graph_driver(engine, container),
         size_rw=size.rw if size else UNSET,
         size_root_fs=size.root_fs if size else UNSET,
@@ -105,6 +105,16 @@ def inspect(engine: Engine, container: Container, size: Size | None, version: Ve
         config=container.config,
         network_settings=_network_settings(container, version),
     )
+
+
+def _host_config(container: Container) -> HostConfig:
+    """Links as Docker tells them: resolved on the default networks, else with the endpoint that has them."""
+    host = container.host_config
+    if not host.links:
+        return host
+    pairs = environment.links(container) if host.network_mode in ("bridge", "none") else ()
+    shown = [f"/{target}:/{container.name}/{alias}" for target, alias in pairs]
+    return replace(host, links=shown or None)
 
 
 def state(container: Container) -> wire.State:

@@ -61,6 +61,7 @@ async def create(engine: Engine, name: str | None, request: CreateRequest, platf
         engine.containers.refuse_taken(name)
     _refuse_nothing(config)
     validate.check_config(config)
+    validate.check_exposed(config, host)
     image = _image(engine, config.image, platform)
     merge.merge(config, image.config.config or ExecutionConfig())
     validate.check_config(config)
@@ -125,9 +126,10 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     drivers.layer_limit(engine, host)
     secrets.check(engine, host)
     userns.check(engine, host)
-    for mode, joining in ((host.pid_mode, ""), (host.ipc_mode, ""), (host.network_mode, _JOINING)):
+    for field, joining in (("pid_mode", ""), ("ipc_mode", ""), ("network_mode", _JOINING)):
+        mode: str = getattr(host, field)
         if mode.startswith("container:"):
-            _check_joined(engine, mode.removeprefix("container:"), joining)
+            setattr(host, field, f"container:{_joined(engine, mode.removeprefix('container:'), joining)}")
     # On other networks links are names, which somebody may have later.
     for link in (host.links or ()) if host.network_mode in ("", "default", "bridge") else ():
         _check_link(engine, link)
@@ -136,9 +138,10 @@ def _check_host(engine: Engine, config: ContainerConfig, host: HostConfig) -> li
     return warnings
 
 
-def _check_joined(engine: Engine, ref: str, joining: str) -> None:
+def _joined(engine: Engine, ref: str, joining: str) -> str:
+    """The id of the container whose namespace is to be shared."""
     try:
-        engine.containers.get(ref)
+        return engine.containers.get(ref).id
     except NotFound as error:
         # Not a NotFound: clients take that for a missing image and pull.
         raise InvalidArgument(f"{joining}{error}") from None
@@ -157,7 +160,6 @@ def _adopt_hostname(engine: Engine, config: ContainerConfig, host: HostConfig, c
         if config.hostname:
             raise InvalidArgument("conflicting options: hostname and the network mode")
         other = engine.containers.get(host.network_mode.removeprefix("container:"))
-        host.network_mode = f"container:{other.id}"
         config.hostname, config.domainname = other.config.hostname, other.config.domainname
     if config.exposed_ports is UNSET and host.port_bindings:
         config.exposed_ports = {}

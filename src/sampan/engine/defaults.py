@@ -17,6 +17,10 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
+_DEFAULT_RUNTIMES = ("runc", "io.containerd.runc.v2")
+"""The names by which Docker's clients know the default runtime; ours is the same to them."""
+
+
 def apply(host: HostConfig, config: EngineConfig, cgroup_version: int) -> None:
     """Fill in the daemon's defaults; InvalidArgument for a runtime that is not known."""
     defaults = config.container
@@ -32,6 +36,7 @@ def apply(host: HostConfig, config: EngineConfig, cgroup_version: int) -> None:
     host.log_config = _log_config(host.log_config, config)
     _apply_memory(host)
     _apply_paths(host)
+    _apply_labels(host)
 
 
 def _cgroupns(host: HostConfig, default: str, cgroup_version: int) -> str:
@@ -41,8 +46,7 @@ def _cgroupns(host: HostConfig, default: str, cgroup_version: int) -> str:
 
 
 def _runtime(name: str, config: EngineConfig) -> str:
-    if name == "runc" and name not in config.runtimes:
-        # The name by which Docker's clients know the default runtime; ours is the same to them.
+    if name in _DEFAULT_RUNTIMES and name not in config.runtimes:
         return SAMPAN_RUNTIME
     if name != SAMPAN_RUNTIME and name not in config.runtimes:
         raise InvalidArgument(f"unknown or invalid runtime name: {name}")
@@ -70,14 +74,17 @@ def _apply_memory(host: HostConfig) -> None:
 
 
 def _apply_paths(host: HostConfig) -> None:
-    open_paths = host.privileged or "systempaths=unconfined" in (host.security_opt or [])
-    if host.security_opt and "systempaths=unconfined" in host.security_opt:
-        host.security_opt = [option for option in host.security_opt if option != "systempaths=unconfined"] or None
-        host.masked_paths, host.readonly_paths = [], []
     if host.masked_paths is None:
-        host.masked_paths = None if open_paths else list(MASKED_PATHS)
+        host.masked_paths = None if host.privileged else list(MASKED_PATHS)
     if host.readonly_paths is None:
-        host.readonly_paths = None if open_paths else list(READONLY_PATHS)
+        host.readonly_paths = None if host.privileged else list(READONLY_PATHS)
+
+
+def _apply_labels(host: HostConfig) -> None:
+    """Who shares processes or IPC with the host is not confined by a label."""
+    labelled = any(option.startswith("label") for option in host.security_opt or ())
+    if not labelled and (host.privileged or "host" in (host.ipc_mode, host.pid_mode)):
+        host.security_opt = [*(host.security_opt or ()), "label=disable"]
 
 
 def apply_hostname(config: ContainerConfig, host: HostConfig, container_id: str) -> None:

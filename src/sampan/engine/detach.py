@@ -10,8 +10,11 @@ _CONTROL = {f"ctrl-{chr(letter)}": letter - 96 for letter in range(ord("a"), ord
 }  # fmt: skip
 
 
-def parse(text: str) -> bytes:
-    """Bytes of a comma-separated list of keys (`ctrl-p,ctrl-q`, `a`); InvalidArgument in Docker's words."""
+def parse(text: str, named: str = "detach") -> bytes:
+    """Bytes of a comma-separated list of keys (`ctrl-p,ctrl-q`, `a`); InvalidArgument in Docker's words.
+
+    `named`: how Docker calls them there: those of an exec are `escape` keys.
+    """
     keys = bytearray()
     for key in (text or DEFAULT_KEYS).split(","):
         if len(key) == 1 and key.isascii():
@@ -19,7 +22,7 @@ def parse(text: str) -> bytes:
         elif key in _CONTROL:
             keys.append(_CONTROL[key])
         else:
-            raise InvalidArgument(f"Invalid detach keys ({text}) provided")
+            raise InvalidArgument(f"Invalid {named} keys ({text}) provided")
     return bytes(keys)
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from .. import faults
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
-from ..runtime import CommandFailed, ExecProcess, Exit, ShimGone, bundle, users
+from ..runtime import CommandFailed, ExecProcess, Exit, ShimGone, bundle, exit_code, users
 from . import detach, naming, spec
 from .attach import Attachment
 from .container import Container
@@ -53,7 +53,7 @@ def create(engine: Engine, ref: str, config: ExecConfig) -> str:
     container = engine.containers.get(ref)
     if not config.cmd:
         raise InvalidArgument("No exec command specified")
-    detach.parse(config.detach_keys)
+    detach.parse(config.detach_keys, "escape")
     _refuse(container, ref)
     if config.user:
         users.resolve(engine.live(container).rootfs, config.user, [])
@@ -145,7 +145,7 @@ async def _run(
         if process.exit_code is None:  # its end may have been told first
             process.pid = pid
     except (SampanError, OSError) as error:
-        _finish(engine, container, process, error.exit_code if isinstance(error, CommandFailed) else 126)
+        _finish(engine, container, process, exit_code(error))
         if isinstance(error, SampanError):
             raise
         raise SampanError(str(error)) from error

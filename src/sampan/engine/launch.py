@@ -10,14 +10,11 @@ from ..errors import Conflict, SampanError
 from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.state import ContainerState
 from ..model.times import rfc3339
-from ..runtime import CommandFailed, CreateContainer, Shim, bundle
+from ..runtime import CreateContainer, Shim, bundle, exit_code
 from . import environment, etc, exits, health, mounts, networks, spec, userns
 from .container import Container
 from .engine import Engine
 from .live import Live
-
-DEFAULT_FAILURE = 128
-"""Docker's exit code for a container that could not be set up."""
 
 
 class Launch:
@@ -132,7 +129,7 @@ async def launch(engine: Engine, container: Container) -> None:
 
 
 def _failed(engine: Engine, container: Container, error: SampanError | OSError) -> SampanError:
-    container.state.exit_code = error.exit_code if isinstance(error, CommandFailed) else DEFAULT_FAILURE
+    container.state.exit_code = exit_code(error)
     container.state.error = str(error)
     container.state.pid = 0
     if container.restarting:

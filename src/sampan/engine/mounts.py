@@ -24,7 +24,7 @@ from ..linux.openat2 import open_in_root
 from ..model.container import ContainerConfig, DriverConfig, HostConfig
 from ..runtime.bundle import BundleMount
 from ..volume import ANONYMOUS, Volume
-from . import userns
+from . import propagation, userns
 from .container import Container, MountPoint
 from .mountspec import Spec, id_map, parse_bind, parse_mount, parse_volumes_from, tmpfs_mount_options, tmpfs_options
 
@@ -43,7 +43,9 @@ async def plan(
     volumes where nothing else is mounted.
     """
     tmpfs = host_config.tmpfs or {}
-    for options in tmpfs.values():
+    for target, options in tmpfs.items():
+        if not target.startswith("/"):
+            raise InvalidArgument(f"invalid mount path: '{target}' mount path must be absolute")
         tmpfs_options(options)
     points = {point.destination: point for point in _from_containers(engine, host_config)}
     asked = _asked_for(host_config)
@@ -80,15 +82,20 @@ def _from_containers(engine: Engine, host_config: HostConfig) -> Iterable[MountP
 
 
 def _asked_for(host_config: HostConfig) -> list[Spec]:
-    specs = [parse_bind(text, host_config.volume_driver) for text in host_config.binds or ()]
+    binds = [parse_bind(text, host_config.volume_driver) for text in host_config.binds or ()]
     mounts = host_config.mounts if host_config.mounts is not UNSET else None
-    specs += [parse_mount(asked) for asked in mounts or ()]
-    seen = {posixpath.normpath(target) for target in host_config.tmpfs or {}}
-    for spec in specs:
-        if spec.target in seen:
-            raise InvalidArgument(f"Duplicate mount point: {spec.target}")
-        seen.add(spec.target)
+    specs = [*binds, *(parse_mount(asked) for asked in mounts or ())]
+    tmpfs = [posixpath.normpath(target) for target in host_config.tmpfs or {}]
+    # As in Docker, a --mount may lie below a --tmpfs at the same place, a -v may not.
+    for targets in ([*tmpfs, *(spec.target for spec in binds)], [spec.target for spec in specs]):
+        _refuse_twice(targets)
     return specs
+
+
+def _refuse_twice(targets: list[str]) -> None:
+    for index, target in enumerate(targets):
+        if target in targets[:index]:
+            raise InvalidArgument(f"Duplicate mount point: {target}")
 
 
 async def _point(engine: Engine, spec: Spec) -> MountPoint:
@@ -217,6 +224,7 @@ async def _activate(engine: Engine, container: Container, point: MountPoint, ind
 async def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:
     if point.type == "bind":
         _require_source(container, point)
+        propagation.check(point.source, point.propagation)
         return point.source
     if point.type == "image":
         path = _mount_image(engine, container, index, engine.images.by_id(point.source).chain_id)

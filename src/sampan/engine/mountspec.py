@@ -158,11 +158,14 @@ def _wrong_bind(mount: Mount, must_exist: bool) -> str:
 
 
 def _wrong_volume(mount: Mount, must_exist: bool) -> str:
+    subpath = mount.volume_options.subpath if mount.volume_options else ""
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        return "subpath must be a relative path within the volume"
     if mount.source:
         return ""
     if mount.read_only:
         return "must not set ReadOnly mode when using anonymous volumes"
-    if mount.volume_options and mount.volume_options.subpath:
+    if subpath:
         return "must not set Subpath when using anonymous volumes"
     return ""
 
@@ -187,7 +190,7 @@ def tmpfs_options(text: str) -> list[str]:
     for option in filter(None, text.split(",")):
         key = option.partition("=")[0]
         if option not in _TMPFS_FLAGS and key not in _TMPFS_DATA:
-            raise InvalidArgument(f'invalid tmpfs option ["{option}"]')
+            raise InvalidArgument(f'invalid tmpfs option "{option}"')
         opposite = option[2:] if option.startswith("no") else f"no{option}"
         options = [kept for kept in options if kept not in (opposite, option) and kept.partition("=")[0] != key]
         options.append(option)

@@ -111,12 +111,24 @@ def _request(container: Container, netns_fd: int, published: PortMap | None = No
 async def attach_all(engine: Engine, container: Container, netns_fd: int) -> None:
     """At start: plug the container into its networks; what was given goes into the record. All or nothing."""
     try:
+        _refuse_mixture(container)
         sandbox = await engine.networks.attach(_request(container, netns_fd))
     except SampanError as error:
         raise type(error)(f"failed to set up container networking: {error}") from error
     _record(container, sandbox)
     for name in container.networks:
         _event(engine, "connect", engine.networks.get(name), container)
+
+
+_ONLY_NONE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+_ONLY_AT_CREATE = "cannot connect container to host network - container must be created in host network mode"
+
+
+def _refuse_mixture(container: Container) -> None:
+    if "host" in container.networks and mode(container.host_config) != "host":
+        raise InvalidArgument(_ONLY_AT_CREATE)
+    if "none" in container.networks and len(container.networks) > 1:
+        raise InvalidArgument(_ONLY_NONE)
 
 
 def _record(container: Container, sandbox: Sandbox) -> None:
@@ -249,13 +261,12 @@ def _refuse_connection(container: Container, network: Network, settings: Endpoin
     if network.name in container.networks:
         raise Forbidden(f"endpoint with name {container.name} already exists in network {network.name}")
     if network.name == "none" or "none" in container.networks:
-        raise Forbidden("container cannot be connected to multiple networks with one of the networks in private "
-                        "(none) mode")  # fmt: skip
+        raise Forbidden(_ONLY_NONE)
     if mode(container.host_config) == "host" or mode(container.host_config).startswith("container:"):
         raise Forbidden("container sharing network namespace with another container or host cannot be connected to "
                         "any other network")  # fmt: skip
     if network.name == "host":
-        raise Forbidden("cannot connect container to host network - container must be created in host network mode")
+        raise Forbidden(_ONLY_AT_CREATE)
     if container.state.status in ("dead", "removing"):
         raise Conflict(f"container {container.id} is marked for removal and cannot be connected or disconnected to "
                        "the network")  # fmt: skip

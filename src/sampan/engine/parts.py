@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import posixpath
 
 from ..db import Database
 from ..errors import InvalidArgument, SampanError
@@ -63,7 +64,7 @@ def cgroup_name(config: EngineConfig, parent: str, identity: str) -> str:
     parent = parent or config.container.cgroup_parent
     if config.cgroup_driver == SYSTEMD:
         return f"{parent}:{SCOPE_PREFIX}:{identity}"
-    return f"/{(parent or DEFAULT_CGROUP_PARENT).strip('/')}/{identity}"
+    return posixpath.join(posixpath.normpath(f"/{(parent or DEFAULT_CGROUP_PARENT).strip('/')}"), identity)
 
 
 def pids_limit(config: EngineConfig, kernel: Kernel) -> int:

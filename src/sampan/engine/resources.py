@@ -102,7 +102,7 @@ def _check_cpu(host: HostConfig, kernel: Kernel) -> None:
         raise InvalidArgument(f"Conflicting options: Nano CPUs and {other} cannot both be set")
     if host.nano_cpus > 0 and not kernel.cpu_quota:
         raise InvalidArgument(f"NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler {_ABSENT}")
-    if host.nano_cpus and not 10_000_000 <= host.nano_cpus <= kernel.cpus * 1_000_000_000:
+    if not 0 <= host.nano_cpus <= kernel.cpus * 1_000_000_000:
         raise InvalidArgument(
             f"range of CPUs is from 0.01 to {kernel.cpus}.00, as there are only {kernel.cpus} CPUs available"
         )
@@ -132,7 +132,7 @@ def _check_cpuset(host: HostConfig, kernel: Kernel) -> None:
         try:
             wanted = cpu_list(text)
         except ValueError:
-            raise InvalidArgument(f"Invalid value {text} for cpuset {flag}") from None
+            raise InvalidArgument(f"Invalid value {text} for cpuset {flag}: invalid format: {text}") from None
         if not wanted <= present:
             shown = ",".join(_ranges(sorted(present)))
             raise InvalidArgument(f"Requested {what} are not available - requested {text}, available: {shown}")

@@ -109,4 +109,4 @@ async def _apply(engine: Engine, container: Container, changed: HostConfig) -> N
     try:
         await asyncio.to_thread(cgroups.of(engine, container).update, limits)
     except OSError as error:
-        raise SampanError(_cannot(container, str(error))) from error
+        raise SampanError(_cannot(container, error.strerror or str(error))) from error

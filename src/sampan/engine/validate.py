@@ -22,7 +22,7 @@ _HEALTH_TIMES = (
 RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure", "on-unhealthy")
 _RETRYING = ("on-failure", "on-unhealthy")
 _CAPABILITIES = frozenset(f"CAP_{name}" for name in capabilities.NAMES)
-SECURITY_OPTIONS = ("apparmor", "seccomp", "label", "no-new-privileges", "systempaths", "writable-cgroups")
+SECURITY_OPTIONS = ("apparmor", "seccomp", "label", "no-new-privileges", "writable-cgroups")
 _PORT = re.compile(r"\d+(-\d+)?(/(tcp|udp|sctp))?")
 
 
@@ -97,7 +97,7 @@ _MODES: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     (
         "ipc_mode",
         "IPC mode",
-        lambda mode: mode in ("", "host", "private", "shareable", "none", "container:") or _container_mode(mode),
+        lambda mode: mode in ("", "host", "private", "shareable", "none") or _container_mode(mode),
     ),
     ("userns_mode", "user namespace mode", lambda mode: mode in ("", "host")),
 )
@@ -107,6 +107,8 @@ def _check_modes(host: HostConfig, config: ContainerConfig) -> None:
     for name, shown, valid in _MODES:
         if not valid(getattr(host, name)):
             raise InvalidArgument(f"invalid {shown}: {getattr(host, name)}")
+    if host.network_mode == "container:":
+        raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
     if host.uts_mode == "host" and config.hostname:
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
 
@@ -143,6 +145,12 @@ _WITH_CONTAINER = (
         lambda h: bool(h.links),
     ),
 )
+
+
+def check_exposed(config: ContainerConfig, host: HostConfig) -> None:
+    """The request's own exposed ports (the image's are no error) need a network of the container's own."""
+    if host.network_mode.startswith("container:") and config.exposed_ports and not host.port_bindings:
+        raise InvalidArgument("conflicting options: port exposing and the container type network mode")
 
 
 def _check_network_conflicts(host: HostConfig) -> None:

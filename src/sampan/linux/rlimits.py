@@ -16,27 +16,10 @@ LIMITS = {
 _UNLIMITED = 2**64 - 1
 
 
-def set_rlimit(name: str, soft: int, hard: int) -> bool:
-    """Set a limit of this process; False where the hard limit could not be raised for want of CAP_SYS_RESOURCE.
-
-    The soft limit then goes as far as the present hard limit lets it.
-    """
-    kind = LIMITS[name]
-    wanted = _number(soft), _number(hard)
-    try:
-        resource.setrlimit(kind, wanted)
-    except (PermissionError, ValueError):
-        _, present = resource.getrlimit(kind)
-        resource.setrlimit(kind, (_least(wanted[0], present), _least(wanted[1], present)))
-        return False
-    return True
+def set_rlimit(name: str, soft: int, hard: int) -> None:
+    """Set a limit of this process; PermissionError or ValueError where CAP_SYS_RESOURCE is wanting."""
+    resource.setrlimit(LIMITS[name], (_number(soft), _number(hard)))
 
 
 def _number(value: int) -> int:
     return resource.RLIM_INFINITY if value < 0 or value >= _UNLIMITED else value
-
-
-def _least(wanted: int, present: int) -> int:
-    if present == resource.RLIM_INFINITY:
-        return wanted
-    return present if wanted == resource.RLIM_INFINITY else min(wanted, present)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from sampan import errors
 
+from . import messagepack
 from . import options as opts
 from .info import LogInfo
 from .sink import Address, Message, SocketSink, split_host_port
 
 _SOURCES = {1: "stdout", 2: "stderr"}
-_EVENT_TIME = 0  # the extension type of a time with nanoseconds
 
 
 def address(config: dict[str, str]) -> Address:
@@ -23,10 +21,10 @@ def address(config: dict[str, str]) -> Address:
     scheme, _, rest = text.partition("://")
     if scheme == "unix":
         if not rest.strip("/"):
-            raise errors.InvalidArgument("invalid fluentd-address: path is empty")
+            raise errors.InvalidArgument(f"invalid fluentd-address ({text}): path is empty")
         return Address("unix", rest)
     if scheme not in ("tcp", "tls"):
-        raise errors.InvalidArgument(f"unsupported scheme in fluentd-address {text}: {scheme}")
+        raise errors.InvalidArgument(f"invalid fluentd-address ({text}): unsupported scheme: '{scheme}'")
     if scheme == "tls":
         raise errors.NotImplementedHere("fluentd-address: tls is not supported")
     try:
@@ -63,16 +61,15 @@ def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]
             record["partial_id"] = message.partial.id
             record["partial_ordinal"] = str(message.partial.ordinal)
             record["partial_last"] = "true" if message.partial.last else "false"
-        return msgspec.msgpack.encode([tag, _time(message.timestamp_ns, precise), record])
+        when = _time(message.timestamp_ns, precise)
+        return messagepack.array([messagepack.text(tag), when, messagepack.mapping(record)])
 
     return encode
 
 
-def _time(timestamp_ns: int, precise: bool) -> int | msgspec.msgpack.Ext:
+def _time(timestamp_ns: int, precise: bool) -> bytes:
     seconds, fraction = divmod(timestamp_ns, 1_000_000_000)
-    if not precise:
-        return seconds
-    return msgspec.msgpack.Ext(_EVENT_TIME, seconds.to_bytes(4, "big") + fraction.to_bytes(4, "big"))
+    return messagepack.event_time(seconds, fraction) if precise else messagepack.seconds(seconds)
 
 
 def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:

@@ -8,9 +8,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from sampan import errors
+from sampan.rpc import documents
 
 from .info import LogInfo
 from .sink import Address, Message, SocketSink, split_host_port
@@ -25,31 +24,35 @@ _COMPRESSION = {"gzip": 31, "zlib": 15, "none": 0}
 
 def address(config: dict[str, str]) -> Address:
     text = config.get("gelf-address", "")
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        raise errors.InvalidArgument(f"gelf-address: gelf-address must be in form proto://address, got {text}")
+    if not text:
+        raise errors.InvalidArgument("gelf-address is a required parameter")
+    scheme, _, rest = text.partition("://")
     if scheme not in ("udp", "tcp"):
         raise errors.InvalidArgument("gelf: endpoint needs to be TCP or UDP")
     try:
-        return Address(scheme, split_host_port(rest, 12201))
-    except ValueError as error:
-        raise errors.InvalidArgument(f"gelf: please provide gelf-address as proto://host:port: {error}") from error
+        return Address(scheme, split_host_port(rest, None))
+    except ValueError:
+        raise errors.InvalidArgument("gelf: please provide gelf-address as proto://host:port") from None
 
 
 def validate_options(config: dict[str, str]) -> None:
     scheme = address(config).scheme
     kind = config.get("gelf-compression-type", "gzip")
     if kind not in _COMPRESSION:
-        raise errors.InvalidArgument(f"gelf: invalid compression type: {kind}")
+        raise _unknown("gelf-compression-type", kind)
     for name in ("gelf-compression-type", "gelf-compression-level"):
         if name in config and scheme == "tcp":
             raise errors.InvalidArgument(f"unknown log opt '{name}' for gelf log driver with TCP")
     level = config.get("gelf-compression-level", "1")
     if not level.lstrip("-").isdigit() or not -1 <= int(level) <= 9:
-        raise errors.InvalidArgument(f"gelf: invalid compression level {level}")
+        raise _unknown("gelf-compression-level", level)
     for name in ("gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"):
         if name in config and scheme == "udp":
-            raise errors.InvalidArgument(f"'{name}' is only supported with gelf over TCP")
+            raise errors.InvalidArgument(f'"{name}" is only valid for TCP')
+
+
+def _unknown(name: str, value: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument(f'unknown value "{value}" for log opt "{name}" for gelf log driver')
 
 
 def fields(info: LogInfo, config: dict[str, str]) -> dict[str, Any]:
@@ -77,14 +80,14 @@ def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]
     constant = {"version": "1.1", "host": socket.gethostname(), **fields(info, config)}
 
     def encode(message: Message) -> bytes:
-        return msgspec.json.encode(
+        return documents.dumps(
             {
                 **constant,
                 "short_message": message.data.decode("utf-8", "replace"),
                 "timestamp": message.timestamp_ns // 1_000_000 / 1000,
                 "level": _LEVELS[message.stream],
             }
-        )
+        ).encode()
 
     return encode
 

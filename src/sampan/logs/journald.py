@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sampan import errors
+
 from .info import LogInfo
 from .sink import Address, Message, SocketSink
 
@@ -60,5 +62,8 @@ def _timestamp(timestamp_ns: int) -> bytes:
 
 def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:
     sink = SocketSink(Address("unixgram", SOCKET), encoder(config, info), config)
-    sink.connect()
+    try:
+        sink.connect()
+    except errors.Unavailable:
+        raise errors.Unavailable("journald is not enabled on this host") from None
     return sink

@@ -38,13 +38,13 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         where = self.target if isinstance(self.target, str) else f"{self.target[0]}:{self.target[1]}"
-        return f"{self.scheme}://{where}"
+        return f"{self.scheme} {where}"
 
 
-def split_host_port(text: str, default_port: int) -> tuple[str, int]:
-    """`host:port`, `[v6]:port` or a host alone; ValueError for a port that is none."""
+def split_host_port(text: str, default_port: int | None) -> tuple[str, int]:
+    """`host:port`, `[v6]:port` or, with a default port, a host alone; ValueError for a port that is none."""
     host, separator, port = text.rpartition(":")
-    if not separator or text.endswith("]"):
+    if default_port is not None and (not separator or text.endswith("]")):
         host, port = text, str(default_port)
     number = int(port)
     if not 0 < number < 65536:
@@ -91,7 +91,8 @@ class SocketSink:
             self._sock = self._open(CONNECT_SECONDS)
         except OSError as error:
             if required:
-                raise errors.Unavailable(f"failed to connect to {self._address}: {error}") from error
+                reason = (error.strerror or str(error)).lower()
+                raise errors.Unavailable(f"dial {self._address}: connect: {reason}") from error
             self._later()
 
     def _open(self, seconds: float | None) -> socket.socket:

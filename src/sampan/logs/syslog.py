@@ -31,8 +31,10 @@ def address(text: str) -> Address:
         return Address("unixgram", found)
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in _SCHEMES:
-        raise errors.InvalidArgument(f"syslog-address: unsupported scheme: {scheme if separator else text!r}")
+        raise errors.InvalidArgument(f"unsupported scheme: '{scheme if separator else ''}'")
     if scheme.startswith("unix"):
+        if not os.path.exists(rest):
+            raise errors.InvalidArgument(f"stat {rest}: no such file or directory")
         return Address(scheme, rest)
     try:
         return Address(scheme, split_host_port(rest, 514))

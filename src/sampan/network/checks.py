@@ -22,6 +22,7 @@ def check_settings(network: Network, settings: EndpointSettings) -> None:
     user_defined = network.name not in ("bridge", "none", "host")
     if settings.aliases and not user_defined:
         faults.append("network-scoped aliases are only supported for user-defined networks")
+    faults += _link_local_faults(settings)
     if settings.mac_address:
         try:
             mac_bytes(settings.mac_address)
@@ -34,6 +35,19 @@ def check_settings(network: Network, settings: EndpointSettings) -> None:
     if faults:
         lines = faults if len(faults) == 1 else [f"* {fault}" for fault in faults]
         raise InvalidArgument("invalid endpoint settings:\n" + "\n".join(lines))
+
+
+def _link_local_faults(settings: EndpointSettings) -> list[str]:
+    asked = (settings.ipam_config.link_local_ips if settings.ipam_config else None) or ()
+    return [f"invalid link-local IP address: {text}" for text in asked if not _is_address(text)]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _address_faults(network: Network, settings: EndpointSettings) -> list[str]:

@@ -19,7 +19,7 @@ from .creation import new_id
 from .directory import Directory
 from .endpoint import Driver, Endpoint, mac_of
 from .forwarder import Forwarder, HostServers
-from .ipam import IPAddress
+from .ipam import IPAddress, IPInterface
 from .netns import Gateway, Interface, Namespaces, Setup
 from .peernames import PeerNames
 from .ports import PortRequest, requests
@@ -72,10 +72,14 @@ class Held:
         )
 
 
-def preference(endpoint: Endpoint) -> tuple[int, bool, str]:
-    """Of several networks: the highest `gw_priority` wins, internal ones come last, then the name decides."""
+def preference(endpoint: Endpoint) -> tuple[int, bool, bool, str]:
+    """Of several networks: the highest `gw_priority` wins, then those with both IP versions, then the name decides.
+
+    Internal ones come last.
+    """
     network = endpoint.network.network
-    return -endpoint.settings.gw_priority, network.internal, network.name
+    single = not (network.enable_ipv4 and network.enable_ipv6)
+    return -endpoint.settings.gw_priority, network.internal, single, network.name
 
 
 def choose_gateways(endpoints: Iterable[Endpoint]) -> Gateways:
@@ -202,7 +206,7 @@ class Sandboxes:
         endpoint.interface = self._interface_name(held, stored, settings)
         interface = await self._driver(stored).plug(endpoint, held.netns_fd)
         endpoint.plugged = True
-        return [interface]
+        return [replace(interface, addresses=(*interface.addresses, *_link_local(settings)))]
 
     def _driver(self, stored: Stored) -> Driver:
         driver = self._drivers.get(stored.network.driver)
@@ -412,6 +416,11 @@ class Sandboxes:
         for address in endpoint.addresses:
             stored.pools.mark(address.ip)
         return endpoint
+
+
+def _link_local(settings: EndpointSettings) -> list[IPInterface]:
+    asked = (settings.ipam_config.link_local_ips if settings.ipam_config else None) or ()
+    return [ip_interface(f"{text}/{64 if ':' in text else 16}") for text in asked]
 
 
 def _forget_gateway(held: Held, endpoint: Endpoint) -> None:

@@ -16,7 +16,7 @@ from ..linux.cgroup import Cgroup
 from ..linux.openat2 import O_PATH, make_directories
 from . import devices, hooks, pid1, process, rootfs, sysctl
 from .channel import Channel, Closed
-from .failure import ExecFailed, RuntimeFailed
+from .failure import ExecFailed, RuntimeFailed, reason
 from .namespaces import Namespaces, join
 
 TYPE_CHECKING = False
@@ -79,7 +79,7 @@ def _report(channel: Channel, error: BaseException) -> None:
     elif isinstance(error, RuntimeFailed):
         message = {"error": str(error)}
     else:
-        message = {"error": f"{type(error).__name__}: {error}" if not isinstance(error, OSError) else str(error)}
+        message = {"error": reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"}
     try:
         channel.send(message)
     except OSError:
@@ -132,7 +132,7 @@ class _Setup:
 
     def _finish(self, root: int, slave: int) -> process.Program:
         """The last steps, inside the container's root."""
-        self.warnings += process.set_limits(self.process)
+        process.set_limits(self.process)
         proc = os.open("/proc", O_PATH | os.O_CLOEXEC)
         process.set_label(proc, self.process)
         os.close(proc)
@@ -182,10 +182,7 @@ class Init(_Setup):
             _become_root()
         if wanted.new & ns.CLONE_NEWCGROUP:
             ns.unshare(ns.CLONE_NEWCGROUP)
-        if spec.get("hostname"):
-            libc.sethostname(spec["hostname"])
-        if spec.get("domainname"):
-            libc.setdomainname(spec["domainname"])
+        _set_names(spec)
         process.apply_personality(linux.get("personality"))
         root = self._root(spec, linux)
         self._fill(root, spec, linux, wanted)
@@ -230,6 +227,15 @@ class Init(_Setup):
     def await_start(self) -> None:
         super().await_start()
         hooks.run((self.order["spec"].get("hooks") or {}).get("startContainer"), self.order["state"])
+
+
+def _set_names(spec: dict[str, Any]) -> None:
+    for key, setter in (("hostname", libc.sethostname), ("domainname", libc.setdomainname)):
+        if spec.get(key):
+            try:
+                setter(spec[key])
+            except OSError as error:
+                raise RuntimeFailed(f"set{key}: {(error.strerror or '').lower()}") from error
 
 
 def _become_root() -> None:

@@ -11,7 +11,7 @@ from ..linux import pidfd as pidfds
 from ..linux.cgroup import Cgroup, named
 from . import hooks, init, rootfs, seccomp, sysctl
 from .channel import Channel, Closed
-from .failure import ExecFailed, RuntimeFailed
+from .failure import ExecFailed, RuntimeFailed, reason
 from .namespaces import DEFAULT, Namespaces, map_ids, spawn, spawn_joined
 from .options import Options
 
@@ -156,7 +156,7 @@ def create(spec: dict[str, Any], bundle: str, *, stdin: int, stdout: int, stderr
     try:
         resources = (spec.get("linux") or {}).get("resources") or {}
         order["enter"] = "" if group is None or into >= 0 or _begin(group, parked, pid, resources) else group.path
-        warnings = group.apply(resources) if group else []
+        warnings = _limit(group, resources) if group else []
         _set_oom_score(pid, spec.get("process") or {}, warnings)
         if wanted.new & ns.CLONE_NEWUSER:
             map_ids(pid, spec["linux"])
@@ -239,6 +239,14 @@ def _begin(group: Cgroup, parked: Parked | None, pid: int, resources: dict[str, 
         held.rename(group.path)
         return True
     return group.start(pid, resources)
+
+
+def _limit(group: Cgroup, resources: dict[str, Any]) -> list[str]:
+    try:
+        return group.apply(resources)
+    except OSError as error:
+        step = f"{_INIT}error setting cgroup config for procHooks process"
+        raise RuntimeFailed(f"unable to start container process: {step}: {reason(error)}") from error
 
 
 def _discard_held(parked: Parked | None, entered: str) -> None:

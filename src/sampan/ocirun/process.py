@@ -50,14 +50,16 @@ def _own(fd: int, uid: int) -> None:
             raise
 
 
-def set_limits(process: dict[str, Any]) -> list[str]:
-    """Resource limits, scheduling, I/O priority; the warnings."""
-    warnings = []
+def set_limits(process: dict[str, Any]) -> None:
+    """Resource limits, scheduling, I/O priority."""
     for limit in process.get("rlimits") or ():
         if limit["type"] not in rlimits.LIMITS:
             raise RuntimeFailed(f"unknown rlimit type {limit['type']!r}")
-        if not rlimits.set_rlimit(limit["type"], limit["soft"], limit["hard"]):
-            warnings.append(f"{limit['type']} could not be raised to {limit['hard']}: CAP_SYS_RESOURCE is missing")
+        try:
+            rlimits.set_rlimit(limit["type"], limit["soft"], limit["hard"])
+        except (OSError, ValueError) as error:
+            number = rlimits.LIMITS[limit["type"]]
+            raise RuntimeFailed(f"error setting rlimit type {number}: operation not permitted") from error
     priority = process.get("ioPriority")
     if priority:
         value = _IOPRIO_CLASSES[priority["class"]] << 13 | priority.get("priority", 0)
@@ -67,7 +69,6 @@ def set_limits(process: dict[str, Any]) -> list[str]:
         os.sched_setscheduler(0, _POLICIES[scheduler["policy"]], os.sched_param(scheduler.get("priority", 0)))
         if scheduler.get("nice"):
             os.setpriority(os.PRIO_PROCESS, 0, scheduler["nice"])
-    return warnings
 
 
 def set_label(proc: int, process: dict[str, Any]) -> None:
@@ -166,6 +167,15 @@ class Identity:
         if self.umask is not None:
             os.umask(self.umask)
 
+    def find_program(self, name: str, path: str) -> str:
+        """`find_program` with the capabilities that execve will have: a user's program loses them only then."""
+        effective, held, inheritable = capabilities.capget()
+        capabilities.capset(self.effective & held, held, inheritable)
+        try:
+            return find_program(name, path)
+        finally:
+            capabilities.capset(effective, held, inheritable)
+
     def drop(self) -> None:
         """Take the capabilities of the configuration; what this runtime itself lacks cannot be given."""
         _, held, _ = capabilities.capget()
@@ -217,7 +227,7 @@ def _check_program(path: str, name: str) -> None:
         raise ExecFailed(number, f'exec: "{name}": stat {path}: {reason}') from None
     if stat.S_ISDIR(found.st_mode):
         raise ExecFailed(errno.EACCES, f'exec: "{name}": is a directory: permission denied')
-    if not os.access(path, os.X_OK):
+    if not os.access(path, os.X_OK, effective_ids=True):
         raise ExecFailed(errno.EACCES, f'exec: "{name}": permission denied')
 
 
@@ -232,7 +242,7 @@ class Program:
         self.arguments: list[str] = process.get("args") or []
         if not self.arguments:
             raise RuntimeFailed("args must not be empty")
-        self.path = find_program(self.arguments[0], self.variables.get("PATH", ""))
+        self.path = identity.find_program(self.arguments[0], self.variables.get("PATH", ""))
         self._refuse_own_interpreter()
         self.no_new_privs = bool(process.get("noNewPrivileges"))
         self.filter = Loadable(bpf) if bpf else None

@@ -69,7 +69,7 @@ class Mounter:
             except OSError as error:
                 source, destination = entry.get("source"), entry["destination"]
                 raise RuntimeFailed(
-                    f"error mounting {source!r} to rootfs at {destination!r}: {error.strerror or error}"
+                    f'error mounting "{source}" to rootfs at "{destination}": {(error.strerror or str(error)).lower()}'
                 ) from error
 
     def finish(self) -> None:
@@ -287,7 +287,8 @@ def set_attributes(tree: int, options: Options) -> None:
         mnt.mount_setattr(tree, wanted, clear)
     if options.recursive:
         mnt.mount_setattr(tree, *options.recursive, recursive=True)
-    for propagation in options.propagation or [mnt.MS_PRIVATE | mnt.MS_REC]:
+    # Unless told otherwise, mounts of the host's go on showing inside, as with runc; never the other way.
+    for propagation in options.propagation or [mnt.MS_SLAVE | mnt.MS_REC]:
         recursive = bool(propagation & mnt.MS_REC)
         mnt.mount_setattr(tree, propagation=propagation & ~mnt.MS_REC, recursive=recursive)
 
@@ -384,9 +385,13 @@ def _empty_tmpfs() -> int:
 
 def pivot(root: int, propagation: str) -> None:
     """Make `root` the root of this mount namespace and let go of the host's tree."""
+    old = os.open("/", _DIRECTORY)
     os.fchdir(root)
     # The old root is stacked on the new one and detached: no directory for it is needed (pivot_root(2), NOTES).
     mnt.pivot_root(".", ".")
+    # "." would mean the new one now. As slaves, the host's mounts do not go with their copies.
+    os.fchdir(old)
+    os.close(old)
     mnt.mount(None, ".", None, mnt.MS_SLAVE | mnt.MS_REC)
     mnt.umount2(".", mnt.MNT_DETACH)
     os.chdir("/")

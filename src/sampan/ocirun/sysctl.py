@@ -19,6 +19,14 @@ _IPC = (
 )  # fmt: skip
 
 
+_REFUSED = {
+    ns.CLONE_NEWIPC: 'sysctl "{name}" is not allowed in the hosts ipc namespace',
+    ns.CLONE_NEWNET: 'sysctl "{name}" not allowed in host network namespace',
+    ns.CLONE_NEWUTS: 'sysctl "{name}" not allowed in host UTS namespace',
+    ns.CLONE_NEWUSER: 'sysctl "{name}" not allowed in host user namespace',
+}
+
+
 def check(values: dict[str, str], namespaces: Namespaces) -> None:
     """Refuse what would change the host, with runc's words."""
     for name in values:
@@ -34,7 +42,7 @@ def check(values: dict[str, str], namespaces: Namespaces) -> None:
         else:
             raise RuntimeFailed(f'sysctl "{name}" is not in a separate kernel namespace')
         if not namespaces.has(needed):
-            raise RuntimeFailed(f'sysctl "{name}" not allowed in host namespace')
+            raise RuntimeFailed(_REFUSED[needed].format(name=name))
 
 
 def apply(root: int, values: dict[str, str]) -> None:
@@ -55,12 +63,16 @@ def apply(root: int, values: dict[str, str]) -> None:
 def _write(proc: int, name: str, value: str) -> None:
     # "net.ipv4.conf.eth0/1.forwarding": the first separator decides (sysctl.d(5)).
     swap = str.maketrans("./", "/.")
-    path = name.translate(swap) if "." in name.split("/")[0] else name
+    path = f"sys/{name.translate(swap) if '.' in name.split('/')[0] else name}"
     try:
-        fd = openat2(proc, f"sys/{path}", os.O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV)
-        try:
-            os.write(fd, value.encode())
-        finally:
-            os.close(fd)
+        fd = openat2(proc, path, os.O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV)
     except OSError as error:
-        raise RuntimeFailed(f"failed to write sysctl {name} = {value}: {error.strerror}") from error
+        reason = (error.strerror or "").lower()
+        raise RuntimeFailed(f"open sysctl {name} file: open /proc/{path}: {reason}") from error
+    try:
+        os.write(fd, value.encode())
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise RuntimeFailed(f'failed to write sysctl {name} = "{value}": write /proc/{path}: {reason}') from error
+    finally:
+        os.close(fd)

@@ -17,6 +17,8 @@ from .users import User
 
 OCI_VERSION = "1.2.0"
 _SHM_SIZE = 64 << 20
+APPARMOR = "/sys/kernel/security/apparmor"
+"""There where the kernel confines by profiles; where it does not, they are ignored, as in Docker."""
 
 MASKED_PATHS = (
     "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -131,7 +133,7 @@ def _process(inputs: Inputs, bounding: list[str]) -> dict[str, Any]:
         process[INIT_KEY] = True
     if inputs.config.tty and any(host.console_size):
         process["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
-    if options.apparmor and options.apparmor != "unconfined":
+    if options.apparmor != "unconfined" and os.path.isdir(APPARMOR):
         process["apparmorProfile"] = options.apparmor
     return process
 
@@ -211,7 +213,7 @@ def _thermal() -> list[str]:
 
 
 def _paths(host: HostConfig, given: list[str] | None, default: tuple[str, ...]) -> list[str]:
-    if host.privileged or security_options(host.security_opt).system_paths == "unconfined":
+    if host.privileged:
         return []
     return list(default) if given is None else given
 
@@ -269,7 +271,7 @@ def exec_process(inputs: ExecInputs) -> dict[str, Any]:
     }
     if inputs.tty and any(inputs.console_size):
         process["consoleSize"] = {"height": inputs.console_size[0], "width": inputs.console_size[1]}
-    if options.apparmor and options.apparmor != "unconfined":
+    if options.apparmor != "unconfined" and os.path.isdir(APPARMOR):
         process["apparmorProfile"] = options.apparmor
     return process
 

@@ -28,6 +28,11 @@ class CommandFailed(errors.InvalidArgument):
         self.exit_code = exit_code
 
 
+def exit_code(error: BaseException) -> int:
+    """What a program that was not started exits with: 126 or 127 by the reason, else Docker's 128."""
+    return error.exit_code if isinstance(error, CommandFailed) else 128
+
+
 def _error(failure: messages.Failure) -> errors.SampanError:
     if failure.exit_code:
         return CommandFailed(failure.text, failure.exit_code)

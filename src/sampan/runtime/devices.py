@@ -11,8 +11,8 @@ from ..model.container import DeviceMapping, HostConfig
 
 _DENY_ALL = {"allow": False, "access": "rwm"}
 _ALLOW_ALL = {"allow": True, "access": "rwm"}
-# The nodes that every /dev has (config-linux.md, «Default Devices»); /dev/fuse is refused in as many words by Docker.
-_BASIC = ((1, 5), (1, 3), (1, 9), (1, 8), (1, 7), (5, 0), (5, 1))
+# The nodes that every /dev has (config-linux.md, «Default Devices») and, as with runc, /dev/net/tun.
+_BASIC = ((1, 5), (1, 3), (1, 9), (1, 8), (1, 7), (5, 0), (5, 1), (10, 200))
 _NOT_COPIED = ("pts", "shm", "fd", "mqueue", "console", ".lxc", ".lxd-mounts", ".udev")
 
 

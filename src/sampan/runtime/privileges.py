@@ -62,7 +62,6 @@ class SecurityOptions:
     apparmor: str = ""
     seccomp: str = ""
     labels: tuple[str, ...] = ()
-    system_paths: str = ""
     writable_cgroups: bool = False
 
 
@@ -91,8 +90,6 @@ def _security_option(values: dict[str, Any], name: str, value: str, option: str)
         values[name] = value
     elif name == "label":
         values["labels"] += (value,)
-    elif name == "systempaths":
-        values["system_paths"] = value
     else:
         raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
 

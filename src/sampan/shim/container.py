@@ -12,7 +12,7 @@ from sampan.rpc import messages
 
 from . import creator as creators
 from . import process as processes
-from . import record, settling
+from . import record, settling, verdict
 from .cgroups import ShimCgroup
 from .creator import Creator, Own
 from .log import LogPump
@@ -79,7 +79,7 @@ class Container:
                 passed.append(self.netns())
             answer = await self._handle(request, fds)
         except RuntimeFailed as error:
-            code = error.exit_code if error.exit_code in (126, 127) else 0
+            code = error.exit_code if error.exit_code > 1 else verdict.exit_code(str(error))
             kind = "InvalidArgument" if code else "SampanError"
             text = _docker_text(request, str(error))
             answer = messages.Failure(serial=request.serial, kind=kind, text=text, exit_code=code)
@@ -99,13 +99,21 @@ class Container:
         handler: Callable[[Any, list[int]], Task] = _HANDLERS[type(request)].__get__(self)
         return handler(request, fds)
 
+    def _open_log(self, setup: messages.LogSetup) -> LogPump:
+        try:
+            return LogPump(self.loop, setup)
+        except errors.SampanError as error:
+            raise type(error)(
+                f"failed to create task for container: failed to initialize logging driver: {error}"
+            ) from error
+
     async def create(self, request: messages.Create, _fds: list[int]) -> int:
         if self.phase != "new":
             raise errors.Conflict(f"container {self.id} is already created")
         self.state_dir = request.state_dir
         record.forget_exit(request.state_dir)
         if request.log is not None:
-            self.log = LogPump(self.loop, request.log)
+            self.log = self._open_log(request.log)
         init = Process(self.loop, None, self.log, stdin_once=request.stdin_once)
         pipes = Pipes(stdin=request.open_stdin, stdout=True, stderr=True, tty=request.tty)
         try:

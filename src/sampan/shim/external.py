@@ -13,6 +13,7 @@ from sampan.linux import fds
 from sampan.ocirun import RuntimeFailed
 from sampan.rpc import messages
 
+from . import verdict
 from .loop import Loop
 from .pipes import Pipes
 from .tasks import exited
@@ -21,12 +22,6 @@ CONSOLE = "console.sock"
 LOG = "runtime.log"
 PROCESS = "process.json"
 PIDFILE = "pid"
-
-_PHRASES = {
-    127: ("executable file not found", "no such file or directory", "No such file or directory"),
-    126: ("permission denied", "Permission denied", "is a directory", "exec format error"),
-}
-"""As dockerd tells them apart."""
 
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -37,8 +32,7 @@ class ExternalFailed(RuntimeFailed):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        found = [code for code, phrases in _PHRASES.items() if any(phrase in text for phrase in phrases)]
-        self.exit_code = found[0] if found else 0
+        self.exit_code = verdict.exit_code(text)
 
 
 class External:

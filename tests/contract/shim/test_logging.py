@@ -63,5 +63,5 @@ async def test_a_slow_service_gets_every_line_before_the_exit_is_reported(host: 
 
 
 async def test_a_service_that_is_away_keeps_the_container_from_being_created(host: ShimHost) -> None:
-    with pytest.raises(errors.Unavailable, match="failed to connect to tcp://127"):
+    with pytest.raises(errors.Unavailable, match="failed to initialize logging driver: dial tcp 127"):
         await host.create(["true"], log="fluentd", log_config={"fluentd-address": "127.0.0.1:1"})

@@ -83,16 +83,18 @@ def read_pairs(directory: str, name: str, read: Read = read) -> dict[str, int]:
 
 
 def write(directory: str, name: str, value: str | int) -> None:
-    """Write a control file in one write(2); the error names file and value."""
-    path = f"{directory}/{name}"
+    """Write a control file in one write(2); the error names file and value, in runc's words."""
+    path, step = f"{directory}/{name}", "open"
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        step = "write"
         try:
             os.write(fd, str(value).encode())
         finally:
             os.close(fd)
     except OSError as error:
-        raise OSError(error.errno, f"failed to write {str(value)!r}: {error.strerror}", path) from error
+        reason = (error.strerror or "").lower()
+        raise OSError(error.errno, f'failed to write "{value}": {step} {path}: {reason}') from error
 
 
 def exists(directory: str, name: str) -> bool:

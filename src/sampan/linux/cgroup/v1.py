@@ -36,6 +36,9 @@ _THROTTLE = {
 }
 
 
+_LEAST_SHARES, _MOST_SHARES = 2, 262144
+
+
 def create(controller: str, mount: str, directory: str) -> None:
     """Make a group in one hierarchy; parents too."""
     try:
@@ -87,6 +90,8 @@ def _apply_cpu(directories: dict[str, str], cpu: dict[str, Any], warnings: list[
         value = cpu.get(key)
         if value is None or value == "" or (value == 0 and key != "idle"):
             continue
+        if key == "shares":
+            _refuse_shares(value)
         try:
             _set(directories, controller, name, value, warnings)
         except OSError as error:
@@ -95,6 +100,14 @@ def _apply_cpu(directories: dict[str, str], cpu: dict[str, Any], warnings: list[
             # The old quota may not fit the new period: quota first, then period again.
             _set(directories, controller, "cpu.cfs_quota_us", cpu["quota"], warnings)
             _set(directories, controller, name, value, warnings)
+
+
+def _refuse_shares(shares: int) -> None:
+    # The kernel would take the nearest that it has (sched_group_set_shares); runc refuses.
+    if shares < _LEAST_SHARES:
+        raise OSError(errno.EINVAL, f"the minimum allowed cpu-shares is {_LEAST_SHARES}")
+    if shares > _MOST_SHARES:
+        raise OSError(errno.EINVAL, f"the maximum allowed cpu-shares is {_MOST_SHARES}")
 
 
 def _apply_memory(directories: dict[str, str], memory: dict[str, Any], warnings: list[str]) -> None:
