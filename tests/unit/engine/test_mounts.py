@@ -24,7 +24,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
 async def test_every_form_of_mount_as_docker_shows_it(engine: Engine, tmp_path: Path) -> None:
     box = await rest.container(
         engine,
-        binds=["vol:/vol:ro", f"{tmp_path}:/bind:rshared", "/anonymous"],
+        binds=["vol:/vol:ro", f"{tmp_path}:/bind:rprivate", "/anonymous"],
         tmpfs={"/tmp/fs": "size=1m"},
         mounts=[
             Mount(type="volume", source="named", target="/named", volume_options=VolumeOptions(labels={"a": "b"})),
@@ -40,7 +40,7 @@ async def test_every_form_of_mount_as_docker_shows_it(engine: Engine, tmp_path: 
     anonymous = {p.destination: p.name for p in box.mounts if p.anonymous}
     assert shown == {
         "/vol": ("volume", "vol", "ro", False, ""),
-        "/bind": ("bind", "", "rshared", True, "rshared"),
+        "/bind": ("bind", "", "rprivate", True, "rprivate"),
         "/anonymous": ("volume", anonymous["/anonymous"], "z", True, ""),
         "/named": ("volume", "named", "z", True, ""),
         "/ram": ("tmpfs", "", "", True, ""),
