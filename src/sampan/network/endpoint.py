@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from ..model.container import EndpointSettings
+from ..model.container import EndpointSettings, PortMap
 from .ipam import IPAddress, IPInterface
 from .netns import Interface
 from .store import Stored
@@ -34,6 +34,8 @@ class Endpoint:
     gateway6: IPAddress | None = None
     names: list[str] = field(default_factory=list)
     """Names that resolve to it on its network."""
+    port_bindings: PortMap = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:

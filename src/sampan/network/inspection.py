@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from ipaddress import IPv4Address
 
-from ..errors import InvalidArgument, NotFound
+from ..errors import NotFound
 from ..linux.rtnetlink import Route
 from ..model.container import DockerValue
 from .endpoint import Endpoint
@@ -95,7 +96,7 @@ class Inspection:
         if port is None or not way.path:
             return way
         nobody = self._nobody_listens(other, port)
-        address = self._shared_address(one, other)
+        address = self._direct_address(one, other)
         if address is None:
             return way if nobody is None or not way.reachable else Check(False, way.path, nobody)
         error = await self._probe(one, address, port)
@@ -107,15 +108,41 @@ class Inspection:
         held = self._sandboxes.find(ref)
         if held is None:
             raise NotFound(f"container {ref} is not running on any network")
-        if held.on_host:
-            raise InvalidArgument(f"container {held.name} is on the host's own network: no rule of ours is in its way")
         return held
 
     def _way(self, one: Held, other: Held, port: int | None) -> Check:
+        if one.on_host or other.on_host:
+            return self._by_host(one, other)
         shared = [name for name in one.endpoints if name in other.endpoints and other.endpoints[name].addresses]
         if shared:
             return self._over(one.endpoints[shared[0]], other.endpoints[shared[0]], one is other)
         return self._published(one, other, port)
+
+    def _by_host(self, one: Held, other: Held) -> Check:
+        """One of them is on the host's own network."""
+        if one.on_host and other.on_host:
+            return Check(True, [one.name, "the host's own network", other.name])
+        inside = other if one.on_host else one
+        endpoint = self._seen_by_host(inside)
+        if endpoint is None:
+            names = " and ".join(sorted(inside.endpoints))
+            return Check(False, [], f"{one.name} and {other.name} do not meet: the host has no address on {names}")
+        gateway = endpoint.network.pools.gateway(endpoint.addresses[0].version)
+        stops = [f"host {gateway}", f"network {endpoint.network.network.name} ({endpoint.network.link})"]
+        if one.on_host:
+            path = [one.name, *stops, f"{other.name} {endpoint.addresses[0].ip}"]
+        else:
+            path = [one.name, *reversed(stops), other.name]
+        fault = self._link_fault(endpoint)
+        return Check(not fault, path, fault)
+
+    def _seen_by_host(self, held: Held) -> Endpoint | None:
+        """Of its networks one on which the host has an address itself."""
+        for endpoint in held.endpoints.values():
+            bridged = endpoint.network.network.driver in ("bridge", "overlay") and endpoint.addresses
+            if bridged and endpoint.network.pools.gateway(endpoint.addresses[0].version) is not None:
+                return endpoint
+        return None
 
     def _over(self, mine: Endpoint, theirs: Endpoint, same: bool) -> Check:
         stored = mine.network
@@ -165,7 +192,15 @@ class Inspection:
         return Check(False, [], f"{one.name} and {other.name} share no network ({names} are isolated by chain "
                      f"`nat-entrance` of table inet sampan), and {other.name} does not publish {wanted}")  # fmt: skip
 
-    def _shared_address(self, one: Held, other: Held) -> IPAddress | None:
+    def _direct_address(self, one: Held, other: Held) -> IPAddress | None:
+        """Where `one` finds `other` without a published port."""
+        if one.on_host and other.on_host:
+            return IPv4Address("127.0.0.1")
+        if one.on_host or other.on_host:
+            endpoint = self._seen_by_host(other if one.on_host else one)
+            assert endpoint is not None, "else there was no way"
+            address = endpoint.addresses[0]
+            return address.ip if one.on_host else endpoint.network.pools.gateway(address.version)
         for name, endpoint in other.endpoints.items():
             if name in one.endpoints and endpoint.addresses:
                 return endpoint.addresses[0].ip

@@ -15,10 +15,12 @@ import msgspec
 from ..errors import NotFound, SampanError
 from ..linux import rtnetlink
 from ..linux.rtnetlink import Route
-from ..plugin import Directories
+from ..plugin import Directories, Unsupported
 from .endpoint import Endpoint
+from .firewall import PROTOCOLS
 from .ipam import IPInterface, Pools
 from .netns import Interface, Namespaces
+from .ports import parse_port, requests
 from .spec import IPAMPool, Network
 from .store import Stored
 
@@ -32,6 +34,8 @@ ENABLE_IPV6 = "com.docker.network.enable_ipv6"
 INTERNAL = "com.docker.network.internal"
 ADDRESS_TYPE = "RequestAddressType"
 GATEWAY_TYPE = "com.docker.network.gateway"
+PORT_MAP = "com.docker.network.portmap"
+EXPOSED_PORTS = "com.docker.network.endpoint.exposedports"
 
 
 class Remotes:
@@ -108,10 +112,24 @@ class RemoteDriver:
             endpoint.mac = given.get("MacAddress") or endpoint.settings.mac_address
             joined = await call(self._plugin, "NetworkDriver.Join", **ids, SandboxKey=f"/proc/self/fd/{netns_fd}",
                                 Options=options)  # fmt: skip
-            return self._take_in(endpoint, joined, netns_fd)
+            interface = self._take_in(endpoint, joined, netns_fd)
+            await self._publish(endpoint)
+            return interface
         except BaseException:
             await call_quietly(self._plugin, "NetworkDriver.DeleteEndpoint", **ids)
             raise
+
+    async def _publish(self, endpoint: Endpoint) -> None:
+        """Published ports are the plugin's to open, where it can."""
+        options = {PORT_MAP: _port_map(endpoint), EXPOSED_PORTS: _exposed(endpoint)}
+        try:
+            await call(
+                self._plugin, "NetworkDriver.ProgramExternalConnectivity", **self._ids(endpoint), Options=options
+            )
+        except Unsupported:
+            if endpoint.port_bindings:
+                log.warning("plugin %s does not publish ports: those of container %s are not reached from outside",
+                            self._plugin.name, endpoint.container_name)  # fmt: skip
 
     def _take_in(self, endpoint: Endpoint, joined: dict[str, Any], netns_fd: int) -> Interface:
         named = joined.get("InterfaceName") or {}
@@ -132,7 +150,7 @@ class RemoteDriver:
         return Interface(endpoint.interface, endpoint.addresses, mac=endpoint.mac)
 
     def publishes(self, endpoint: Endpoint) -> None:
-        """Ports are not published here: the container has an address that others reach."""
+        """The plugin has been told which ports with the endpoint."""
 
     def abandon(self, endpoint: Endpoint) -> None:
         """Tell the plugin, beside the caller."""
@@ -142,6 +160,8 @@ class RemoteDriver:
 
     async def _leave(self, endpoint: Endpoint) -> None:
         ids = self._ids(endpoint)
+        if endpoint.port_bindings:
+            await call_quietly(self._plugin, "NetworkDriver.RevokeExternalConnectivity", **ids)
         await call_quietly(self._plugin, "NetworkDriver.Leave", **ids)
         await call_quietly(self._plugin, "NetworkDriver.DeleteEndpoint", **ids)
 
@@ -156,6 +176,20 @@ class RemoteDriver:
         finally:
             route.close()
         await self._leave(endpoint)
+
+
+def _port_map(endpoint: Endpoint) -> list[dict[str, Any]]:
+    """Docker's `types.PortBinding`, of which plugins know the fields."""
+    return [
+        {"Proto": PROTOCOLS[one.protocol], "IP": "", "Port": one.port, "HostIP": str(one.host or ""),
+         "HostPort": one.first, "HostPortEnd": one.last}
+        for one in requests(endpoint.port_bindings)
+    ]  # fmt: skip
+
+
+def _exposed(endpoint: Endpoint) -> list[dict[str, int]]:
+    ports = (parse_port(text) for text in endpoint.exposed_ports)
+    return [{"Proto": PROTOCOLS[protocol], "Port": port} for port, protocol in ports]
 
 
 def _pool_data(pool: Any) -> dict[str, Any]:

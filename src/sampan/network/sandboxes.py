@@ -218,7 +218,8 @@ class Sandboxes:
         if stored.network.config_only:
             raise Forbidden("cannot create endpoint on configuration-only network")
         request = held.request
-        endpoint = Endpoint(new_id(), stored, request.container_id, held.name, settings)
+        endpoint = Endpoint(new_id(), stored, request.container_id, held.name, settings,
+                            port_bindings=request.port_bindings, exposed_ports=request.exposed_ports)  # fmt: skip
         if not stored.is_default and stored.network.driver not in ("null", "host"):
             short = request.container_id[:12]
             names = (held.name, *(settings.aliases or ()), short, request.hostname or short)

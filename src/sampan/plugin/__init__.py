@@ -13,8 +13,14 @@ from typing import Any
 
 import msgspec
 
+from ..errors import SampanError
+
 SOCKET_DIRECTORIES = ("/run/docker/plugins",)
 SPEC_DIRECTORIES = ("/etc/docker/plugins", "/usr/lib/docker/plugins")
+
+
+class Unsupported(SampanError):
+    """The plugin does not know the method (HTTP 404); some need not be known."""
 
 
 class Address(msgspec.Struct):

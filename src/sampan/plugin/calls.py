@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ..errors import SampanError, Unavailable
-from . import Address
+from . import Address, Unsupported
 
 _TYPE = "application/vnd.docker.plugins.v1.2+json"
 _MOST = 8 << 20
@@ -40,7 +40,8 @@ class Plugin:
         return list(self.call("Plugin.Activate", {}).get("Implements") or [])
 
     def call(self, method: str, body: dict[str, Any], seconds: float = _SECONDS) -> dict[str, Any]:
-        """One call → its answer; Unavailable where the plugin is not there, SampanError with what it complains of."""
+        """One call → its answer; Unavailable where the plugin is not there, Unsupported where it does not know the
+        method, SampanError with what it complains of."""
         connection = self._connection(seconds)
         try:
             headers = {"Accept": _TYPE, "Content-Type": "application/json"}
@@ -69,7 +70,8 @@ def _answer(method: str, status: int, data: bytes) -> dict[str, Any]:
         answer = {"Err": data[:200].decode(errors="replace")}
     if status == 200 and not answer.get("Err"):
         return answer
-    raise SampanError(f"{method}: {answer.get('Err') or f'status {status}'}")
+    kind = Unsupported if status == 404 else SampanError
+    raise kind(f"{method}: {answer.get('Err') or f'status {status}'}")
 
 
 def _tls(files: dict[str, Any]) -> ssl.SSLContext:

@@ -46,3 +46,28 @@ async def test_map_and_check(lab: Lab) -> None:
         assert link is not None
         networks._route.request(rtnetlink.set_link(link.index, up=False))
         assert (await check("web", "db", None)).reason == f"the link {link.name} of db is down"
+
+
+async def test_check_with_the_hosts_own_network(lab: Lab) -> None:
+    alone = {options.GATEWAY_MODE_IPV4: "isolated"}
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="front"))
+        await networks.create(NetworkSpec(name="alone", internal=True, options=alone))
+        web, lost = lab.namespace(), lab.namespace()
+        await networks.attach(request(lab.host, "hosted", "host"))
+        await networks.attach(request(lab.host, "other", "host"))
+        await networks.attach(request(web, "web", "front"))
+        await networks.attach(request(lost, "lost", "alone"))
+        check = networks.inspection.check
+        async with server(web, 80), server(lab.host, 90):
+            for source, target, port in (("hosted", "web", 80), ("web", "hosted", 90), ("hosted", "other", 90)):
+                found = await check(source, target, port)
+                assert (found.reachable, found.probed, found.reason) == (True, True, ""), (source, target)
+            assert (await check("hosted", "web", 80)).path[1:] == [
+                "host 172.18.0.1", f"network front ({networks._store.get('front').link})", "web 172.18.0.2"
+            ]  # fmt: skip
+        assert (await check("hosted", "web", 80)).reason == "nothing listens on port 80 in web"
+        for source, target in (("hosted", "lost"), ("lost", "hosted")):
+            found = await check(source, target, 80)
+            text = f"{source} and {target} do not meet: the host has no address on alone"
+            assert (found.reachable, found.reason) == (False, text)

@@ -28,6 +28,8 @@ class Plugin:
         self.route = Route()
         self.route.request(rtnetlink.bridge("plugged"))
         self.fail = ""
+        self.published: dict[str, Any] = {}
+        """Ports by endpoint."""
 
     async def serve(self, path: Path) -> asyncio.Server:
         return await asyncio.start_unix_server(self._connection, str(path))
@@ -55,6 +57,10 @@ class Plugin:
                 assert bridge is not None
                 self.route.request(rtnetlink.veth(name, f"{name}p", master=bridge.index))
                 return {"InterfaceName": {"SrcName": f"{name}p", "DstPrefix": "plug"}, "Gateway": "10.66.0.1"}
+            case "ProgramExternalConnectivity":
+                self.published[body["EndpointID"]] = body["Options"]["com.docker.network.portmap"]
+            case "RevokeExternalConnectivity":
+                del self.published[body["EndpointID"]]
             case "DeleteEndpoint":
                 link = self.route.link(name)
                 if link is not None:
@@ -87,7 +93,11 @@ async def test_plugins_are_called_as_docker_calls_them(lab: Lab) -> None:
         network = await networks.create(spec)
         assert [pool.subnet for pool in network.ipam.config or ()] == ["10.66.0.0/24"]
         first, second = lab.namespace(), lab.namespace()
-        one = await networks.attach(request(first, "first", "theirs"))
+        one = await networks.attach(request(first, "first", "theirs", ports=("127.0.0.1:8080:80", "53:53/udp")))
+        assert [(port["Proto"], port["Port"], port["HostIP"], port["HostPort"])
+                for port in plugin.published[one.endpoints["theirs"].endpoint_id]] == [
+            (17, 53, "", 53), (6, 80, "127.0.0.1", 8080)
+        ], "ports are the plugin's to publish"  # fmt: skip
         two = await networks.attach(request(second, "second", "theirs"))
         assert (address(one, "theirs"), one.endpoints["theirs"].gateway) == ("10.66.0.2", "10.66.0.1")
         assert first.addresses() == {"10.66.0.2/24"}
@@ -95,6 +105,9 @@ async def test_plugins_are_called_as_docker_calls_them(lab: Lab) -> None:
             assert await call(second, "10.66.0.2", 80) == "10.66.0.3"
         await networks.disconnect(two.container_id, "theirs")
         await networks.detach(one.container_id)
+        async with asyncio.timeout(5):
+            while plugin.published.get(one.endpoints["theirs"].endpoint_id):
+                await asyncio.sleep(0.01)  # told beside the caller
         plugin.fail = "NetworkDriver.Join"
         with pytest.raises(SampanError, match=r"^NetworkDriver\.Join: told to fail$"):
             await networks.attach(request(second, "third", "theirs"))
