@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from ..support.daemon import Daemon
 
 
-def test_packed_data_sharing_backup_and_migration(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    ok = daemon.ok
-    ok("run", "--name", f"{name}-pack", "busybox", "sh", "-c", "mkdir /data; echo packed > /data/file")
-    ok("commit", f"{name}-pack", f"{name}-one")
-    # a container that never runs holds the image's data for others
-    ok("create", "--name", f"{name}-data", "-v", f"{name}-vol:/data", f"{name}-one", "true")
-    assert ok("run", "--rm", "--volumes-from", f"{name}-data", "busybox", "cat", "/data/file") == "packed"
-    backup = daemon.docker("run", "--rm", "--volumes-from", f"{name}-data:ro", "busybox", "tar", "-c", "/data")
-    assert backup.status == 0
-    ok("run", "--rm", "--volumes-from", f"{name}-data", "busybox", "rm", "/data/file")
-    tar = backup.out.encode("utf-8", "surrogateescape")
-    ok("run", "--rm", "-i", "--volumes-from", f"{name}-data", "busybox", "tar", "-x", stdin=tar)
-    assert ok("run", "--rm", "-v", f"{name}-vol:/d", "busybox", "cat", "/d/file") == "packed"
-    # a newer image on the same volume keeps the data that is there
-    ok("commit", "-c", "ENV VERSION=2", f"{name}-pack", f"{name}-two")
-    newer = ok("run", "--rm", "-v", f"{name}-vol:/data", f"{name}-two", "sh", "-c", "cat /data/file; echo $VERSION")
-    assert newer.split() == ["packed", "2"]
-    ok("rm", "-v", f"{name}-data", f"{name}-pack")
-    ok("rmi", f"{name}-one", f"{name}-two")
-    ok("volume", "rm", f"{name}-vol")
+@pytest.fixture
+def packed(daemon: Daemon, name: str) -> Iterator[str]:
+    """Image `<name>-one` with data, and a container `<name>-data` that keeps it on a volume and never runs."""
+    daemon.ok("run", "--name", f"{name}-pack", "busybox", "sh", "-c", "mkdir /data; echo packed > /data/file; "
+              "chown 7:8 /data/file; chmod 640 /data/file")  # fmt: skip
+    daemon.ok("commit", f"{name}-pack", f"{name}-one")
+    daemon.ok("create", "--name", f"{name}-data", "-v", f"{name}-vol:/data", f"{name}-one", "true")
+    yield name
+    daemon.ok("rm", "-v", f"{name}-data", f"{name}-pack")
+    daemon.ok("rmi", f"{name}-one")
+    daemon.ok("volume", "rm", f"{name}-vol")
+
+
+def test_a_data_container_holds_what_the_image_packs(daemon: Daemon, packed: str) -> None:
+    read = daemon.ok("run", "--rm", "-v", f"{packed}-vol:/d", "busybox", "stat", "-c", "%n %u:%g %a %s", "/d/file")
+    assert read == "/d/file 7:8 640 7"
+    assert daemon.ok("inspect", "-f", "{{.State.Status}}", f"{packed}-data") == "created"
+
+
+def test_volumes_from_a_container(daemon: Daemon, packed: str) -> None:
+    given = ("run", "--rm", "--network", "none", "--volumes-from")
+    script = "echo more >> /data/file; cat /data/file"
+    assert daemon.ok(*given, f"{packed}-data", "busybox", "sh", "-c", script).split() == ["packed", "more"]
+    refused = daemon.docker(*given, f"{packed}-data:ro", "busybox", "touch", "/data/file")
+    assert refused.status == 1 and "Read-only file system" in refused.err
+    nobody = daemon.docker(*given, f"{packed}-nobody", "busybox", "true")
+    assert nobody.status == 125 and "No such container" in nobody.err
+
+
+def test_backup_and_restore_by_tar(daemon: Daemon, packed: str, tmp_path: Path) -> None:
+    given = ("run", "--rm", "--network", "none", "-v", f"{tmp_path}:/backup")
+    daemon.ok(
+        *given, "--volumes-from", f"{packed}-data:ro", "busybox", "tar", "-cf", "/backup/data.tar", "-C", "/data", "."
+    )
+    daemon.ok(*given, "-v", f"{packed}-restored:/data", "busybox", "tar", "-xf", "/backup/data.tar", "-C", "/data")
+    script = "cat /data/file; stat -c %u:%g:%a /data/file"
+    restored = daemon.ok(*given, "-v", f"{packed}-restored:/data:ro", "busybox", "sh", "-c", script)
+    assert restored.split() == ["packed", "7:8:640"]
+    daemon.ok("volume", "rm", f"{packed}-restored")
+
+
+def test_a_newer_image_finds_the_data_of_the_older_one(daemon: Daemon, packed: str) -> None:
+    given = ("run", "--rm", "--network", "none", "-v", f"{packed}-vol:/data")
+    daemon.ok(*given, f"{packed}-one", "sh", "-c", "echo written by one > /data/file")
+    daemon.ok("commit", "-c", "ENV VERSION=2", f"{packed}-pack", f"{packed}-two")  # which packs the first data again
+    found = daemon.ok(*given, f"{packed}-two", "sh", "-c", "cat /data/file; echo $VERSION")
+    assert found.splitlines() == ["written by one", "2"]
+    daemon.ok("rmi", f"{packed}-two")
 
 
 def test_anonymous_volumes_go_with_rm_v_and_rm(daemon: Daemon, name: str) -> None:

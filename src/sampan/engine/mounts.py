@@ -320,8 +320,8 @@ def _bind_pinned(fd: int, target: str) -> str:
 def adopt(engine: Engine, container: Container) -> None:
     """After a restart of the daemon: note what a container that lives has mounted. Never asks a driver."""
     for index, point in enumerate(container.mounts):
-        if point.type == "image":
-            engine.snapshots.mount(_image_key(container, index), mapped=userns.ids(engine, container) is not None)
+        if point.type == "image" and engine.snapshots.exists(key := _image_key(container, index)):
+            engine.snapshots.mount(key, mapped=userns.ids(engine, container) is not None)
         elif point.type == "volume" and engine.volumes.exists(point.name):
             engine.volumes.adopt_mount(point.name, container.id)
 
