@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..cas.threads import run_abandonable
 from ..errors import NotFound, SampanError
 from ..linux import rtnetlink
 from ..linux.rtnetlink import Route
@@ -54,15 +55,15 @@ class Remotes:
             from ..plugin.calls import Plugin  # http.client and the mail parser that it needs: 1 MB
 
             plugin = Plugin(name, address)
-            if interface not in await asyncio.to_thread(plugin.implements):
+            if interface not in await run_abandonable(plugin.implements):
                 raise NotFound(f'plugin "{name}" does not implement {interface}')
             self._known[name, interface] = plugin
         return self._known[name, interface]
 
 
 async def call(plugin: Plugin, method: str, **body: Any) -> dict[str, Any]:
-    """One call, in a thread."""
-    return await asyncio.to_thread(plugin.call, method, body)
+    """One call, in a thread of its own: the executor has few, and a plugin may not answer for half a minute."""
+    return await run_abandonable(lambda: plugin.call(method, body))
 
 
 async def call_quietly(plugin: Plugin, method: str, **body: Any) -> None:
