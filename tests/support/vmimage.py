@@ -43,7 +43,7 @@ _MODULES = (
     "nft_reject_inet", "nft_objref", "nft_log", "nft_limit", "nft_numgen", "nft_hash", "nf_conntrack", "nf_nat",
     "nf_conntrack_netlink", "dummy", "bfq", "tun", "xt_conntrack", "autofs4", "brd", "unix_diag",
     "vxlan", "macvlan", "ipvlan", "8021q", "sctp", "xfrm_user", "esp4", "esp6", "authenc", "echainiv", "drbg",
-    "jitterentropy_rng", "ctr", "xfs", "quota_v2",
+    "jitterentropy_rng", "ctr", "xfs", "quota_v2", "binfmt_misc",
 )  # fmt: skip
 _META = "linux-image-cloud-amd64"
 _EARLY = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng", "erofs", "overlay")

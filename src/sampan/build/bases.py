@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from ..errors import InvalidArgument, NotFound
+from ..errors import InvalidArgument, NotFound, SampanError
 from ..image import variants
 from ..image.record import Image
+from ..model.progress import Progress, Report
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci.platform import Platform
 from ..registry.config import ANONYMOUS, AuthConfig
 from .frontend.request import ResolvedImage
 from .graph import ImageSource, Vertex
-
-if TYPE_CHECKING:
-    from ..engine.engine import Engine
+from .progress import StepDone, StepLog, StepStarted
+from .session import Session
 
 AuthFor = Callable[[str], AuthConfig]
 """Credentials by registry host, from the request's X-Registry-Config."""
@@ -30,8 +31,9 @@ def no_credentials(_: str) -> AuthConfig:
 class Bases:
     """Resolves names after FROM and `--from=`. `always_pull` asks the registry even where the image is here."""
 
-    def __init__(self, engine: Engine, *, always_pull: bool = False, auth: AuthFor = no_credentials) -> None:
-        self._engine = engine
+    def __init__(self, session: Session, *, always_pull: bool = False, auth: AuthFor = no_credentials) -> None:
+        self._session = session
+        self._engine = session.engine
         self._always_pull = always_pull
         self._auth = auth
 
@@ -57,16 +59,34 @@ class Bases:
 
     async def _pull(self, ref: str, platform: Platform) -> Image:
         from ..engine.pull import PullRequest, pull  # the registry client costs memory until it is needed
-        from ..model.progress import ignore
 
         if _is_id(ref):
             raise NotFound(f"No such image: {ref}")
         first, *others = self._engine.images.short_names.candidates(ref)
         request = PullRequest(first, platform, others=tuple(others), auth_for=self._auth)
-        (image,) = await pull(self._engine, request, ignore)
+        with self._shown(ref, platform) as report:
+            (image,) = await pull(self._engine, request, report)
         if platforms.rank(platform, image.config.platform) is None:
             raise InvalidArgument(f"{ref}: no match for platform {platform}")
         return image
+
+    @contextmanager
+    def _shown(self, ref: str, platform: Platform) -> Iterator[Report]:
+        """A pull as a step of the build; its output are the layers that are there."""
+        step, tell = f"pull {ref} {platform}", self._session.tell
+        tell(StepStarted(step=step, name=f"pull {ref}", time=time.time_ns()))
+
+        def report(progress: Progress) -> None:
+            if progress.status and (not progress.id or progress.status == "Pull complete"):
+                name = f"{progress.id}: " if progress.id else ""
+                tell(StepLog(step=step, stream=1, text=f"{name}{progress.status}\n"))
+
+        try:
+            yield report
+        except SampanError as error:
+            tell(StepDone(step=step, error=str(error), time=time.time_ns()))
+            raise
+        tell(StepDone(step=step, time=time.time_ns()))
 
 
 def _is_id(ref: str) -> bool:

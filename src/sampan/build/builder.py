@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile.errors import DockerfileError, excerpt
 from ..dockerfile.ignore import IgnoreRules
+from ..engine import foreign
 from ..engine.engine import Engine
 from ..engine.images import set_tag
 from ..errors import Conflict, InvalidArgument, SampanError
@@ -171,7 +171,7 @@ class Builder:
 
     async def _targets(self, request: BuildRequest, session: Session) -> list[Target]:
         """The front end's part: what is to be built, for each platform."""
-        bases = Bases(self.engine, always_pull=request.pull, auth=request.auth)
+        bases = Bases(session, always_pull=request.pull, auth=request.auth)
         asked = [_front_end_request(request, platform) for platform in request.platforms or (platforms.host(),)]
         parsed = [_read(request, one) for one in asked]
         try:
@@ -325,7 +325,7 @@ def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
         platform=platform,
         several=len(request.platforms) > 1,
         build_platform=host,
-        runs=_runs,
+        runs=foreign.runs,
         labels=request.labels,
         no_cache=request.no_cache,
         no_cache_stages=request.no_cache_stages,
@@ -333,20 +333,6 @@ def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
         contexts={name: _context_vertex(name, where, platform) for name, where in request.contexts.items()},
         context=Vertex(op=LocalSource("context"), name="load build context"),
     )
-
-
-def _runs(platform: Platform) -> bool:
-    """Whether this machine can run programs of a platform: by itself, or by an interpreter in binfmt_misc."""
-    if platforms.rank(platforms.host(), platform) is not None:
-        return True
-    name = _QEMU_NAMES.get(platform.architecture, platform.architecture)
-    return os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{name}")
-
-
-_QEMU_NAMES = {
-    "amd64": "x86_64", "arm64": "aarch64", "386": "i386", "loong64": "loongarch64", "mipsle": "mipsel",
-    "mips64le": "mips64el",
-}  # fmt: skip
 
 
 def _context_vertex(name: str, where: str | FileTree, platform: Platform) -> Vertex:
@@ -364,7 +350,7 @@ async def _image_source(session: Session, vertex: Vertex, _: Sequence[Result]) -
     assert isinstance(source, ImageSource)
     if source.digest:
         return Result(session.engine.images.by_id(source.digest).layers)
-    resolved = await Bases(session.engine).resolve(source.reference, source.platform)
+    resolved = await Bases(session).resolve(source.reference, source.platform)
     return await _image_source(session, resolved.vertex, ())
 
 

@@ -33,7 +33,7 @@ def warnings(image: Platform, *, asked: bool, handlers: str = BINFMT) -> list[st
             f"The requested image's platform ({image.normalized()}) does not match the detected host platform "
             f"({detected()}) and no specific platform was requested"
         )
-    if not _emulated(image.normalized().architecture, handlers):
+    if not emulated(image, handlers):
         found.append(
             f"no binfmt_misc handler for {image.architecture} is registered: the image's programs will fail with "
             '"exec format error"'
@@ -62,8 +62,14 @@ def _amd64_level(cpus: str) -> str:
     return level
 
 
-def _emulated(architecture: str, handlers: str) -> bool:
+def runs(platform: Platform) -> bool:
+    """Whether programs of a platform can run here: by themselves, or by an interpreter."""
+    return platforms.rank(platforms.host(), platform) is not None or emulated(platform)
+
+
+def emulated(platform: Platform, handlers: str = BINFMT) -> bool:
     """Whether binfmt_misc (Documentation/admin-guide/binfmt-misc.rst) has an enabled handler for QEMU's target."""
+    architecture = platform.normalized().architecture
     name = f"qemu-{_EMULATORS.get(architecture, architecture)}"
     try:
         with open(os.path.join(handlers, name), encoding="utf-8") as file:

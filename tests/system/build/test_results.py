@@ -123,6 +123,14 @@ def test_several_platforms_are_one_index(daemon: Daemon, registry: str, name: st
     remote = json.loads(raw)
     assert [entry["platform"]["architecture"] for entry in remote["manifests"]] == ["amd64", "arm64"]
     daemon.ok("rmi", tag)
+    based = _context(tmp_path / "based", f"FROM {tag}\nLABEL x=y\n")
+    done = _built(daemon, "--platform", BOTH, "--progress", "plain", "-t", name, based)
+    assert f"[internal] pull {tag}" in done.err and " Pull complete" in done.err, done
+    label = daemon.ok("image", "inspect", "--platform", "linux/arm64", "-f", "{{.Config.Labels}}", name)
+    assert label == "map[b:linux/amd64 p:linux/arm64 x:y]"
+    again = _built(daemon, "--platform", BOTH, "--progress", "plain", based)
+    assert "pull" not in again.err, "both platforms are here"
+    daemon.ok("rmi", name, tag)
     assert not [one for one in _all_images(daemon) if name in daemon.ok("inspect", "-f", "{{.RepoTags}}", one)]
 
     _built(
