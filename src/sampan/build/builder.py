@@ -36,7 +36,7 @@ from .frontend.files import git_source, is_git
 from .frontend.request import Request, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
-from .linting import warn
+from .linting import refuse, warn
 from .progress import Failed, Listener, Planned
 from .result import Result
 from .session import ENTITLEMENTS, Session
@@ -164,7 +164,7 @@ class Builder:
         session = _session(self.engine, request, listener)
         asked = _front_end_request(request, (*request.platforms, platforms.host())[0])
         try:
-            warn(_read(request, asked), asked, request, session)
+            refuse(warn(_read(request, asked), asked, request, session))
         except SampanError as error:
             _point(session, request, error)
             raise
@@ -177,7 +177,8 @@ class Builder:
         try:
             targets = [await convert(text, one, bases.resolve) for text, one in zip(parsed, asked, strict=True)]
         finally:  # now that base images are here
-            warn(parsed[0], asked[0], request, session)
+            broken = warn(parsed[0], asked[0], request, session)
+        refuse(broken)
         for target in targets:
             session.tell(Planned(steps=tuple(target.plan), platform=str(target.platform)))
         return targets
@@ -276,10 +277,11 @@ def _read(request: BuildRequest, asked: Request) -> Parsed:
 
 def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
     """Tell where in the Dockerfile the build failed."""
-    line = error.line if isinstance(error, DockerfileError) else session.failed.line if session.failed else 0
+    line, word = session.failed.line if session.failed else 0, None
+    if isinstance(error, DockerfileError):
+        line, word = error.line, error.word
     if line:
-        text = excerpt(request.dockerfile, request.dockerfile_name, line, caret=isinstance(error, DockerfileError))
-        session.tell(Failed(excerpt=text))
+        session.tell(Failed(excerpt=excerpt(request.dockerfile, request.dockerfile_name, line, word)))
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:

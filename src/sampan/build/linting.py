@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .builder import BuildRequest
 
 
-def warn(parsed: Parsed, asked: Request, request: BuildRequest, session: Session) -> None:
-    """Tell all findings; InvalidArgument where the file wants that."""
+def warn(parsed: Parsed, asked: Request, request: BuildRequest, session: Session) -> list[str]:
+    """Tell all findings; the names of the broken rules where the file wants that to be a mistake."""
 
     def variables(stage: Stage) -> Sequence[str] | None:
         return _variables(session, asked, stage)
@@ -29,11 +29,16 @@ def warn(parsed: Parsed, asked: Request, request: BuildRequest, session: Session
     findings = lint.check(parsed.dockerfile, parsed.plan, options, around)
     for finding in findings:
         session.tell(Warned(text=finding.message, rule=finding.rule, line=finding.line))
-    if findings and options.error:
-        raise InvalidArgument("lint violation found for rules: " + ", ".join(sorted({one.rule for one in findings})))
     unused = unused_arguments(parsed, request.arguments)
     if unused:
         session.tell(Warned(text=f"[Warning] One or more build-args {unused} were not consumed"))
+    return sorted({finding.rule for finding in findings}) if options.error else []
+
+
+def refuse(rules: list[str]) -> None:
+    """InvalidArgument where rules are broken that must not be."""
+    if rules:
+        raise InvalidArgument("lint violation found for rules: " + ", ".join(rules))
 
 
 def _variables(session: Session, asked: Request, stage: Stage) -> list[str] | None:

@@ -231,10 +231,18 @@ def _undefined_from(subject: Subject) -> Iterator[Finding]:
     known = [*declared, *sorted(PREDEFINED_ARGS | PLATFORM_ARGS)]
     for instruction in _all(subject, "FROM"):
         words = [instruction.arguments[0], *(flag.value or "" for flag in instruction.flags)]
-        for name in sorted(used_names(" ".join(words), subject.dockerfile.escape) - set(known)):
+        for name in sorted(_used(words, subject) - set(known)):
             hint = _meant(name, known)
             text = f"FROM argument '{name}' is not declared" + (f" (did you mean {hint}?)" if hint else "")
             yield Finding("UndefinedArgInFrom", text, instruction.line.first)
+
+
+def _used(words: Sequence[str], subject: Subject) -> set[str]:
+    """The variables of some words; none where they cannot be read, which is the front end's to refuse."""
+    try:
+        return used_names(" ".join(words), subject.dockerfile.escape)
+    except InvalidArgument:
+        return set()
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
@@ -317,7 +325,7 @@ def _undefined_in(stage: Stage, known: list[str], subject: Subject) -> Iterator[
     for instruction in stage.instructions:
         if instruction.name in _EXPANDED:
             words = [*instruction.arguments, *(flag.value or "" for flag in instruction.flags)]
-            for name in sorted(used_names(" ".join(words), subject.dockerfile.escape) - declared - set(known)):
+            for name in sorted(_used(words, subject) - declared - set(known)):
                 hint = _meant(name, known)
                 text = f"Usage of undefined variable '${name}'" + (f" (did you mean ${hint}?)" if hint else "")
                 yield Finding("UndefinedVar", text, instruction.line.first)

@@ -50,12 +50,12 @@ class Instruction:
     def heredocs(self) -> tuple[Heredoc, ...]:
         return self.line.heredocs
 
-    def error(self, message: str, hint: str = "") -> DockerfileError:
-        return DockerfileError(message, self.line.first, hint)
+    def error(self, message: str, hint: str = "", word: str = "") -> DockerfileError:
+        return DockerfileError(message, self.line.first, hint, word=word)
 
-    def refusal(self, message: str) -> DockerfileError:
+    def refusal(self, message: str, word: str = "") -> DockerfileError:
         """For what is grammatical and still wrong: the text does not name the line, its `line` does."""
-        return DockerfileError(message, self.line.first, plain=True)
+        return DockerfileError(message, self.line.first, plain=True, word=word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _parse_pairs(name: str, rest: str, line: LogicalLine, escape: str) -> tuple[
         if not equals:
             raise DockerfileError(
                 f"Syntax error - can't find = in {json.dumps(word)}. Must be of the form: name=value", line.first,
-                plain=True,
+                plain=True, word=word,
             )  # fmt: skip
         if not key:
             raise DockerfileError(f"{name} names can not be blank", line.first)

@@ -62,14 +62,16 @@ def check_flags(instruction: Instruction) -> None:
     known = FLAGS.get(instruction.name, frozenset())
     seen: set[str] = set()
     for flag in instruction.flags:
+        written = f"--{flag.name}"
         if flag.name not in known:
-            raise instruction.error(f"unknown flag: --{flag.name}", _close_flag(flag.name, known))
+            raise instruction.error(f"unknown flag: {written}", _close_flag(flag.name, known), written)
         if flag.name in seen and flag.name not in REPEATABLE:
-            raise instruction.error(f"duplicate flag specified: --{flag.name}")
+            raise instruction.error(f"duplicate flag specified: {written}", word=written)
         if flag.value is None and flag.name not in _BOOLEAN:
-            raise instruction.error(f"missing a value on flag: --{flag.name}")
+            raise instruction.error(f"missing a value on flag: {written}", word=written)
         if flag.name in _BOOLEAN and (flag.value or "true").lower() not in ("true", "false"):
-            raise instruction.error(f"expecting boolean value for flag {flag.name}, not: {flag.value}")
+            text = f"expecting boolean value for flag {flag.name}, not: {flag.value}"
+            raise instruction.error(text, word=written)
         seen.add(flag.name)
     if instruction.nested is not None:
         check_flags(instruction.nested)

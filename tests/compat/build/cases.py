@@ -130,7 +130,7 @@ CASES: tuple[Case, ...] = (
          "RUN --mount=type=secret,id=missing test ! -e /run/secrets/missing\n", {"secret": text("hush")},
          flags=("--secret", "id=s,src={context}/secret"), ours=True),
     Case("run-network-none", "FROM busybox\nRUN --network=none ls /sys/class/net > /n\n"),
-    Case("says", "FROM busybox\nRUN echo one; echo two >&2\nENV A=b\nRUN for i in 1 2 3; do echo $i; done\nCMD id\n"),
+    Case("says", "FROM busybox\nRUN echo one\nRUN echo two >&2\nENV A=b\nRUN for i in 1 2 3; do echo $i; done\nCMD id\n"),
     Case("run-stdin", "FROM busybox\nRUN cat > /x; echo done >> /x\n"),
     Case("run-output-in-etc", "FROM busybox\nRUN echo '1.2.3.4 x' > /etc/hosts.mine; echo a > /etc/hosts || true\n"),
     # CMD, ENTRYPOINT, SHELL

@@ -41,7 +41,7 @@ def test_image(case: Case, daemon: Daemon, name: str, tmp_path: Path, _origins: 
     archive = subprocess.run(["docker", "-H", daemon.url, "save", name], capture_output=True, check=True).stdout
     ours = observe(archive, _base_layers(case))
     golden = GOLDENS["images"][case.name]
-    assert not _differences(case.name, ours, golden)
+    assert not differences(case.name, ours, golden)
     if not case.ours and not case.remote:  # that client fetches for itself, outside the daemon's network
         _same_for_the_stock_client(daemon, name, words)
     daemon.ok("rmi", name)
@@ -56,7 +56,7 @@ def _same_for_the_stock_client(daemon: Daemon, name: str, words: list[str]) -> N
     assert built.stdout.strip() == daemon.ok("inspect", "--format", "{{.Id}}", name)
 
 
-def _differences(name: str, ours: dict[str, Any], golden: dict[str, Any]) -> list[str]:  # noqa: F811
+def differences(name: str, ours: dict[str, Any], golden: dict[str, Any]) -> list[str]:  # noqa: F811
     found = []
     for key in golden:
         if (name, key) in EXPLAINED or ours[key] == golden[key]:

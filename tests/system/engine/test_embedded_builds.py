@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 import sampan
 from sampan import Engine
+from sampan.build.builder import BuildRequest, builder_of
 from sampan.build.execution import StepFailed
 from sampan.build.graph import SCRATCH, Copy, Exec, Files, ImageSource, MakeFile, Vertex
 from sampan.build.layering import shown
@@ -18,6 +20,7 @@ from sampan.dockerfile.errors import DockerfileError
 from sampan.dockerfile.parser import parse
 from sampan.engine import images
 from sampan.image.record import Image
+from sampan.oci import digest as digests
 from sampan.oci import platform as platforms
 
 
@@ -106,3 +109,20 @@ async def test_a_cancelled_task_ends_its_step(engine: Engine) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not list(Path(f"{engine.paths.exec_root}/builds").iterdir())
+
+
+async def test_a_result_that_is_only_held_leaves_nothing(engine: Engine) -> None:
+    known = {image.id for image in images.list_images(engine, {}, all_images=True)}
+    request = BuildRequest(
+        dockerfile="FROM scratch\nCOPY <<a /h\nheld\na\nCOPY <<b /m\nmore\nb\n", listed=False, squash=True,
+        tags=["held"], platforms=(platforms.parse("linux/amd64"), platforms.parse("linux/386")),
+    )  # fmt: skip
+    async with AsyncExitStack() as held:
+        built = await builder_of(engine).build(request, lambda event: None, held)
+        documents = [built.image.id, built.image.manifest, digests.of_bytes(built.index)]
+        assert all(map(engine.store.exists, documents)) and len(built.images) == 2
+        assert {image.id for image in images.list_images(engine, {}, all_images=True)} == known
+        assert await _read(engine, built.image, "h") == "held\n"
+        top = built.image.layers[-1]
+    assert not any(map(engine.store.exists, documents))
+    assert not engine.store.exists(top.descriptor.digest) and not engine.snapshots.exists(top.chain_id)

@@ -76,7 +76,7 @@ def test_mistakes_name_their_line(text: str, message: str, line: int) -> None:
         parse(text)
     assert caught.value.line == line
     if line:
-        assert ">>>" in excerpt(text, "Dockerfile", caught.value.line, caret=True)
+        assert ">>>" in excerpt(text, "Dockerfile", caught.value.line, caught.value.word)
 
 
 def test_suggestion() -> None:
@@ -122,3 +122,20 @@ def test_run_mounts() -> None:
     for bad in ("type=foo,target=/", "type=cache", "type=tmpfs,target=/,from=x", "type=cache,target=/,sharing=no", "x"):
         with pytest.raises(InvalidArgument):
             parse_mount(bad)
+
+
+@pytest.mark.parametrize(
+    ("line", "marked"),
+    [
+        ("COPY --chwon=1 a /", "--chwon"), ("  RUN --network=none --network=none x", "--network"), ("RUMM x", "RUMM"),
+        ("ENV a=1 b", " b"), ("COPY --link=maybe a /", "--link"),
+    ],
+)  # fmt: skip
+def test_the_caret_is_under_what_is_wrong(line: str, marked: str) -> None:
+    text = f"FROM a\n{line}\n"
+    with pytest.raises(DockerfileError) as caught:
+        plan(parse(text), {})
+    shown = excerpt(text, "Dockerfile", caught.value.line, caught.value.word).splitlines()
+    place = next(row for row in shown if ">>>" in row)
+    caret = shown[shown.index(place) + 1]
+    assert caret.strip() == "^" and place[caret.index("^") :].startswith(marked.strip()), "\n".join(shown)

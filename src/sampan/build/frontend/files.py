@@ -38,14 +38,15 @@ def copy(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
     if words.sources:
         actions.append(_copy(state, instruction, words, 1, tuple(words.sources), unpack=False))
     actions += _written(state, instruction, words)
-    _finish(state, instruction, words, actions, [source])
+    _finish(state, instruction, words, actions, [source] if words.sources else [])
 
 
 def add(state: StageState, instruction: Instruction) -> None:
     """ADD: as COPY from the context, and URLs, git repositories, local archives unpacked."""
     words = _words(state, instruction)
-    inputs, actions = [state.request.context], list[Action]()
+    actions: list[Action] = []
     local = [source for source in words.sources if not is_remote(source)]
+    inputs = [state.request.context] if local else []
     if local:
         unpack = flag_value(instruction, "unpack", "true").lower() == "true"
         actions.append(_copy(state, instruction, words, 1, tuple(local), unpack=unpack))

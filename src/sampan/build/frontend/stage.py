@@ -80,7 +80,7 @@ class StageState:
         try:
             return expand(word, self.variables(), self.escape)
         except InvalidArgument as error:
-            raise instruction.refusal(f'failed to process "{word}": {error}') from error
+            raise instruction.refusal(f'failed to process "{word}": {error}', word) from error
 
     def run_environment(self) -> list[str]:
         """What a RUN sees: ENV, build arguments in scope, proxies."""
