@@ -26,7 +26,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.sampled_from(WORDS), max_size=14), st.sampled_from(["", " "]), VALUES)
 def test_templates_of_any_words(words: list[str], space: str, data: Any) -> None:
     try:
@@ -35,21 +35,21 @@ def test_templates_of_any_words(words: list[str], space: str, data: Any) -> None
         return
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text(max_size=30))
 def test_text_without_actions_stays(text: str) -> None:
     if "{{" not in text:
         assert Template(text).render({}) == text
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(VALUES)
 def test_json_of_any_value(data: Any) -> None:
     assert json.loads(Template("{{json .}}").render(data)) == data
     assert isinstance(go_text(data), str)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.lists(st.lists(st.text("ab ü", max_size=14), min_size=1, max_size=4), max_size=5))
 def test_alignment_keeps_cells_and_order(rows: list[list[str]]) -> None:
     aligned = align("\n".join("\t".join(row) for row in rows)).split("\n")
@@ -59,13 +59,13 @@ def test_alignment_keeps_cells_and_order(rows: list[list[str]]) -> None:
             position = line.index(cell, position) + len(cell)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.integers(-(10**18), 10**18))
 def test_durations_round_trip_to_the_microsecond(nanoseconds: int) -> None:
     assert abs(parse_duration(go_duration(nanoseconds)) - nanoseconds) <= max(1000, abs(nanoseconds) >> 50)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(st.text("0123456789.kmgibB -xyz", max_size=8))
 def test_quantities_parse_or_say_why(text: str) -> None:
     for parse in (parse_bytes, parse_cpus, parse_duration):
@@ -75,7 +75,7 @@ def test_quantities_parse_or_say_why(text: str) -> None:
             assert str(error)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     st.lists(st.sampled_from(["-it", "-p", "80", "--rm", "--name", "--name=x", "-", "--", "-e", "A=1", "-zz", "--no"]))
 )

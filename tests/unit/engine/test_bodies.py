@@ -11,6 +11,8 @@ from sampan.cas.threads import run_in_thread
 from sampan.engine.bodies import Feed, fed
 
 CHUNKS = 50
+SIZE = 1 << 16
+"""Of a chunk: what is handed over at once."""
 STREAMS = 64
 
 
@@ -19,7 +21,7 @@ async def _body(sent: list[int], gate: asyncio.Event) -> AsyncIterator[bytes]:
         if number == CHUNKS // 2:
             await gate.wait()
         sent.append(number)
-        yield b"x" * 1000
+        yield bytes(SIZE)
 
 
 def _read(stream: Feed) -> int:
@@ -43,7 +45,7 @@ async def test_more_streams_than_threads_of_the_executor_go_on() -> None:
             return await work
 
     async with asyncio.timeout(30):
-        assert await asyncio.gather(*(one() for _ in range(STREAMS))) == [CHUNKS * 1000] * STREAMS
+        assert await asyncio.gather(*(one() for _ in range(STREAMS))) == [CHUNKS * SIZE] * STREAMS
 
 
 async def test_a_sender_waits_for_its_reader() -> None:
@@ -54,7 +56,7 @@ async def test_a_sender_waits_for_its_reader() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         assert len(sent) <= 6
-        assert await run_in_thread(lambda: _read(stream), stream.interrupt) == CHUNKS * 1000
+        assert await run_in_thread(lambda: _read(stream), stream.interrupt) == CHUNKS * SIZE
 
 
 async def test_cancelled_work_ends_before_its_stream() -> None:
