@@ -20,13 +20,14 @@ from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
+from . import contextstore, sourcecache
 from .bases import AuthFor, Bases, no_credentials
 from .cache import BuildCache, Record
 from .cacheconfig import inline
 from .cacheexport import CacheTarget, export
 from .cacheimport import CacheSource, Imports
 from .context import opened, read_dockerfile
-from .contextstore import PREFIX, ContextStore
+from .contextstore import ContextStore
 from .copying import copy_files, merge
 from .execution import execute
 from .fetching import fetch_file, fetch_repository
@@ -41,6 +42,7 @@ from .progress import Failed, Listener, Planned
 from .result import Result
 from .session import ENTITLEMENTS, Session
 from .solver import Numbers, Solver
+from .sourcecache import sources_of
 from .storing import Built, document, store
 
 
@@ -150,6 +152,7 @@ class Builder:
             except SampanError as error:
                 if isinstance(error, DamagedContext):
                     self.contexts.clear()
+                    sources_of(self.engine).clear()
                 _point(session, request, error)
                 raise
             built.hold(self.engine, held if held is not None else stack)
@@ -250,18 +253,21 @@ class Builder:
 
     def records(self) -> list[Record]:
         """All that the build cache holds, latest use first."""
-        return sorted([*self.cache.records(), *self.contexts.packs()], key=lambda one: one.used, reverse=True)
+        records = [*self.cache.records(), *self.contexts.packs(), *sources_of(self.engine).records()]
+        return sorted(records, key=lambda one: one.used, reverse=True)
 
     def prune(self, keys: Sequence[str]) -> int:
         """Forget records and drop layers that nothing else needs; the bytes freed."""
         records = {record.key: record for record in self.records()}
         freed = 0
         for key in keys:
-            if key.startswith(PREFIX):
-                freed += self.contexts.drop(int(key.removeprefix(PREFIX)))
-                continue
-            self.cache.drop(key)
-            freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
+            if key.startswith(contextstore.PREFIX):
+                freed += self.contexts.drop(int(key.removeprefix(contextstore.PREFIX)))
+            elif key.startswith(sourcecache.PREFIX):
+                freed += sources_of(self.engine).drop(key)
+            else:
+                self.cache.drop(key)
+                freed += sum(layer.size for layer in self.engine.images.release(records[key].layers))
         return freed
 
 

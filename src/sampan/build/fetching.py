@@ -8,6 +8,7 @@ import re
 import stat
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -16,9 +17,11 @@ from urllib.parse import urlsplit
 from ..errors import DataLoss, InvalidArgument, NotFound, SampanError, Unavailable
 from ..linux.openat2 import open_in_root
 from ..oci import digest as digests
+from .filetree import FileTree, Inode, Pack
 from .graph import GitSource, HttpSource, Vertex
 from .result import Result
 from .session import Session
+from .sourcecache import GIT, HTTP, Source, SourceCache, sources_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -30,29 +33,73 @@ _COMMIT = re.compile(r"^[0-9a-f]{40}(?:[0-9a-f]{24})?$")
 
 
 async def fetch_file(session: Session, vertex: Vertex, _: Sequence[Result]) -> Result:
-    """A directory with the one file of an HttpSource, mode 600, its time from Last-Modified."""
+    """A tree with the one file of an HttpSource, mode 600, its time from Last-Modified."""
     source = vertex.op
     assert isinstance(source, HttpSource)
-    directory = session.directory()
-    found = await download(source.url, f"{directory}/{source.filename}")
-    if source.checksum and digests.parse(source.checksum) != found:
-        raise DataLoss(f"digest mismatch {found}: {source.checksum}")
-    return Result(directory=directory)
+    wanted = digests.parse(source.checksum) if source.checksum else ""
+    return Result(files=single(source.filename, await fetch(session, source.url, wanted)))
 
 
-async def download(url: str, path: str) -> str:
-    """Store what a URL gives; returns its digest. Redirects stay within http and https, as aiohttp does them."""
+def single(name: str, inode: Inode) -> FileTree:
+    """A tree of one file."""
+    tree = FileTree()
+    tree.add(name, inode)
+    return tree
+
+
+async def fetch(session: Session, url: str, wanted: str = "") -> Inode:
+    """What a URL gives, for as long as the build lasts; DataLoss where it has not the digest that is wanted.
+
+    It is asked for only where nothing with that digest is here, and comes again only where its ETag has changed.
+    """
+    cache, key = sources_of(session.engine), sha256(f"http {url}".encode()).hexdigest()
+    lock = cache.locks.get(key)
+    async with lock:
+        found = cache.find(key)
+        if found is None or f"sha256:{found.digest}" != wanted:
+            found = await _newest(session, url, cache, key, found)
+        if wanted and f"sha256:{found.digest}" != wanted:
+            raise DataLoss(f"digest mismatch sha256:{found.digest}: {wanted}")
+        pack = Pack(os.open(found.path, os.O_RDONLY | os.O_CLOEXEC), trusted=False)
+    session.stack.callback(pack.close)
+    size = os.path.getsize(found.path)
+    return Inode(stat.S_IFREG | 0o600, size, found.modified * 1_000_000_000, sha256=found.digest, pack=pack)
+
+
+async def _newest(session: Session, url: str, cache: SourceCache, key: str, found: Source | None) -> Source:
+    path = f"{session.directory()}/fetched"
+    came = await download(url, path, found.etag if found is not None else "")
+    if came is None and found is not None:
+        return found
+    assert came is not None
+    return await cache.keep(path, HTTP, url, Source(key, cache.place(key), came.etag, came.digest, came.modified))
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """`digest`: sha256 in hex; `modified`: Last-Modified, in seconds since the epoch, 0 where it is not known."""
+
+    digest: str
+    etag: str
+    modified: int
+
+
+async def download(url: str, path: str, etag: str = "") -> Downloaded | None:
+    """Store what a URL gives; None where it is still what had that ETag. Redirects stay within http and https."""
     import aiohttp  # costs memory until it is needed
 
+    headers = {"If-None-Match": etag} if etag else {}
     try:
-        async with aiohttp.ClientSession() as client, client.get(url) as response:
+        async with aiohttp.ClientSession() as client, client.get(url, headers=headers) as response:
+            if response.status == 304 and etag:
+                return None
             if response.status != 200:
                 raise NotFound(f"failed to load cache key: invalid response status {response.status}")
             digest = await _store(response, path)
-            _date(path, response.headers.get("Last-Modified", ""))
+            modified = _seconds(response.headers.get("Last-Modified", ""))
+            return Downloaded(digest, response.headers.get("ETag", ""), modified)
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise Unavailable(f"failed to load cache key: {url}: {error}") from error
-    return digest
 
 
 async def _store(response: aiohttp.ClientResponse, path: str) -> str:
@@ -61,32 +108,71 @@ async def _store(response: aiohttp.ClientResponse, path: str) -> str:
         async for chunk in response.content.iter_chunked(_CHUNK):
             hashed.update(chunk)
             await asyncio.to_thread(file.write, chunk)
-    os.chmod(path, 0o600)
-    return f"sha256:{hashed.hexdigest()}"
+    return hashed.hexdigest()
 
 
-def _date(path: str, text: str) -> None:
+def _seconds(text: str) -> int:
     try:
-        seconds = int(parsedate_to_datetime(text).timestamp()) if text else 0
+        return int(parsedate_to_datetime(text).timestamp()) if text else 0
     except ValueError:
-        seconds = 0
-    os.utime(path, (seconds, seconds))
+        return 0
 
 
 async def fetch_repository(session: Session, vertex: Vertex, _: Sequence[Result]) -> Result:
     """The checked-out tree of a GitSource, or the directory of it that was asked for."""
     source = vertex.op
     assert isinstance(source, GitSource)
-    path, commit = await clone(session, source)
+    path, commit = await checkout(session, source)
     return Result(directory=path, identity=f"git {commit} {source.subdir} {source.keep_git_dir}")
+
+
+async def checkout(session: Session, source: GitSource) -> tuple[str, str]:
+    """The path of the part of a repository that was asked for, and the commit; what is here is not fetched again."""
+    _check_source(source)
+    commit = await _commit_of(session, source)
+    if not commit:
+        return await clone(session, source)
+    text = f"git {source.remote} {commit} {source.keep_git_dir}"
+    cache, key = sources_of(session.engine), sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    lock = cache.locks.get(key)
+    async with lock:
+        session.stack.enter_context(cache.using(key))
+        found = cache.find(key)
+        if found is None:
+            directory, actual = await _fetched(session, source)
+            if actual != commit:  # it has moved on since
+                return _confined(directory, source.subdir), actual
+            found = await cache.keep(directory, GIT, f"{source.remote} {commit}", Source(key, cache.place(key)))
+    return _confined(found.path, source.subdir), commit
 
 
 async def clone(session: Session, source: GitSource) -> tuple[str, str]:
     """Check out a repository into a directory of the session's (S22): the path of the part asked for, the commit."""
+    _check_source(source)
+    directory, commit = await _fetched(session, source)
+    return _confined(directory, source.subdir), commit
+
+
+def _check_source(source: GitSource) -> None:
     if _REMOTE.match(source.remote) is None:
         raise InvalidArgument(f"invalid git remote {source.remote}: only http(s), git and ssh are fetched")
     if source.ref.startswith("-"):
         raise InvalidArgument(f"invalid git ref {source.ref}")
+
+
+async def _commit_of(session: Session, source: GitSource) -> str:
+    """What a ref names now, in the order of gitrevisions(7); empty where the remote lists no such ref."""
+    if _COMMIT.match(source.ref):
+        return source.ref
+    ref = source.ref or "HEAD"
+    git = _Git(session.directory(), _environment(session, source.remote))
+    listed = [line.split("\t") for line in (await git.run("ls-remote", "--", source.remote)).splitlines()]
+    commits = {name: commit for commit, name in listed}
+    names = (ref, f"refs/{ref}", f"refs/tags/{ref}", f"refs/heads/{ref}")
+    return next((commits[one] for name in names for one in (f"{name}^{{}}", name) if one in commits), "")
+
+
+async def _fetched(session: Session, source: GitSource) -> tuple[str, str]:
     directory = session.directory()
     git = _Git(directory, _environment(session, source.remote))
     await git.run("init", "-q")
@@ -97,7 +183,7 @@ async def clone(session: Session, source: GitSource) -> tuple[str, str]:
         from .removing import remove_tree
 
         await asyncio.to_thread(remove_tree, f"{directory}/.git")
-    return _confined(directory, source.subdir), commit
+    return directory, commit
 
 
 async def _checkout(git: _Git, source: GitSource) -> None:

@@ -92,58 +92,58 @@ class Inode:
 class HeldFile:
     """One name of an inode. Files of a context belong to root in the image (Dockerfile reference, COPY)."""
 
-    __slots__ = ("_inode", "mode", "mtime_ns", "path")
+    __slots__ = ("inode", "mode", "mtime_ns", "path")
     uid = gid = 0
 
     def __init__(self, path: str, inode: Inode) -> None:
         self.path = path
         self.mode = inode.mode
         self.mtime_ns = inode.mtime_ns
-        self._inode = inode
+        self.inode = inode
 
     @property
     def rdev(self) -> int:
-        return self._inode.rdev
+        return self.inode.rdev
 
     @property
     def identity(self) -> Hashable | None:
-        return id(self._inode) if self._inode.names > 1 else None
+        return id(self.inode) if self.inode.names > 1 else None
 
     def link(self) -> str:
-        return self._inode.link
+        return self.inode.link
 
     def xattrs(self) -> dict[str, bytes]:
-        return self._inode.xattrs
+        return self.inode.xattrs
 
     def digest(self) -> str:
-        return self._inode.sha256
+        return self.inode.sha256
 
     def head(self, size: int) -> bytes:
         return next(self.chunks(), b"")[:size]
 
     def chunks(self) -> Iterator[bytes]:
-        return self._checked(_with_holes(self._inode))
+        return self._checked(_with_holes(self.inode))
 
     def pour(self, target: int) -> None:
-        if self._inode.extents is None:
+        if self.inode.extents is None:
             for chunk in self.chunks():
                 write_all(target, chunk)
             return
-        os.ftruncate(target, self._inode.size)
-        for position, data in self._inode.stored():
+        os.ftruncate(target, self.inode.size)
+        for position, data in self.inode.stored():
             os.lseek(target, position, os.SEEK_SET)
             write_all(target, data)
 
     def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """What a pack on the disk gives is compared with the digest that it was asked for by."""
-        if self._inode.pack is None or self._inode.pack.trusted:
+        if self.inode.pack is None or self.inode.pack.trusted:
             yield from chunks
             return
         value = hashlib.sha256()
         for chunk in chunks:
             value.update(chunk)
             yield chunk
-        if value.hexdigest() != self._inode.sha256:
+        if value.hexdigest() != self.inode.sha256:
             raise DamagedContext(f"{self.path}: the stored build context is damaged, build again")
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgument
 from .context import received
-from .fetching import clone, download
-from .filetree import FileTree
+from .fetching import checkout, fetch, single
+from .filetree import FileTree, HeldFile
 from .frontend.files import git_source, is_git
 from .session import Session
-from .sources import MAX_DOCKERFILE
+from .sources import read_text
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -40,33 +40,22 @@ async def fetched(
     where = f"https://{where}" if where.startswith("github.com/") else where
     try:
         if is_git(where):
-            yield Remote((await clone(session, git_source(where, keep_git_dir=keep_git_dir)))[0])
+            yield Remote((await checkout(session, git_source(where, keep_git_dir=keep_git_dir)))[0])
             return
         if not where.startswith(("http://", "https://")):
             raise InvalidArgument(f"unable to prepare context: {where} is neither a git repository nor an http(s) URL")
-        directory = session.directory()
-        path = f"{directory}/context"
-        await download(where, path)
-        with open(path, "rb") as file:
-            head = file.read(512)
+        file = HeldFile(where, await fetch(session, where))
+        head = file.head(512)
         if head[257:262] != b"ustar" and not head.startswith(_ARCHIVES):
-            yield Remote(directory, _text(path))
+            context = single("context", file.inode)
+            yield Remote(context, read_text(context, "context") or "")
             return
-        async with received(engine, _chunks(path)) as files:
+        async with received(engine, _chunks(file)) as files:
             yield Remote(files)
     finally:
         await session.close()
 
 
-def _text(path: str) -> str:
-    with open(path, "rb") as file:
-        data = file.read(MAX_DOCKERFILE + 1)
-    if len(data) > MAX_DOCKERFILE:
-        raise InvalidArgument(f"the Dockerfile is larger than {MAX_DOCKERFILE} bytes")
-    return data.decode("utf-8", "surrogateescape")
-
-
-async def _chunks(path: str) -> AsyncIterator[bytes]:
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):
-            yield chunk
+async def _chunks(file: HeldFile) -> AsyncIterator[bytes]:
+    for chunk in file.chunks():
+        yield chunk

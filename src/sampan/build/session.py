@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ class Session:
     """The step that ended the build."""
     begun: set[asyncio.Task[object]] = field(default_factory=set)
     """Runs of steps that use this build's directories, perhaps for another build that waits for the same step."""
+    stack: ExitStack = field(default_factory=ExitStack)
+    """What is let go when the build ends."""
     _directories: list[str] = field(default_factory=list)
     _spread: dict[int, asyncio.Future[str]] = field(default_factory=dict)
 
@@ -80,6 +83,7 @@ class Session:
         pending: set[asyncio.Future[Any]] = {*self.begun, *self._spread.values()}
         if pending:
             await asyncio.wait(pending)
+        self.stack.close()
         for path in self._directories:
             await asyncio.to_thread(remove_tree, path)
 
