@@ -1,8 +1,8 @@
 """Copies of what the database holds, from which a lost one is rebuilt (S31): each container's record beside its files,
 and the images' names in the blob store's index.json (imageindex.py).
 
-A record is written when the configuration changes, not at every change of state: what a container is doing is found out
-anew.
+A record is written when the configuration changes and when a user stops it, which `unless-stopped` goes by; not at
+every change of state: what a container is doing is found out anew.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ def keep(engine: Engine, container: Container) -> None:
     os.rename(f"{path}.tmp", path)
 
 
+def refresh(engine: Engine, container: Container) -> None:
+    """The same where nothing may fail for it: a full disk keeps no container from being stopped."""
+    try:
+        keep(engine, container)
+    except OSError as error:
+        engine.warn(f"container {container.id}: cannot write the copy of its record: {error}")
+
+
 def rebuild_images(engine: Engine) -> None:
     """Put back the images that index.json names."""
     done, failed = layoutindex.rebuild(engine.images)
@@ -44,7 +52,7 @@ def rebuild(engine: Engine) -> None:
             continue
         if engine.containers.named(container.name) is not None:
             container.name = container.id[:12]
-        container.state = _state(f"{engine.paths.containers}/{container_id}")
+        container.state = _state(f"{engine.paths.containers}/{container_id}", container.state.stopped_by_user)
         container.has_been_started = container.state.status == "exited"
         engine.containers.add(container)
         for point in container.mounts:
@@ -53,13 +61,14 @@ def rebuild(engine: Engine) -> None:
         engine.warnings.append(f"container {container.id} ({container.name}): rebuilt from its copy")
 
 
-def _state(directory: str) -> ContainerState:
+def _state(directory: str, stopped_by_user: bool) -> ContainerState:
     """What its last run left; whether it runs now, a shim will tell."""
     ended = read_exit(directory)
     if ended is None:
         return ContainerState()
     return ContainerState(
         status="exited",
+        stopped_by_user=stopped_by_user,
         exit_code=ended.status,
         oom_killed=ended.oom_killed,
         started_at=rfc3339(ended.started_at),

@@ -6,7 +6,7 @@ from signal import SIGKILL
 
 from ..errors import Conflict, NotFound, SampanError
 from ..runtime import ShimGone
-from . import cgroups, signals
+from . import cgroups, copies, signals
 from .container import Container
 from .engine import Engine
 
@@ -42,6 +42,7 @@ def mark_stopped(engine: Engine, container: Container) -> None:
     if not container.state.stopped_by_user:
         container.state.stopped_by_user = True
         engine.containers.save(container)
+        copies.refresh(engine, container)
 
 
 async def stop_restarting(engine: Engine, container: Container) -> bool:
@@ -52,7 +53,7 @@ async def stop_restarting(engine: Engine, container: Container) -> bool:
         async with live.lock:  # the restart may be under way
             if container.restarting and live.restart is None:
                 container.state.status = "exited"
-                container.state.stopped_by_user = True
+                mark_stopped(engine, container)
                 engine.containers.save(container)
                 return True
     return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import NotModified, SampanError
-from . import removal
+from . import copies, removal
 from .container import Container
 from .engine import Engine
 from .launch import launch, refuse_start
@@ -18,12 +18,15 @@ async def start(engine: Engine, ref: str) -> None:
         if container.running:
             raise NotModified(f"container {container.id} is already running")
         live.cancel_restart()
+        was_stopped = container.state.stopped_by_user
         _forget_last_run(container)
         try:
             await launch(engine, container)
         except SampanError:
             await _remove_if_asked(engine, container)
             raise
+        if was_stopped:
+            copies.refresh(engine, container)
 
 
 def _forget_last_run(container: Container) -> None:

@@ -194,6 +194,8 @@ async def test_a_lost_database_is_rebuilt(directory: Path, lose: Callable[[Path]
         (ended,) = engine.containers
         running = await up(engine, "sleep", "1000", name="runs")
         ended_id, pid = ended.id, running.state.pid
+        await up(engine, "sleep", "1000", name="stopped", host=policy("unless-stopped"), stop_timeout=0)
+        await stop.stop(engine, "stopped", None, 0)
         (image,) = engine.images.all()
         engine.images.tag(image.id, parse("other.test/name:1"))
         engine.images.add_digest(image.id, parse("other.test/name"), image.manifest)
@@ -217,6 +219,8 @@ async def test_a_lost_database_is_rebuilt(directory: Path, lose: Callable[[Path]
         assert (ended.state.status, ended.state.exit_code) == ("exited", 4)
         assert await read_logs(engine, ended) == b"kept\n"
         assert (engine.containers.get("runs").state.status, engine.containers.get("runs").state.pid) == ("running", pid)
+        stopped = engine.containers.get("stopped").state  # unless-stopped, and it was
+        assert (stopped.status, stopped.stopped_by_user) == ("exited", True)
         await kill.kill(engine, "runs")
         await start.start(engine, ended_id)
         await remove.remove(engine, ended_id, force=True)
