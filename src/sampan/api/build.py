@@ -18,7 +18,7 @@ from ..build import exporting, pruning
 from ..build.builder import BuildRequest, builder_of
 from ..build.cacheexport import layout, parse_target
 from ..build.cacheimport import CacheSource, parse_source
-from ..build.context import drop_ignored, opened, read_dockerfile, received
+from ..build.context import drop_ignored, ignore_rules, opened, read_dockerfile, received
 from ..build.execution import StepFailed
 from ..build.filetree import FileTree
 from ..build.frontend.files import is_git
@@ -197,7 +197,10 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
         context = await stack.enter_async_context(received(call.engine, call.chunks()))
     with opened(context) as tree:
         dockerfile = read_dockerfile(tree, name)
-        return _Described(context, dockerfile, drop_ignored(tree, name))
+        rules = ignore_rules(tree, name)
+        if rules is not None:
+            drop_ignored(tree, name, rules)
+        return _Described(context, dockerfile, rules)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ from ..cas.compression import DEFAULT_LIMITS, Decompressed
 from ..cas.threads import run_in_thread
 from ..dockerfile.ignore import IgnoreRules, read_patterns
 from ..engine.bodies import fed
+from ..engine.export import in_threads
 from ..errors import InvalidArgument
+from ..storage import whole_tree
 from .filetree import FileTree, Pack, read_archive
 from .graph import Copy
 from .sources import DiskTree, SourceTree, read_text
@@ -21,6 +23,8 @@ from .writing import Tree, Writer
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
+
+IGNORE_FILE = ".dockerignore"
 
 
 @asynccontextmanager
@@ -57,17 +61,32 @@ def opened(context: str | FileTree) -> Iterator[SourceTree]:
         yield tree
 
 
-def drop_ignored(context: SourceTree, dockerfile: str) -> IgnoreRules | None:
-    """Remove the Dockerfile and the ignore file where the rules leave them out: clients send them all the same."""
-    for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
+def ignore_rules(context: SourceTree, dockerfile: str) -> IgnoreRules | None:
+    """What the Dockerfile's own ignore file says, or else the context's."""
+    for name in (f"{dockerfile}.dockerignore", IGNORE_FILE):
         text = read_text(context, name)
         if text is not None:
-            rules = IgnoreRules(read_patterns(text))
-            for path in (dockerfile, name):
-                if rules.matches(posixpath.normpath(path).lstrip("/")):
-                    context.drop(path)
-            return rules
+            return IgnoreRules(read_patterns(text))
     return None
+
+
+def drop_ignored(context: SourceTree, dockerfile: str, rules: IgnoreRules) -> None:
+    """Remove the Dockerfile and the ignore files where the rules leave them out: clients send them all the same."""
+    for path in (dockerfile, f"{dockerfile}.dockerignore", IGNORE_FILE):
+        if rules.matches(posixpath.normpath(path).lstrip("/")):
+            context.drop(path)
+
+
+@asynccontextmanager
+async def without_ignored(engine: Engine, directory: str, rules: IgnoreRules) -> AsyncIterator[FileTree]:
+    """A directory of this machine as a client would send it."""
+    root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        body = in_threads(whole_tree(root, lambda node: not rules.matches(node.path)))
+        async with received(engine, body) as files:
+            yield files
+    finally:
+        os.close(root)
 
 
 def read_dockerfile(context: SourceTree, name: str) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from ..dockerfile.ignore import IgnoreRules
 from ..dockerfile.parser import Dockerfile, render
 from ..engine.engine import Engine
 from ..errors import InvalidArgument
 from ..image.record import Image
 from ..oci import platform as platforms
 from .builder import BuildRequest, builder_of
-from .context import opened, read_dockerfile
+from .context import ignore_rules, opened, read_dockerfile, without_ignored
 from .graph import Vertex
 from .progress import BuildEvent, Listener
 
@@ -53,7 +55,19 @@ async def build(
         return (await builder.build_graph(source, request, on_progress)).image
     text, directory = _described(source, context, dockerfile)
     request = replace(request, dockerfile=text, dockerfile_name=dockerfile, context=directory)
-    return (await builder.build(request, on_progress)).image
+    async with AsyncExitStack() as stack:
+        rules = _ignore_rules(directory, dockerfile)
+        if rules is not None:
+            files = await stack.enter_async_context(without_ignored(engine, directory, rules))
+            request = replace(request, context=files, ignored=rules)
+        return (await builder.build(request, on_progress)).image
+
+
+def _ignore_rules(directory: str, dockerfile: str) -> IgnoreRules | None:
+    if not directory:
+        return None
+    with opened(directory) as tree:
+        return ignore_rules(tree, dockerfile)
 
 
 def _described(source: str | os.PathLike[str] | Dockerfile, context: str, dockerfile: str) -> tuple[str, str]:

@@ -37,6 +37,7 @@ _LINK = "target:"
     "Build from a file: JSON or Compose",
     string_array("file", "Build definition file", short="f"),
     boolean("load", 'Shorthand for "--set=*.load=true"'),
+    string("metadata-file", "Write build result metadata to a file"),
     boolean("no-cache", "Do not use cache when building the images"),
     boolean("print", "Print the options without building"),
     string("progress", 'Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet")', default="auto"),
@@ -64,6 +65,9 @@ def bake(session: Session, options: Options, arguments: list[str]) -> int:
     with _Baking(session, targets, options["progress"]) as baking:
         for name in wanted:
             baking.build(name)
+    if options["metadata-file"]:
+        with open(options["metadata-file"], "w", encoding="utf-8") as file:
+            json.dump(baking.metadata, file, indent=2)
     return 0
 
 
@@ -108,6 +112,8 @@ class _Baking:
 
     def __init__(self, session: Session, targets: dict[str, Target], progress: str) -> None:
         self._session, self._targets, self._progress = session, targets, progress
+        self.metadata: dict[str, Any] = {}
+        """What `build --metadata-file` says, by target."""
         self._built: dict[str, str] = {}
         self._under_way: list[str] = []
         self._stack = ExitStack()
@@ -147,12 +153,13 @@ class _Baking:
         from .build import build
 
         with tempfile.TemporaryDirectory(prefix="sampan-bake-") as scratch:
-            identity = os.path.join(scratch, "id")
-            words = [f"--progress={self._progress}", *flags_of(name, target, scratch)]
+            identity, metadata = (os.path.join(scratch, file) for file in ("id", "metadata"))
+            words = [f"--progress={self._progress}", f"--metadata-file={metadata}", *flags_of(name, target, scratch)]
             if not any(output.get("type") in ("local", "tar") for output in target.get("output", ())):
                 words.append(f"--iidfile={identity}")
             options, rest = Parser(build.flags).parse([*words, "--", target.get("context", ".")])
             build.run(self._session, options, rest)
+            self.metadata[name] = json.loads(_content(metadata))
             return _content(identity)
 
     def _discard(self, image: str) -> None:
@@ -168,7 +175,7 @@ class _Baking:
 def _content(path: str) -> str:
     if not os.path.exists(path):
         return ""
-    with open(path, encoding="ascii") as file:
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 

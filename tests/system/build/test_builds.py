@@ -235,8 +235,10 @@ def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: 
     file = str(tmp_path / "docker-bake.json")
     before = set(daemon.ok("images", "-aq").split())
     for words, said in (([], "baked"), (["--set", "web.args.WORD=other"], "other")):
-        built = daemon.sampan("builder", "bake", "-f", file, *words)
+        built = daemon.sampan("builder", "bake", "-f", file, "--metadata-file", str(tmp_path / "meta"), *words)
         assert built.status == 0, built
+        about = json.loads((tmp_path / "meta").read_text())
+        assert about["web"]["containerimage.digest"] == daemon.ok("inspect", "-f", "{{.Id}}", name)
         assert daemon.ok("run", "--rm", name, "cat", "/w") == f"{name}\n{said}"
     daemon.ok("rmi", name)
     assert len(set(daemon.ok("images", "-aq").split()) - before) <= 1, "the linked target leaves no image"

@@ -72,6 +72,19 @@ async def test_texts_and_parsed_files(engine: Engine, tmp_path: Path) -> None:
     images.remove(engine, "s")
 
 
+async def test_ignore_files_of_a_directory(engine: Engine, tmp_path: Path) -> None:
+    for name in ("keep", "drop.md", "sub/drop.md", "sub/keep.md", "Dockerfile"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("FROM scratch\nCOPY . /\n")
+    (tmp_path / ".dockerignore").write_text("**/*.md\n!sub/keep.md\nDockerfile\n.dockerignore\n")
+    image = await sampan.build(engine, tmp_path)
+    async with shown(engine, Result(image.layers)) as root:
+        found = sorted(str(path.relative_to(root)) for path in Path(root).rglob("*"))
+    assert found == ["keep", "sub", "sub/keep.md"]
+    assert not list(Path(engine.paths.tmp).iterdir())
+    images.remove(engine, image.id)
+
+
 async def test_a_graph_without_a_dockerfile(engine: Engine) -> None:
     base = Vertex(op=ImageSource("busybox", platforms.host()), name="busybox")
     work = Vertex(op=Exec(args=("/bin/sh", "-c", "echo made > /out")), inputs=(base,), name="work")
