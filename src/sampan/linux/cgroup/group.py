@@ -154,8 +154,12 @@ class Cgroup:
         self._set_frozen(True)
 
     def thaw(self) -> None:
-        """Let them go on."""
-        self._set_frozen(False)
+        """Let them go on; nothing where the group is gone, for frozen processes of v2 die of SIGKILL as they are."""
+        try:
+            self._set_frozen(False)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
 
     def is_frozen(self) -> bool:
         """Whether the group is frozen."""
