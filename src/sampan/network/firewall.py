@@ -60,7 +60,6 @@ from ..linux.nft import (
     Set,
     Table,
     compare,
-    concatenate,
     ct,
     fib,
     immediate,
@@ -74,6 +73,7 @@ from ..linux.nft import (
     payload,
     verdict,
     verdict_lookup,
+    words,
 )
 from . import foreign
 
@@ -82,6 +82,9 @@ IPAddress = IPv4Address | IPv6Address
 OPERATOR = "operator"
 GUARD = "guard"
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP}
+# Fields of keys, padded to full registers; addresses fill theirs.
+_PROTOCOL = {name: words(bytes((number,))) for name, number in PROTOCOLS.items()}
+_PORT = struct.Struct(">H2x").pack
 
 _PORT4 = (INET_PROTO, IPV4_ADDR, INET_SERVICE)
 _PORT6 = (INET_PROTO, IPV6_ADDR, INET_SERVICE)
@@ -280,23 +283,21 @@ class PortRule:
 
     def element(self) -> Element:
         """The element of the map that stands for the port."""
-        number = bytes((PROTOCOLS[self.protocol],))
-        port = struct.pack(">H", self.host_port)
-        data = nft.value(concatenate(self.container.packed, struct.pack(">H", self.container_port)))
+        protocol, port = _PROTOCOL[self.protocol], _PORT(self.host_port)
+        data = nft.value(self.container.packed + _PORT(self.container_port))
         if self.host.is_unspecified:
-            return f"any{self.host.version}", concatenate(number, port), data
-        return f"at{self.host.version}", concatenate(number, self.host.packed, port), data
+            return f"any{self.host.version}", protocol + port, data
+        return f"at{self.host.version}", protocol + self.host.packed + port, data
 
 
 def open_port(protocol: str, container: IPAddress, port: int) -> Element:
     """A container's port that may be reached at the container's own address (routed networks)."""
-    key = concatenate(bytes((PROTOCOLS[protocol],)), container.packed, struct.pack(">H", port))
-    return f"open{container.version}", key, None
+    return f"open{container.version}", _PROTOCOL[protocol] + container.packed + _PORT(port), None
 
 
 def relayed(protocol: str, host_port: int) -> Element:
     """A host port that the proxy serves: the operator's chain sees it too."""
-    return "relayed", concatenate(bytes((PROTOCOLS[protocol],)), struct.pack(">H", host_port)), None
+    return "relayed", _PROTOCOL[protocol] + _PORT(host_port), None
 
 
 def hairpin(container: IPAddress) -> Element:

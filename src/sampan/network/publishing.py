@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -54,13 +54,14 @@ class Publisher:
     def publish(self, requests: Iterable[PortRequest], gateways: Gateways) -> list[Published]:
         """All of the ports, or none."""
         made: list[Published] = []
-        usual = self._usual_hosts(gateways)
+        usual, targets = self._usual_hosts(gateways), _targets(gateways)
         try:
             for request in requests:
                 hosts = usual if request.host is None else self._reachable([request.host], gateways)
-                published = Published(request, self._reserve(request, hosts, gateways))
+                target = targets.get(hosts[0].version) if hosts else None
+                published = Published(request, self._allocator.reserve(request, hosts, target) if target else [])
                 made.append(published)
-                self._open(published, gateways)
+                self._open(published, gateways, targets)
             self._firewall.change(add=[element for one in made for element in one.elements])
         except BaseException:
             for one in made:
@@ -101,14 +102,10 @@ class Publisher:
 
     def resume(self, published: Iterable[Published], gateways: Gateways) -> None:
         """Open suspended ports again at the container's new addresses."""
-        published = list(published)
+        published, targets = list(published), _targets(gateways)
         for one in published:
-            self._open(one, gateways)
+            self._open(one, gateways, targets)
         self._firewall.change(add=[element for one in published for element in one.elements])
-
-    def _reserve(self, request: PortRequest, hosts: list[IPAddress], gateways: Gateways) -> list[Reservation]:
-        target = self._target(hosts[0], gateways) if hosts else None
-        return self._allocator.reserve(request, hosts, target) if target else []
 
     def _usual_hosts(self, gateways: Gateways) -> list[IPAddress]:
         """Where ports are published that name no host address."""
@@ -127,18 +124,10 @@ class Publisher:
             return endpoint.network.network.driver in PUBLISHING_DRIVERS and not routed
         return version == 6 and self._defaults.userland_proxy and self._can_serve(4, gateways)
 
-    def _target(self, host: IPAddress, gateways: Gateways) -> IPAddress | None:
-        for version in (host.version, 4):
-            endpoint = gateways.of(version)
-            address = endpoint.address(version) if endpoint else None
-            if address is not None:
-                return address.ip
-        return None
-
-    def _open(self, published: Published, gateways: Gateways) -> None:
+    def _open(self, published: Published, gateways: Gateways, targets: Mapping[int, IPAddress]) -> None:
         request = published.request
         for reservation in published.reservations:
-            target = self._target(reservation.host, gateways)
+            target = targets.get(reservation.host.version)
             if target is None:
                 continue
             translated = target.version == reservation.host.version and self._walls(target.version)
@@ -168,6 +157,19 @@ class Publisher:
 
     def _walls(self, version: int) -> bool:
         return self._firewall.ipv4 if version == 4 else self._firewall.ipv6
+
+
+def _targets(gateways: Gateways) -> dict[int, IPAddress]:
+    """By IP version of the host's address the container's; a container without IPv6 is reached by IPv4."""
+    found = {}
+    for version in (6, 4):
+        endpoint = gateways.of(version)
+        address = endpoint.address(version) if endpoint else None
+        if address is not None:
+            found[version] = address.ip
+    if 4 in found:
+        found.setdefault(6, found[4])
+    return found
 
 
 def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:
