@@ -79,9 +79,10 @@ def _ids(session: Session, operation: Exec) -> IdMap | None:
 
 def _check_entitlements(session: Session, operation: Exec) -> None:
     """S21: here, where it takes effect, whatever front end the graph came from."""
-    if operation.network == "host" and "network.host" not in session.entitlements:
+    granted = session.entitlements & session.engine.config.entitlements
+    if operation.network == "host" and "network.host" not in granted:
         raise Forbidden("network.host is not allowed")
-    if operation.security == "insecure" and "security.insecure" not in session.entitlements:
+    if operation.security == "insecure" and "security.insecure" not in granted:
         raise Forbidden("security.insecure is not allowed")
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Solved = dict[str, tuple[tuple[Layer, ...], float]]
 """By a step's key: its layers, lowest first, and when it ran, in seconds since the epoch."""
 ENTITLEMENTS = frozenset({"network.host"})
-"""Granted unless the daemon's configuration says otherwise; `security.insecure` is not among them."""
+"""What a build asks for of its own accord. It gets no more than the daemon's configuration allows."""
 
 
 @dataclass

@@ -170,7 +170,6 @@ def parse_api_version(text: str) -> versions.Version:
 
 IGNORED: Final = {
     "bridge-accept-fwmark": "no rule looks at packet marks",
-    "builder": "the build cache is kept by use, see sampan builder prune",
     "containerd": "there is no containerd",
     "containerd-namespace": "there is no containerd",
     "containerd-plugin-namespace": "there is no containerd",
@@ -195,6 +194,8 @@ def ignored(settings: Settings) -> list[str]:
         name = key.replace("-", "_")
         if getattr(settings, name) != getattr(defaults, name):
             found.append(f"{key} has no effect: {reason}")
+    if settings.builder.gc:
+        found.append("builder.gc has no effect: the build cache is kept by use, see sampan builder prune")
     return found
 
 

@@ -25,7 +25,7 @@ from ..paths import CONFIG_FILES, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_
 from ..runtime.cdi import DIRECTORIES
 from .checks import cgroup_driver, check, parse_api_version
 from .flags import CommandLine
-from .settings import Settings
+from .settings import Entitlements, Settings
 
 MAX_FILE: Final = 1 << 20
 
@@ -203,7 +203,14 @@ def _engine(settings: Settings) -> EngineConfig:
         debug=settings.debug,
         experimental=settings.experimental,
         features=settings.features,
+        entitlements=_entitlements(settings.builder.entitlements),
     )
+
+
+def _entitlements(allowed: Entitlements) -> frozenset[str]:
+    """Docker's defaults: the host's network may be granted to a build's steps, privileges may not."""
+    names = {"network.host": allowed.network_host is not False, "security.insecure": allowed.security_insecure is True}
+    return frozenset(name for name, granted in names.items() if granted)
 
 
 def _cdi_directories(settings: Settings) -> tuple[str, ...]:

@@ -26,6 +26,20 @@ class ProxySetting(Struct, rename="kebab", frozen=True):
     no_proxy: str = ""
 
 
+class Entitlements(Struct, rename="kebab", frozen=True):
+    """What builds may grant their steps."""
+
+    network_host: bool | None = None
+    security_insecure: bool | None = None
+
+
+class BuilderSettings(Struct, rename="kebab", frozen=True):
+    """`gc` is BuildKit's, and has no effect."""
+
+    gc: dict[str, object] = {}
+    entitlements: Entitlements = Entitlements()
+
+
 class Settings(Struct, rename="kebab", kw_only=True):
     """The merged configuration. Docker's names and defaults, but for the paths and the runtime."""
 
@@ -35,7 +49,7 @@ class Settings(Struct, rename="kebab", kw_only=True):
     bip6: str = ""
     bridge: str = ""
     bridge_accept_fwmark: str = ""
-    builder: dict[str, object] = {}
+    builder: BuilderSettings = BuilderSettings()
     cdi_spec_dirs: list[str] = []
     cgroup_parent: str = ""
     containerd: str = ""

@@ -94,6 +94,8 @@ class EngineConfig:
     debug: bool = False
     experimental: bool = False
     features: dict[str, bool] = field(default_factory=dict)
+    entitlements: frozenset[str] = frozenset({"network.host"})
+    """What builds may grant their steps."""
     event_journal_rows: int = 65536
     """How many events are kept for replay."""
     parked_sandboxes: int = 1

@@ -105,6 +105,21 @@ def test_a_fresh_daemon_hits_what_another_built(
     changed = _build(other, "--cache-from", there, where)
     assert {step.split()[0] for step in changed.ran} == {"COPY", "RUN"} and len(changed.ran) == 3
     other.ok("run", "--rm", changed.image, "test", "-s", "/when")
+    _reproducible(daemon, other, tmp_path, there, ref)
+
+
+def _reproducible(daemon: Daemon, other: Daemon, directory: Path, there: str, ref: str) -> None:
+    """With SOURCE_DATE_EPOCH: the same digests whether the other builds by itself or takes what the first built."""
+    where, dated = directory / "dated", ("--build-arg", "SOURCE_DATE_EPOCH=1600000000")
+    where.mkdir()
+    (where / "Dockerfile").write_text("FROM busybox\nCOPY f /d/\nRUN echo x > /d/x\n")
+    (where / "f").write_text("f")
+    first = _build(daemon, *dated, "--cache-to", f"type=registry,ref={ref}-dated", str(where))
+    alone = _build(other, *dated, str(where))
+    _forget(other)
+    taken = _build(other, *dated, "--cache-from", f"{there}-dated", str(where))
+    assert len(alone.ran) == 2 and not taken.ran
+    assert first.image == alone.image == taken.image
 
 
 def test_a_fresh_daemon_hits_an_images_inline_cache(
