@@ -60,6 +60,31 @@ def proportional(pids: Sequence[int]) -> float:
     return total / 1000
 
 
+def alone(pids: Sequence[int]) -> float:
+    """What processes take where no other engine runs, MB: others' dockerds share its program's pages in `proportional`.
+
+    Memory of their own counts by its share among them, each file's pages once.
+    """
+    total, files = 0, dict[str, int]()
+    for pid in pids:
+        of_process: dict[str, int] = {}
+        name = ""
+        for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            key, *values = line.split()
+            if not key.endswith(":"):
+                name = values[4] if len(values) > 4 and values[4].startswith("/") else ""
+            elif key == "Rss:" and name:
+                of_process[name] = of_process.get(name, 0) + int(values[0])
+            elif key == "Anonymous:" and name:
+                of_process[name] -= int(values[0])
+        for name, size in of_process.items():
+            files[name] = max(files.get(name, 0), size)
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
+                total += int(line.split()[1])
+    return (total + sum(files.values())) / 1000
+
+
 def peak(pids: Sequence[int]) -> float:
     """The most memory that processes have had resident so far, each at its own time, MB."""
     total = 0

@@ -13,10 +13,10 @@ from pathlib import Path
 from tests.support.hosts import Host
 from tests.support.leaks import CGROUP_PARENT
 
-from . import builds, starting, traffic
+from . import builds, endurance, starting, traffic
 from .crowd import Crowd
 from .engines import Dockerd, Engine, Podman, Sampan
-from .measure import GAP, SETTLED, interleaved, proportional, seconds, together
+from .measure import GAP, SETTLED, alone, interleaved, proportional, seconds, together
 from .output import Output
 from .transfers import Transfers
 from .watching import Fleet
@@ -117,7 +117,7 @@ def _stop(bench: Bench) -> Figures:
 
 def _idle_daemon(bench: Bench) -> Figures:
     time.sleep(SETTLED)
-    return {engine.name: proportional(engine.daemons()) for engine in bench.daemons}
+    return {engine.name: alone(engine.daemons()) for engine in bench.daemons}
 
 
 def _idle_container(bench: Bench) -> Figures:
@@ -214,6 +214,13 @@ SCENARIOS = (
     Scenario("32 MB to a json-file", "s", 1.0, lambda bench: bench.output.logging(3)),
     Scenario("32 MB by docker logs", "s", 1.0, lambda bench: bench.output.reading(3)),
     Scenario("32 MB from program to client", "s", 1.0, lambda bench: bench.output.attached(3)),
+    Scenario(
+        "growth by 250 runs, execs and logs",
+        "MB",
+        None,
+        lambda bench: endurance.growth(bench.sampan, bench.dockerd),
+        limit=1,
+    ),
     Scenario("create, 500 times", "ms", 1.0, lambda bench: bench.crowd.creating()),
     Scenario("ps -a of 500 containers", "ms", 1.0, _crowded("ps", "-a")),
     Scenario("inspect among 500 containers", "ms", 1.0, _crowded("inspect", "crowd-250")),

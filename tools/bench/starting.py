@@ -11,7 +11,7 @@ from tests.support.peer import Peer
 
 from .crowd import connected
 from .engines import Dockerd, Sampan, descendants
-from .measure import SETTLED, interleaved, proportional, seconds
+from .measure import SETTLED, alone, interleaved, seconds
 
 _POLL = 0.002
 
@@ -55,7 +55,7 @@ def memory() -> dict[str, float]:
     try:
         time.sleep(SETTLED)
         ours = [sampan.pid, *descendants(sampan.pid)]
-        return {"sampan": proportional(ours), "dockerd": proportional(dockerd.pids())}
+        return {"sampan": alone(ours), "dockerd": alone(dockerd.pids())}
     finally:
         sampan.close()
         dockerd.close()

@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 from msgspec import Struct, field
 
@@ -19,6 +19,11 @@ from ..db import Database, Row
 FLUSH_SECONDS = 1.0
 SUBSCRIBER_BACKLOG = 8192
 """A subscriber that lags further behind is cut off rather than let memory grow."""
+
+
+PAGE_ROWS = 512
+# By sequence, which orders: with the index on time_ns each page would sort all the rest (the plus keeps it out).
+_PAGE = "SELECT * FROM event WHERE sequence > ? AND +time_ns >= ? AND +time_ns <= ? ORDER BY sequence LIMIT ?"
 
 
 class Event(Struct, frozen=True):
@@ -130,13 +135,13 @@ class Events:
             )
             self._db.execute("DELETE FROM event WHERE sequence <= (SELECT max(sequence) FROM event) - ?", (self._keep,))
 
-    def history(self, since_ns: int, until_ns: int, filters: Filters | None = None) -> list[Event]:
-        """What was journalled in that span, oldest first."""
+    def history(self, since_ns: int, until_ns: int, filters: Filters | None = None) -> Iterator[list[Event]]:
+        """What was journalled in that span, oldest first and some at a time: all of it may be 60 MB and a second."""
         self.flush()
-        rows = self._db.query(
-            "SELECT * FROM event WHERE time_ns >= ? AND time_ns <= ? ORDER BY sequence", (since_ns, until_ns)
-        )
-        return [event for event in map(_event, rows) if matches(event, filters or {})]
+        sequence = 0
+        while rows := self._db.query(_PAGE, (sequence, since_ns, until_ns, PAGE_ROWS)):
+            sequence = rows[-1]["sequence"]
+            yield [event for event in map(_event, rows) if matches(event, filters or {})]
 
     def close(self) -> None:
         """End all feeds and write what is queued."""
@@ -156,9 +161,11 @@ async def follow(
     try:
         last = 0
         if since_ns is not None:
-            for event in events.history(since_ns, until_ns if until_ns is not None else time.time_ns(), filters):
-                last = event.time_ns
-                yield event
+            for page in events.history(since_ns, until_ns if until_ns is not None else time.time_ns(), filters):
+                for event in page:
+                    last = event.time_ns
+                    yield event
+                await asyncio.sleep(0)  # others have their turn
         async for event in _until(live, until_ns):
             if event.time_ns > last:
                 yield event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from ...support.engine import make, run, talk, up, up_and_ready
 
 
 def actions(engine: Engine, container_id: str) -> list[str]:
-    return [event.action for event in engine.events.history(0, 1 << 62) if event.actor == container_id]
+    return [
+        event.action for event in chain.from_iterable(engine.events.history(0, 1 << 62)) if event.actor == container_id
+    ]
 
 
 async def test_output_status_and_state(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,11 @@ async def test_health(directory: Path) -> None:
             await clock.next()
             await clock.sleeping()
         assert len(container.state.health.log) == 5
-        told = [e.action for e in engine.events.history(0, 1 << 62) if e.action.startswith("health_status")]
+        told = [
+            e.action
+            for e in chain.from_iterable(engine.events.history(0, 1 << 62))
+            if e.action.startswith("health_status")
+        ]
         assert told == ["health_status: unhealthy", "health_status: healthy"]
         await support.clear(engine)
 

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,11 @@ async def test_boot_starts_what_policies_want_in_order(directory: Path) -> None:
             assert engine.containers.get(name).state.pid != inits[name]
         assert engine.containers.get("stopped").state.status == "exited"
         assert engine.containers.get("no").state.status == "exited"
-        started = [event.attributes["name"] for event in engine.events.history(0, 1 << 62) if event.action == "start"]
+        started = [
+            event.attributes["name"]
+            for event in chain.from_iterable(engine.events.history(0, 1 << 62))
+            if event.action == "start"
+        ]
         assert started.index("joins", 5) > started.index("always", 5)
         await support.clear(engine)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from itertools import chain
 
 import pytest
 
@@ -150,7 +151,9 @@ async def test_out_of_memory_is_told(engine: Engine) -> None:
     ran = await run(engine, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M", host=host)
     (container,) = engine.containers
     assert (ran.status, container.state.oom_killed) == (137, True)
-    assert "oom" in [event.action for event in engine.events.history(0, 1 << 62) if event.actor == container.id]
+    assert "oom" in [
+        event.action for event in chain.from_iterable(engine.events.history(0, 1 << 62)) if event.actor == container.id
+    ]
 
 
 async def test_resize(engine: Engine) -> None:

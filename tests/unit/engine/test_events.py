@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ async def test_the_journal_is_bounded_and_outlives_the_bus(db: Database) -> None
     for number in range(6):
         bus.publish("container", "create", f"c{number}")
     bus.close()
-    assert [event.actor for event in Events(db).history(0, 1 << 62)] == ["c3", "c4", "c5"]
+    assert [event.actor for event in chain.from_iterable(Events(db).history(0, 1 << 62))] == ["c3", "c4", "c5"]
     db.close()
 
 
@@ -104,3 +105,14 @@ EVENT = Event("container", "health_status: healthy", "abc123", {"name": "web", "
 )
 def test_filters(filters: dict[str, list[str]], wanted: bool) -> None:
     assert matches(EVENT, filters) is wanted
+
+
+async def test_a_long_past_is_read_some_at_a_time(db: Database) -> None:
+    bus, size = Events(db), events.PAGE_ROWS
+    for number in range(2 * size + 1):
+        bus.publish("container", "start" if number % 2 else "die", f"c{number}")
+    pages = list(bus.history(0, 1 << 62, {"event": ["die"]}))
+    assert [len(page) for page in pages] == [size // 2, size // 2, 1]
+    assert [event.actor for event in chain.from_iterable(pages)] == [f"c{n}" for n in range(0, 2 * size + 1, 2)]
+    bus.close()
+    db.close()
