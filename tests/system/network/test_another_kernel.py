@@ -64,5 +64,5 @@ def _sources() -> bytes:
 
 @pytest.mark.vm
 def test_nothing_is_left_out_there(other_machine: Machine) -> None:
-    done = other_machine.run("sh", "-c", PYTEST.replace("TESTS", " ".join(TESTS)), timeout=600)
+    done = other_machine.run("sh", "-c", PYTEST.replace("TESTS", " ".join(TESTS)), timeout=1500)
     assert done.status == 0 and f"{PASSES} passed" in done.out and "skipped" not in done.out, str(done)

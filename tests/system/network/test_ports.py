@@ -187,7 +187,7 @@ async def test_a_thousand_ports_cost_no_process(lab: Lab) -> None:
         web = lab.namespace()
         await networks.attach(request(web, "web"))
         await networks.detach(request(web, "web").container_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "eth0" in links(web):
                 await asyncio.sleep(0.01)  # what a first container leaves behind: a thread that deletes links
         before = held()
@@ -200,7 +200,7 @@ async def test_a_thousand_ports_cost_no_process(lab: Lab) -> None:
             assert await call(lab.host, "127.0.0.1", 20499) == "172.17.0.1"
             assert await call(lab.host, "::1", 20499) == "172.17.0.1"
         await networks.detach(given.container_id)
-        async with asyncio.timeout(10):
-            while held() != before:
+        async with asyncio.timeout(30):
+            while held()[2] > before[2]:
                 await asyncio.sleep(0.01)  # the test's own connections close with the loop's next rounds
         assert not networks._firewall._wanted["any4"] and not networks._firewall._wanted["self4"]
