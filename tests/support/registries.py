@@ -61,11 +61,11 @@ async def docker_registry(root: Path, **sections: Any) -> AsyncIterator[str]:
 
 
 @contextmanager
-def docker_registry_on(host: Host, root: Path, address: str) -> Iterator[None]:
+def docker_registry_on(host: Host, root: Path, address: str, **sections: Any) -> Iterator[None]:
     """A docker-registry at an address of a host; several may serve one `root` in turn."""
     config = {
-        "version": 0.1, "http": {"addr": address}, "log": {"accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": f"{root}/data"}, "delete": {"enabled": True}},
+        "version": 0.1, "http": {"addr": address, **sections.pop("http", {})}, "log": {"accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": f"{root}/data"}, "delete": {"enabled": True}}, **sections,
     }  # fmt: skip
     root.mkdir(parents=True, exist_ok=True)
     (root / "registry.yml").write_text(json.dumps(config))

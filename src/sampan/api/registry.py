@@ -14,7 +14,7 @@ from ..engine import pull as pulling
 from ..engine import push as pushing
 from ..engine.pull import PullRequest
 from ..engine.push import PushRequest
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, SampanError, Unauthorized
 from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
@@ -71,7 +71,11 @@ async def pull(call: Call) -> None:
     )
 
     async def work(report: Report) -> None:
-        await pulling.pull(call.engine, request, report)
+        try:
+            await pulling.pull(call.engine, request, report)
+        except Unauthorized as error:
+            # At a 401 the stock client asks for a password and sends the pull again: Docker's daemon answers 500.
+            raise SampanError(str(error)) from error
 
     await progress.stream(call, work)
 

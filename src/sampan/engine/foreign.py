@@ -13,13 +13,6 @@ _EMULATORS = {
     "loong64": "loongarch64",
 }  # fmt: skip
 """Names of QEMU's targets where they differ from Go's architectures."""
-_LEVELS = {
-    "v2": {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
-    "v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
-    "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
-}
-"""Flags of /proc/cpuinfo that each level adds."""
-CPUS = "/proc/cpuinfo"
 
 
 def warnings(image: Platform, *, asked: bool, handlers: str = BINFMT) -> list[str]:
@@ -31,7 +24,7 @@ def warnings(image: Platform, *, asked: bool, handlers: str = BINFMT) -> list[st
     if not asked:
         found.append(
             f"The requested image's platform ({image.normalized()}) does not match the detected host platform "
-            f"({detected()}) and no specific platform was requested"
+            f"({platforms.detected()}) and no specific platform was requested"
         )
     if not emulated(image, handlers):
         found.append(
@@ -39,27 +32,6 @@ def warnings(image: Platform, *, asked: bool, handlers: str = BINFMT) -> list[st
             '"exec format error"'
         )
     return found
-
-
-def detected(cpus: str = CPUS) -> Platform:
-    """This machine's platform with the level of its processor, as Docker shows it."""
-    here = platforms.host()
-    return Platform(here.architecture, here.os, variant=_amd64_level(cpus)) if here.architecture == "amd64" else here
-
-
-def _amd64_level(cpus: str) -> str:
-    """v2 to v4 of the x86-64 psABI («micro-architecture levels»), which Docker calls the host's variant."""
-    try:
-        with open(cpus) as file:
-            flags = next((set(line.split()) for line in file if line.startswith("flags")), set())
-    except OSError:
-        return ""
-    level = ""
-    for name, needed in _LEVELS.items():
-        if not needed <= flags:
-            break
-        level = name
-    return level
 
 
 def runs(platform: Platform) -> bool:

@@ -51,12 +51,13 @@ def tag(host: ImageHost, ref: str, repository: str, tag_name: str = "") -> None:
     """`docker tag`."""
     image = host.images.get(ref)
     target = reference.parse(repository)
-    set_tag(host, image, target.tagged(tag_name) if tag_name else target.with_default_tag())
+    target = target.tagged(tag_name) if tag_name else target.with_default_tag()
+    set_tag(host, image, target, variants.index_digest(host.images, ref))
 
 
-def set_tag(host: ImageHost, image: Image, target: Reference) -> str | None:
-    """Name an image and say so; returns the ID of the image that had the name before."""
-    previous = host.images.tag(image.id, target)
+def set_tag(host: ImageHost, image: Image, target: Reference, index: str = "") -> str | None:
+    """Name an image, as one of an index, and say so; returns the ID of the image that had the name before."""
+    previous = host.images.tag(image.id, target, index)
     image_event(host, "tag", image, target.familiar)
     return previous
 
@@ -138,7 +139,7 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
         await _load_attestations(host, archive, found, image)
     image_event(host, "load", image)
     for target in found.names:
-        previous = set_tag(host, image, target)
+        previous = set_tag(host, image, target, digests.of_bytes(found.index) if found.index else "")
         if previous:
             report(Progress(stream=f"The image {target.familiar} already exists, renaming the old one with ID "
                                    f"{previous} to empty string\n"))  # fmt: skip

@@ -141,7 +141,8 @@ class _Pull:
             if isinstance(index, Index):
                 variants.note(self._images, top.data, image)
                 await self._attestations(index, found.descriptor.digest, image)
-        return self._finish(image, top.descriptor.digest, fresh)
+        through = top.descriptor.digest if isinstance(index, Index) else ""
+        return self._finish(image, top.descriptor.digest, through, fresh)
 
     async def _from_index(self, index: Index) -> tuple[RemoteManifest, Manifest]:
         for _ in range(4):
@@ -290,14 +291,17 @@ class _Pull:
         item.finish(self._report)
         return layer
 
-    def _finish(self, image: Image, digest: str, fresh: bool) -> Image:
+    def _finish(self, image: Image, digest: str, through: str, fresh: bool) -> Image:
         images, ref = self._images, self._ref
         faults.point("pull.added")
         images.add_origin([image.id, *(layer.descriptor.digest for layer in image.layers)], ref.name)
         previous = self._tagged()
         images.add_digest(image.id, ref, digest)
+        name = replace(ref, digest="")
         if ref.tag and previous != image.id:
-            set_tag(self._host, image, replace(ref, digest=""))
+            set_tag(self._host, image, name, through)
+        elif ref.tag and variants.index_digest(images, name.familiar) != through:
+            images.tag(image.id, name, through)
         image = images.by_id(image.id)
         labels = (image.config.config.labels if image.config.config else None) or {}
         self._host.publish_image("pull", ref.familiar, {**labels, "name": ref.familiar_name})

@@ -100,7 +100,7 @@ class _Push:
 
     async def run(self, image: Image, *, single: bool) -> None:
         """The image, or the whole index that it came through where all of it is here and no platform was named."""
-        index = None if single else variants.index_of(self._host.images, image)
+        index = None if single else variants.named_index(self._host.images, self._target.familiar)
         if index is None or not index.whole:
             await self._image(image, self._target.tag)
             if index is not None:

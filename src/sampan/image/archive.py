@@ -334,7 +334,7 @@ def choose_by_name(index: Index, wanted: Platform | None) -> list[Descriptor]:
 
 def choose(index: Index, wanted: Platform | None) -> Descriptor:
     """The manifest of an index for a platform: exactly `wanted`, or the best for this host. Raises NotFound."""
-    target = wanted or platforms.host()
+    target = wanted or platforms.detected()
     ranked = []
     for position, entry in enumerate(index.manifests):
         if entry.platform is None or entry.media_type not in manifests.MANIFESTS | manifests.INDEXES:
@@ -349,7 +349,7 @@ def choose(index: Index, wanted: Platform | None) -> Descriptor:
     plain = [entry for entry in index.manifests if entry.platform is None and entry.media_type in manifests.MANIFESTS]
     if len(plain) == 1 and wanted is None:
         return plain[0]
-    raise NotFound(f"no matching manifest for {target} in the manifest list entries")
+    raise NotFound(f"no matching manifest for {wanted or platforms.host()} in the manifest list entries")
 
 
 def check_platform(name: str, actual: Platform, wanted: Platform | None) -> None:

@@ -178,8 +178,8 @@ class Images:
             self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.on_change()
 
-    def tag(self, image_id: str, target: Reference) -> str | None:
-        """Name an image; returns the ID of the image that had the name before, if another."""
+    def tag(self, image_id: str, target: Reference, index: str = "") -> str | None:
+        """Name an image, as one of the index of that digest; returns the ID that had the name before, if another."""
         if target.digest:
             raise InvalidArgument("refusing to create a tag with a digest reference")
         if target.familiar_name in digests.ALGORITHMS:
@@ -187,7 +187,7 @@ class Images:
         name = str(target.with_default_tag())
         row = self.db.one("SELECT image FROM image_tag WHERE name = ?", (name,))
         with self.db.transaction():
-            self.db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?)", (name, image_id))
+            self.db.execute("INSERT OR REPLACE INTO image_tag VALUES (?, ?, ?)", (name, image_id, index))
             self.db.execute("UPDATE image SET tagged_at = ? WHERE id = ?", (now(), image_id))
         self.on_change()
         previous = row["image"] if row else None

@@ -77,7 +77,7 @@ class Remover:
             return
         heir = min(left, key=_strangeness)
         for tag in image.tags:
-            self.images.tag(heir.id, tag)
+            self.images.tag(heir.id, tag, variants.index_digest(self.images, tag.familiar))
         for name in image.digests:
             self.images.add_digest(heir.id, name, name.digest)
 

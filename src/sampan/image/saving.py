@@ -65,7 +65,7 @@ def _images(
     if wanted:
         return
     image = images.get(ref)
-    index = variants.index_of(images, image)
+    index = variants.named_index(images, ref)
     if index is None or not index.whole:
         yield image, None
     else:

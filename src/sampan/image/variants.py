@@ -10,8 +10,10 @@ import time
 from dataclasses import dataclass, field
 
 from ..errors import NotFound
+from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import platform as platforms
+from ..oci import reference
 from ..oci.manifest import Descriptor, Index
 from ..oci.platform import Platform
 from . import attestations
@@ -51,6 +53,24 @@ def index_of(images: Images, image: Image) -> KeptIndex | None:
     """The index that an image came through last."""
     rows = images.db.query("SELECT digest FROM image_index WHERE image = ? ORDER BY noted DESC", (image.id,))
     return next((kept for row in rows if (kept := _kept(images, row["digest"])) is not None), None)
+
+
+def index_digest(images: Images, ref: str) -> str:
+    """The digest of the index that a name (not an ID) stands for; empty where it means one image alone."""
+    if reference.is_identifier(ref) or digests.is_digest(ref):
+        return ""
+    name = images.reference(ref)
+    if name.digest:
+        row = images.db.one("SELECT digest FROM image_index WHERE digest = ?", (name.digest,))
+        return name.digest if row else ""
+    row = images.db.one("SELECT index_digest FROM image_tag WHERE name = ?", (str(name),))
+    return row["index_digest"] if row else ""
+
+
+def named_index(images: Images, ref: str) -> KeptIndex | None:
+    """The index that a name stands for, where it is here."""
+    digest = index_digest(images, ref)
+    return _kept(images, digest) if digest else None
 
 
 def _kept(images: Images, digest: str) -> KeptIndex | None:

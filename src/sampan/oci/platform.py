@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 
 from msgspec import Struct, field
 
@@ -24,6 +25,12 @@ _KNOWN_SYSTEMS = {
     "aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "nacl", "netbsd", "openbsd",
     "plan9", "solaris", "wasip1", "windows", "zos",
 }  # fmt: skip
+_LEVELS = {
+    "v2": {"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
+    "v3": {"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
+    "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+"""Flags of /proc/cpuinfo that each level of amd64 adds."""
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -93,6 +100,28 @@ def _parse_single(text: str) -> Platform:
 def host() -> Platform:
     """This machine's platform."""
     return Platform(os.uname().machine, "linux").normalized()
+
+
+@lru_cache
+def detected(cpus: str = "/proc/cpuinfo") -> Platform:
+    """This machine's platform with the level of its processor, as Docker shows it and chooses by it."""
+    here = host()
+    return Platform(here.architecture, here.os, variant=_amd64_level(cpus)) if here.architecture == "amd64" else here
+
+
+def _amd64_level(cpus: str) -> str:
+    """v2 to v4 of the x86-64 psABI («micro-architecture levels»)."""
+    try:
+        with open(cpus) as file:
+            flags = next((set(line.split()) for line in file if line.startswith("flags")), set())
+    except OSError:
+        return ""
+    level = ""
+    for name, needed in _LEVELS.items():
+        if not needed <= flags:
+            break
+        level = name
+    return level
 
 
 def runnable_on(platform: Platform) -> list[Platform]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
-import subprocess
-import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +24,7 @@ from sampan.registry.config import AuthConfig, RegistryConfig, endpoints, proxy_
 
 from ...support.imagehost import FAST, Host, body, layer_tar
 from ...support.registries import docker_registry, faulty_proxy, needs_docker_registry, serving
+from ...support.tokenserver import TokenServer
 
 ANN = AuthConfig(username="ann", password="secret")
 HTPASSWD = "ann:$2y$05$lFyjXFjRNuX0W/tAGgH2x.6uct8EBDiD/tRcYQGbCtspeUpCVJ6BC\n"
@@ -65,43 +63,6 @@ async def test_docker_registry_with_htpasswd(tmp_path: Path) -> None:
 
 def replace_address(auth: AuthConfig, address: str) -> AuthConfig:
     return AuthConfig(username=auth.username, password=auth.password, serveraddress=address)
-
-
-@dataclass
-class TokenServer:
-    """Signs tokens as docker-registry wants them (RS256 with the certificate in the header)."""
-
-    directory: Path
-    lifetime: int = 60
-    asked: list[tuple[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.directory.mkdir()
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=tokens", "-keyout",
-             f"{self.directory}/key", "-out", f"{self.directory}/cert"], check=True, capture_output=True,
-        )  # fmt: skip
-
-    async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append((request.headers.get("Authorization", ""), request.query.get("scope", "")))
-        if request.headers.get("Authorization") not in {None, "Basic " + base64.b64encode(b"ann:secret").decode()}:
-            return web.Response(status=401)
-        access = [
-            {"type": kind, "name": name, "actions": actions.split(",")}
-            for kind, name, actions in (scope.split(":") for scope in request.query.getall("scope", []))
-        ]
-        now = int(time.time())
-        claims = {"iss": "tokens", "sub": "ann", "aud": request.query["service"], "exp": now + 300, "nbf": now - 5,
-                  "iat": now, "jti": os.urandom(4).hex(), "access": access}  # fmt: skip
-        return web.json_response({"token": self._sign(claims), "expires_in": self.lifetime})
-
-    def _sign(self, claims: dict[str, object]) -> str:
-        certificate = (self.directory / "cert").read_text().split("-----")[2].replace("\n", "")
-        parts = [{"typ": "JWT", "alg": "RS256", "x5c": [certificate]}, claims]
-        text = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
-        command = ["openssl", "dgst", "-sha256", "-sign", f"{self.directory}/key"]
-        signature = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
-        return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 @pytest.fixture

@@ -189,6 +189,30 @@ async def test_an_index_is_pushed_whole_from_the_store(store: tuple[Host, str, s
         assert lines[-1].aux is not None and lines[-1].aux["manifestPushedInsteadOfIndex"] is True
 
 
+async def test_a_name_means_what_it_came_through(store: tuple[Host, str, str]) -> None:
+    """The same image alone under one name, as a part of an index under another."""
+    host, name, digest = store
+    target = name.rpartition(":")[0].replace("multi", "other")
+    image = host.images.get(name)
+    for source, tag, sent in (
+        (image.id, "alone", image.manifest),
+        (name, "whole", digest),
+        (f"{target}:whole", "again", digest),
+        (f"{target}:alone", "still", image.manifest),
+        (f"{name.rpartition(':')[0]}@{digest}", "digest", digest),
+    ):
+        use.tag(host, source, target, tag)
+        lines: list[Progress] = []
+        await push(host, PushRequest(reference.parse(f"{target}:{tag}")), lines.append)
+        assert lines[-1].aux is not None and lines[-1].aux["Digest"] == sent, tag
+    await pull(host, PullRequest(reference.parse(f"{target}:alone")), lines.append)
+    use.tag(host, f"{target}:alone", name)  # the name is given to the image alone
+    assert variants.named_index(host.images, name) is None
+    await pull(host, PullRequest(reference.parse(name)), lines.append)  # "up to date", and whole again
+    kept = variants.named_index(host.images, name)
+    assert kept is not None and kept.digest == digest
+
+
 async def test_several_platforms_travel_in_an_archive(store: tuple[Host, str, str], tmp_path: Path) -> None:
     host, name, digest = store
     wanted = [platform(text) for text in PLATFORMS]
