@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -262,6 +263,22 @@ async def echo_datagrams(
 
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(Echo, sock=opened)
     return transport
+
+
+async def pings(namespace: Namespace, host: str, patience: float = PATIENCE) -> bool:
+    """Whether the host answers an echo request (RFC 792)."""
+    loop = asyncio.get_running_loop()
+    body = struct.pack(">HHHH", 0x0800, 0, 7, 1)
+    request = body[:2] + struct.pack(">H", ~sum(struct.unpack(">4H", body)) & 0xFFFF) + body[4:]
+    with namespace.socket(kind=socket.SOCK_RAW, protocol=socket.IPPROTO_ICMP) as asking:
+        try:
+            async with asyncio.timeout(patience):
+                await loop.sock_sendto(asking, request, (host, 0))
+                while (answer := await loop.sock_recv(asking, 100))[20:21] != b"\0" or answer[24:28] != body[4:]:
+                    pass  # what else comes over ICMP
+                return True
+        except (OSError, TimeoutError):
+            return False
 
 
 async def exchange(caller: socket.socket, target: tuple[str, int], data: bytes, patience: float = PATIENCE) -> bytes:

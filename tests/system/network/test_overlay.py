@@ -20,7 +20,7 @@ from sampan.network.keyvalue import KeyValue
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
 
 from ...support.certificates import make_certificates
-from ...support.netlab import Capture, Lab, Namespace, address, call, exchange, server
+from ...support.netlab import Capture, Lab, Namespace, address, call, exchange, pings, server
 from ...support.overlaylab import Machine, bulk
 from ...support.overlaylab import machines as connected
 
@@ -53,6 +53,7 @@ async def test_three_hosts(lab: Lab) -> None:
         async with server(running[0][0], 80):
             for inside, sandbox in running[1:]:
                 assert await resolve(inside, "c1") == [addresses[0]]
+                assert await pings(inside, addresses[0])
                 assert await call(inside, addresses[0], 80) == address(sandbox, "wide")
                 assert await bulk(inside, addresses[0]) == 300_000, "whole segments fit into the tunnel"
         assert any(frame[36:38] == b"\x12\xb5" for frame in wire.frames()), "by VXLAN"
