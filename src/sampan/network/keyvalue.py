@@ -13,15 +13,17 @@ The store is spoken to as etcdctl does: `kv-cacert`, `kv-cert`, `kv-key` name PE
 from __future__ import annotations
 
 import base64
-import http.client
 import ssl
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
 from ..errors import InvalidArgument, SampanError, Unavailable
+
+if TYPE_CHECKING:
+    from http.client import HTTPConnection
 
 KV, CA, CERTIFICATE, KEY = "kv", "kv-cacert", "kv-cert", "kv-key"
 USER, PASSWORD_FILE = "kv-user", "kv-password-file"
@@ -117,31 +119,40 @@ class KeyValue:
 
     def _post(self, method: str, body: dict[str, object]) -> tuple[int, bytes]:
         """(status, body) of the first member that answers."""
+        from http.client import HTTPException
+
         failure: Exception | None = None
+        answer: tuple[int, bytes] | None = None
         headers = {"Authorization": self._token} if self._token else {}
         for url in self._urls:
             connection = self._connection(url)
             try:
                 connection.request("POST", f"/v3/{method}", msgspec.json.encode(body), headers)
                 response = connection.getresponse()
-                return response.status, response.read()
-            except (OSError, http.client.HTTPException) as error:
+                answer = response.status, response.read()
+            except (OSError, HTTPException) as error:
                 failure = error
             finally:
                 connection.close()
-        raise self._failure(failure)
+            if answer is not None and answer[0] < 500:  # else it has lost the others: one of them may know
+                break
+        if answer is None:
+            raise self._failure(failure)
+        return answer
 
-    def _connection(self, url: SplitResult) -> http.client.HTTPConnection:
+    def _connection(self, url: SplitResult) -> HTTPConnection:
+        from http.client import HTTPConnection, HTTPSConnection  # with the mail parser that it needs: 1 MB
+
         host, port = url.hostname or "", url.port or 2379
         if url.scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=SECONDS)
+            return HTTPConnection(host, port, timeout=SECONDS)
         try:
             context = ssl.create_default_context(cafile=self._options.get(CA))
             if CERTIFICATE in self._options:
                 context.load_cert_chain(self._options[CERTIFICATE], self._options[KEY])
         except OSError as error:  # ssl.SSLError is one too
             raise InvalidArgument(f"the certificates for the key-value store cannot be used: {error}") from error
-        return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+        return HTTPSConnection(host, port, timeout=SECONDS, context=context)
 
     def read(self, prefix: str) -> dict[str, str]:
         """All keys that begin so."""
