@@ -8,6 +8,7 @@ import io
 import json
 import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -240,6 +241,19 @@ async def test_prune(host: Host) -> None:
     host.users = []
     assert not use.prune(host, {"dangling": ["false"], "until": ["1h"]}).records
     assert use.prune(host, {"dangling": ["false"]}).records[0].ref == "keep:latest"
+
+
+async def test_prune_by_last_use(host: Host) -> None:
+    """Ours: what no container was made from for so long, however young its content is."""
+    for name, age in (("stale", 7200), ("fresh", 60), ("used", 7200)):
+        image = await imported(host, name, layer_tar({name: b"x"}))
+        host.db.execute("UPDATE image SET used_at = ? WHERE id = ?", (time.time() - age, image.id))
+    host.images.touch(host.images.get("used").id)  # as `create` does
+    removal = use.prune(host, {"dangling": ["false"], "unused-since": ["1h"]})
+    assert [record.ref for record in removal.records if record.kind == "untagged"] == ["stale:latest"]
+    assert sorted(name for image in host.images.all() for name in image.repo_tags) == ["fresh:latest", "used:latest"]
+    with pytest.raises(InvalidArgument):
+        use.prune(host, {"unused-since": ["soon"]})
 
 
 async def test_save_and_load_keep_every_digest(host: Host, tmp_path: Path) -> None:
