@@ -63,7 +63,8 @@ class BuildCache:
         if not all(map(self._is_whole, layers)):
             self.drop(key)
             return None
-        self._db.execute("UPDATE build_cache SET used = ?, uses = uses + 1 WHERE key = ?", (time.time(), key))
+        with self._db.losable():
+            self._db.execute("UPDATE build_cache SET used = ?, uses = uses + 1 WHERE key = ?", (time.time(), key))
         return Result(layers, made=(row["created"],))
 
     def put(self, key: str, place: str, description: str, parts: Mapping[str, str], result: Result) -> float:
@@ -76,7 +77,7 @@ class BuildCache:
         size, now = (result.layers[-1].size if result.layers else 0), time.time()
         made = result.made[0] if result.made else now
         pins = [(key, one.chain_id, one.descriptor.digest) for one in result.layers]
-        with self._db.transaction():
+        with self._db.losable():
             self._db.execute(
                 "INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (key, place, description, msgspec.json.encode(parts), msgspec.json.encode(stored), size, made, now),

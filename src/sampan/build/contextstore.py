@@ -54,9 +54,11 @@ class ContextStore:
             rows = self._db.query(f"SELECT * FROM context_file WHERE key IN ({','.join('?' * len(some))})", some)
             found |= {row["key"]: Place(row["pack"], row["position"]) for row in rows}
         packs = {place.pack for place in found.values()}
-        self._db.execute_many(
-            "UPDATE context_pack SET used = ?, uses = uses + 1 WHERE id = ?", [(time.time(), pack) for pack in packs]
-        )
+        with self._db.losable():
+            self._db.execute_many(
+                "UPDATE context_pack SET used = ?, uses = uses + 1 WHERE id = ?",
+                [(time.time(), pack) for pack in packs],
+            )
         return found
 
     def open(self, pack: int) -> int:
@@ -66,7 +68,7 @@ class ContextStore:
     def keep(self, path: str, size: int, positions: Mapping[bytes, int]) -> None:
         """Take over a file as a pack; `positions` says what is in it."""
         now = time.time()
-        with self._db.transaction():
+        with self._db.losable():
             self._db.execute("INSERT INTO context_pack (size, created, used) VALUES (?, ?, ?)", (size, now, now))
             number: int = self._db.query("SELECT last_insert_rowid() AS id")[0]["id"]
             self._db.execute_many(

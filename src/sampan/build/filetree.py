@@ -18,7 +18,7 @@ from ..errors import DataLoss
 from ..tree.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, ArchiveError, Entry, Limits
 from ..tree.extract import clean
 from ..tree.reader import Readable, TarReader
-from .sources import CHUNK, SourceFile, write_all
+from .sources import CHUNK, SMALL, SourceFile, write_all
 
 _KINDS = {
     REGULAR: stat.S_IFREG, DIRECTORY: stat.S_IFDIR, SYMLINK: stat.S_IFLNK, CHARACTER: stat.S_IFCHR,
@@ -125,12 +125,20 @@ class HeldFile:
         return self._checked(_with_holes(self.inode))
 
     def pour(self, target: int) -> None:
-        if self.inode.extents is None:
+        inode = self.inode
+        if inode.extents is None and inode.size <= SMALL and inode.pack is not None:
+            data = inode.pack.read(inode.offset, inode.size)
+            if len(data) == inode.size:  # else it lies across what was read ahead
+                if not inode.pack.trusted and hashlib.sha256(data).hexdigest() != inode.sha256:
+                    raise self._damaged()
+                write_all(target, data)
+                return
+        if inode.extents is None:
             for chunk in self.chunks():
                 write_all(target, chunk)
             return
-        os.ftruncate(target, self.inode.size)
-        for position, data in self.inode.stored():
+        os.ftruncate(target, inode.size)
+        for position, data in inode.stored():
             os.lseek(target, position, os.SEEK_SET)
             write_all(target, data)
 
@@ -144,7 +152,10 @@ class HeldFile:
             value.update(chunk)
             yield chunk
         if value.hexdigest() != self.inode.sha256:
-            raise DamagedContext(f"{self.path}: the stored build context is damaged, build again")
+            raise self._damaged()
+
+    def _damaged(self) -> DamagedContext:
+        return DamagedContext(f"{self.path}: the stored build context is damaged, build again")
 
 
 def _with_holes(inode: Inode) -> Iterator[bytes]:

@@ -67,7 +67,8 @@ class SourceCache:
         path = f"{self._directory}/{key}"
         if row is None or not os.path.exists(path):
             return None
-        self._db.execute("UPDATE build_source SET used = ?, uses = uses + 1 WHERE key = ?", (time.time(), key))
+        with self._db.losable():
+            self._db.execute("UPDATE build_source SET used = ?, uses = uses + 1 WHERE key = ?", (time.time(), key))
         return Source(key, path, row["etag"], row["digest"], row["modified"])
 
     async def keep(self, path: str, kind: str, description: str, source: Source) -> Source:

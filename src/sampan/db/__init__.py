@@ -91,6 +91,20 @@ class Database:
             self._roll_back()
             raise
 
+    @contextmanager
+    def losable(self) -> Iterator[None]:
+        """A transaction without an fsync, for what may be lost with the machine's power: it outlives the process, and
+        comes to the disk with the next one (sqlite.org/pragma.html, synchronous=NORMAL in WAL mode)."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self.execute("PRAGMA synchronous=NORMAL")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self.execute("PRAGMA synchronous=FULL")
+
     def _roll_back(self) -> None:
         # A COMMIT that fails may leave the transaction open; other errors may have closed it
         # (sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
