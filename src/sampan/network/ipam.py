@@ -109,9 +109,9 @@ class Pools:
         """The pools of IP version 4 or 6."""
         return [pool for pool in self._pools if pool.subnet.version == version]
 
-    def gateway(self, version: int) -> IPAddress | None:
-        """The gateway of the first pool of a family."""
-        pools = self.of(version)
+    def gateway(self, version: int, address: IPAddress | None = None) -> IPAddress | None:
+        """The gateway of the pool that an address is of, or of the first pool of a family."""
+        pools = [pool for pool in self.of(version) if address is None or address in pool]
         return pools[0].gateway if pools else None
 
     def take(self, version: int, wanted: str = "") -> IPInterface:

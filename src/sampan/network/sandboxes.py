@@ -233,17 +233,17 @@ class Sandboxes:
         if stored.network.enable_ipv4:
             given = await pools.give(4, wanted.ipv4_address if wanted else "")
             endpoint.address4 = given if given.version == 4 else None
-            endpoint.gateway4 = self._gateway(stored, 4)
+            endpoint.gateway4 = self._gateway(stored, given)
         if stored.network.enable_ipv6:
             given = await pools.give(6, wanted.ipv6_address if wanted else "")
             endpoint.address6 = given if given.version == 6 else None
-            endpoint.gateway6 = self._gateway(stored, 6)
+            endpoint.gateway6 = self._gateway(stored, given)
         endpoint.mac = settings.mac_address or next((mac_of(address.ip) for address in endpoint.addresses), "")
 
-    def _gateway(self, stored: Stored, version: int) -> IPAddress | None:
-        if stored.network.internal or stored.options.gateway_mode(version) == "isolated":
+    def _gateway(self, stored: Stored, given: IPInterface) -> IPAddress | None:
+        if stored.network.internal or stored.options.gateway_mode(given.version) == "isolated":
             return None
-        return stored.pools.gateway(version)
+        return stored.pools.gateway(given.version, given.ip)
 
     def _interface_name(self, held: Held, stored: Stored, settings: EndpointSettings) -> str:
         prefix, whole = interface_prefix(stored, settings.driver_opts)

@@ -8,6 +8,7 @@ import pytest
 
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux import rtnetlink
+from sampan.model.container import EndpointIPAMConfig, EndpointSettings
 from sampan.network.networks import Networks
 from sampan.network.spec import IPAM, IPAMPool, Network, NetworkSpec
 
@@ -54,6 +55,20 @@ async def test_macvlan_without_a_parent_is_internal(lab: Lab) -> None:
             await networks.detach(request(first, name).container_id)
         await networks.remove("alone")
         assert networks._route.link(f"dm-{network.id[:12]}") is None
+
+
+async def test_several_pools(lab: Lab) -> None:
+    """Addresses come from the first pool that has one, and from each by name; each subnet is on the segment."""
+    pools = [IPAMPool(subnet="10.95.0.0/30"), IPAMPool(subnet="10.95.1.0/24", gateway="10.95.1.254")]
+    async with lab.networks() as networks:
+        await networks.create(NetworkSpec(name="wide", driver="macvlan", ipam=IPAM(config=pools)))
+        given = [await networks.attach(request(lab.namespace(), f"c{number}", "wide")) for number in range(3)]
+        assert [address(one, "wide") for one in given] == ["10.95.0.2", "10.95.1.1", "10.95.1.2"]
+        wanted = EndpointSettings(ipam_config=EndpointIPAMConfig(ipv4_address="10.95.1.77"))
+        inside = lab.namespace()
+        named = await networks.attach(request(inside, "named", endpoints={"wide": wanted}))
+        assert named.endpoints["wide"].ip_address == "10.95.1.77"
+        assert inside.addresses() == {"10.95.1.77/24"}
 
 
 @pytest.mark.parametrize(("kind", "driver", "parent"), [("vlan", "macvlan", "up0.100"), ("ipvlan", "ipvlan", "up0")])
