@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import HealthCheck, settings
 from .support import leaks, machine
 
 machine.enter()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in a shell's background ignores it, and so would every client that a test interrupts (signal(7), execve).
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # How fast a case is made or runs tells of the machine; a test that is about bounded time sets a deadline itself.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -35,6 +35,7 @@ from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci import reference
 from ..registry.config import ANONYMOUS, AuthConfig
+from ..runtime.privileges import security_options
 from . import progress
 from .buildlog import ClassicLog
 from .call import Call
@@ -278,12 +279,14 @@ def _named(extras: Extras) -> dict[str, str]:
 
 
 def _limits(query: Query) -> HostConfig:
+    options = _json(query, "securityopt", list[str])
+    security_options(options)  # refused here, not by the first step
     return HostConfig(
         memory=query.number("memory"), memory_swap=query.number("memswap"), cpu_shares=query.number("cpushares"),
         cpu_period=query.number("cpuperiod"), cpu_quota=query.number("cpuquota"), cpuset_cpus=query.text("cpusetcpus"),
         cpuset_mems=query.text("cpusetmems"), shm_size=query.number("shmsize"),
         cgroup_parent=query.text("cgroupparent"), extra_hosts=query.all("extrahosts") or None,
-        ulimits=_json(query, "ulimits", list[Ulimit]) or None,
+        ulimits=_json(query, "ulimits", list[Ulimit]) or None, security_opt=options or None,
     )  # fmt: skip
 
 

@@ -220,7 +220,7 @@ class _Step:
         return HostConfig(
             memory=limits.memory, memory_swap=limits.memory_swap, cpu_shares=limits.cpu_shares,
             cpu_period=limits.cpu_period, cpu_quota=limits.cpu_quota, cpuset_cpus=limits.cpuset_cpus,
-            cpuset_mems=limits.cpuset_mems, shm_size=limits.shm_size,
+            cpuset_mems=limits.cpuset_mems, shm_size=limits.shm_size, security_opt=limits.security_opt,
             privileged=self._operation.security == "insecure",
         )  # fmt: skip
 

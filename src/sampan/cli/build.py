@@ -23,7 +23,7 @@ from .build_sync import MAIN, CannotSync, send
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
 from .key_values import pairs
-from .run_config import ulimit
+from .run_config import security_option, ulimit
 
 if TYPE_CHECKING:
     from .session import Session
@@ -189,7 +189,9 @@ def build_query(options: Options) -> dict[str, Any]:
         "cpusetcpus": options["cpuset-cpus"] or None,
         "cpusetmems": options["cpuset-mems"] or None,
         "cgroupparent": options["cgroup-parent"] or None,
-        "securityopt": json.dumps(options["security-opt"]) if options["security-opt"] else None,
+        "securityopt": json.dumps(list(map(security_option, options["security-opt"])))
+        if options["security-opt"]
+        else None,
         "ulimits": json.dumps([ulimit(text) for text in options["ulimit"]]) if options["ulimit"] else None,
         "version": "1",
     }

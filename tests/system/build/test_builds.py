@@ -290,6 +290,18 @@ def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
     daemon.ok("rmi", name)
 
 
+def test_security_options_hold_for_the_steps(daemon: Daemon, tmp_path: Path) -> None:
+    where = _context(tmp_path, "FROM busybox\nRUN grep -E 'NoNewPrivs|Seccomp:' /proc/self/status\n")
+    for options, wanted in (((), ("0", "2")), (("no-new-privileges", "seccomp=unconfined"), ("1", "0"))):
+        flags = [word for option in options for word in ("--security-opt", option)]
+        built = daemon.sampan("build", "--no-cache", "--progress", "plain", *flags, where)
+        assert built.status == 0, built
+        for name, value in zip(("NoNewPrivs", "Seccomp"), wanted, strict=True):
+            assert f"{name}:\t{value}" in built.err, built
+    refused = daemon.sampan("build", "--security-opt", "colour=red", where)
+    assert 'invalid --security-opt 2: "colour=red"' in refused.err, refused
+
+
 def test_include_and_locks(daemon: Daemon, name: str, tmp_path: Path) -> None:
     where = _context(
         tmp_path, "# syntax=sampan/dockerfile:1\nFROM busybox\nINCLUDE common\nRUN cat /common > /copy\n",
