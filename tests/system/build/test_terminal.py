@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyte
@@ -18,8 +17,7 @@ def _screen(shown: bytes, rows: int, columns: int) -> list[str]:
     return [line.rstrip() for line in screen.display if line.strip()]
 
 
-def test_a_failing_build_and_one_that_is_interrupted(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
-    daemon = make_daemon()
+def test_a_failing_build_and_one_that_is_interrupted(daemon: Daemon, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text(
         "FROM busybox AS one\nRUN echo first; sleep 1\nFROM busybox AS two\nRUN seq 100; exit 3\n"
         "FROM one\nCOPY --from=two / /x\n"
