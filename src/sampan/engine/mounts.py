@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
+from ..cas.threads import run_abandonable
 from ..errors import Conflict, InvalidArgument, NotFound, SampanError
 from ..linux.mount import MNT_DETACH, MS_BIND, MS_REC, UMOUNT_NOFOLLOW, mount, umount2
 from ..linux.openat2 import open_in_root
@@ -48,7 +49,7 @@ async def plan(
             raise InvalidArgument(f"invalid mount path: '{target}' mount path must be absolute")
         tmpfs_options(options)
     points = {point.destination: point for point in _from_containers(engine, host_config)}
-    asked = _asked_for(host_config)
+    asked = await _asked_for(host_config)
     made: list[MountPoint] = []
     try:
         for spec in asked:
@@ -81,10 +82,11 @@ def _from_containers(engine: Engine, host_config: HostConfig) -> Iterable[MountP
             )  # fmt: skip
 
 
-def _asked_for(host_config: HostConfig) -> list[Spec]:
+async def _asked_for(host_config: HostConfig) -> list[Spec]:
     binds = [parse_bind(text, host_config.volume_driver) for text in host_config.binds or ()]
-    mounts = host_config.mounts if host_config.mounts is not UNSET else None
-    specs = [*binds, *(parse_mount(asked) for asked in mounts or ())]
+    specs = list(binds)
+    if isinstance(mounts := host_config.mounts, list):  # sources are looked for: perhaps on a server that is away
+        specs += await run_abandonable(lambda: [parse_mount(asked) for asked in mounts])
     tmpfs = [posixpath.normpath(target) for target in host_config.tmpfs or {}]
     # As in Docker, a --mount may lie below a --tmpfs at the same place, a -v may not.
     for targets in ([*tmpfs, *(spec.target for spec in binds)], [spec.target for spec in specs]):
@@ -223,14 +225,15 @@ async def _activate(engine: Engine, container: Container, point: MountPoint, ind
 
 async def _source(engine: Engine, container: Container, point: MountPoint, index: int) -> str:
     if point.type == "bind":
-        _require_source(container, point)
-        propagation.check(point.source, point.propagation)
+        await run_abandonable(lambda: _check_source(container, point))
         return point.source
     if point.type == "image":
         path = _mount_image(engine, container, index, engine.images.by_id(point.source).chain_id)
     else:
         path = await _mount_volume(engine, container, point)
-    return _pin_subpath(engine, container, path, point.spec_subpath, index) if point.spec_subpath else path
+    if point.spec_subpath:
+        return await run_abandonable(lambda: _pin_subpath(engine, container, path, point.spec_subpath, index))
+    return path
 
 
 def _image_key(container: Container, index: int) -> str:
@@ -261,6 +264,12 @@ async def _mount_volume(engine: Engine, container: Container, point: MountPoint)
          "propagation": point.propagation, "read/write": "true" if point.rw else "false"},
     )  # fmt: skip
     return path
+
+
+def _check_source(container: Container, point: MountPoint) -> None:
+    """In a thread: the source may lie on a file server that is away."""
+    _require_source(container, point)
+    propagation.check(point.source, point.propagation)
 
 
 def _require_source(container: Container, point: MountPoint) -> None:

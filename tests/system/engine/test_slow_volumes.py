@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
@@ -10,13 +12,17 @@ import pytest
 
 from sampan.engine import create, listing, remove, start, stop, volumes
 from sampan.engine.engine import Engine
-from sampan.errors import Unavailable
-from sampan.model.container import CreateRequest, HostConfig
+from sampan.errors import SampanError, Unavailable
+from sampan.linux.mount import MNT_DETACH, mount, umount2
+from sampan.model.container import CreateRequest, HostConfig, Mount
 from sampan.volume import Plugins, plugins
 
 from ...support import engine as support
 from ...support import slowplugin
 from ...support.slowplugin import SlowPlugin
+
+_FORCE = 1
+"""MNT_FORCE of umount2(2): requests under way fail."""
 
 
 @pytest.fixture
@@ -55,6 +61,46 @@ async def test_the_engine_goes_on_while_a_plugin_does_not_answer(
         await remove.remove(engine, made.id, force=True)
         await _goes_on_meanwhile(engine, plugin, "Remove", volumes.remove(engine, "late"))
     assert not engine.volumes.exists("late")
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """A directory on a file system whose server answers nothing, and the fd that ends it (fuse(4))."""
+    place = tmp_path / "away"
+    place.mkdir()
+    server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    mount("away", str(place), "fuse", 0, f"fd={server},rootmode=40000,user_id=0,group_id=0")
+    forced = threading.Timer(60, lambda: umount2(str(place), _FORCE | MNT_DETACH))  # or a failure here waits for ever
+    forced.start()
+    yield place, server
+    forced.cancel()
+    if os.path.ismount(place):
+        umount2(str(place), MNT_DETACH)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="there is no /dev/fuse")
+@pytest.mark.parametrize("kind", ["mount", "bind"])
+async def test_a_bind_from_a_server_that_is_away(engine: Engine, away: tuple[Path, int], kind: str) -> None:
+    place, server = away
+    source = f"{place}/data"
+    host = HostConfig(network_mode="none", binds=[f"{source}:/d"])
+    if kind == "mount":
+        host = HostConfig(network_mode="none", mounts=[Mount(type="bind", source=source, target="/d")])
+    waiting = asyncio.ensure_future(support.up(engine, "true", host=host))
+    async with asyncio.timeout(120):
+        while (await asyncio.wait({waiting}, timeout=0.05))[1] and not _waits_for_fuse():
+            pass
+        ran = await support.run(engine, "echo", "meanwhile")
+        assert (ran.out, waiting.done()) == (b"meanwhile\n", False)
+        os.close(server)
+        with pytest.raises(SampanError):  # nothing is there
+            await waiting
+
+
+def _waits_for_fuse() -> bool:
+    """Whether a thread of ours sleeps in a request to a FUSE server, by the kernel function that it waits in."""
+    waits = [(task / "wchan").read_text() for task in Path("/proc/self/task").iterdir()]
+    return any("fuse" in one or "request_wait" in one for one in waits)
 
 
 async def test_a_restart_of_the_engine_asks_no_plugin(directory: Path, tmp_path: Path) -> None:
