@@ -110,9 +110,9 @@ def hosts(entries: Iterable[tuple[str, str]]) -> str:
 
 def merged_hosts(current: str, before: str, after: str) -> str:
     """What somebody may have edited, without the lines that are gone and with those that are new."""
-    gone = set(before.splitlines()) - set(after.splitlines())
-    kept = [line for line in current.splitlines() if line not in gone]
-    return "".join(f"{line}\n" for line in [*kept, *(line for line in after.splitlines() if line not in kept)])
+    old, new = before.splitlines(), after.splitlines()
+    kept = [line for line in current.splitlines() if line in new or line not in old]
+    return "".join(f"{line}\n" for line in [*kept, *(line for line in new if line not in old and line not in kept)])
 
 
 def relinked_hosts(current: str, alias: str, address: str) -> str:

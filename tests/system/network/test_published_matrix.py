@@ -80,9 +80,8 @@ async def test_who_reaches_a_published_port(
                   "another host, IPv6": (other, "fd99:0::1"), "own address, IPv6": (lab.host, "fd99:0::1"),
                   "loopback, IPv6": (lab.host, "::1"), "friend, IPv6": (friend, "fd99:0::1"),
                   "stranger, IPv6": (stranger, "fd99:0::1"), "itself, IPv6": (web, "fd99:0::1")}  # fmt: skip
-        found = {}
-        for name, (caller, host) in places.items():
-            found[name] = await reached(caller, host, PATIENCE if name in expected else REFUSAL)
+        calls = [reached(*place, PATIENCE if name in expected else REFUSAL) for name, place in places.items()]
+        found = dict(zip(places, await asyncio.gather(*calls), strict=True))
         assert found == {name: (name in expected,) * 2 for name in places}
         endpoint, routed = sandbox.endpoints["front"], "routed" in given.values()
         for target, via in ((endpoint.ip_address, "10.99.0.1"), (endpoint.global_ipv6_address, "fd99::1")):

@@ -7,7 +7,7 @@ from sampan.network.files import hosts, merged_hosts, relinked_hosts
 
 def test_lines_come_and_go_beside_edited_ones() -> None:
     before, after = hosts([("10.0.0.2", "me")]), hosts([("10.0.0.2", "me"), ("10.1.0.2", "me")])
-    edited = before + "192.0.2.1\tmine\n"
+    edited = before.replace("ff00::\tip6-mcastprefix\n", "") + "192.0.2.1\tmine\n"
     joined = merged_hosts(edited, before, after)
     assert joined == edited + "10.1.0.2\tme\n"
     assert merged_hosts(joined, after, before) == edited
