@@ -23,7 +23,8 @@ from .build_sync import MAIN, CannotSync, send
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
 from .key_values import pairs
-from .run_config import security_option, ulimit
+from .run_config import security_option
+from .run_values import ulimit
 
 if TYPE_CHECKING:
     from .session import Session
@@ -76,7 +77,7 @@ EXTERNAL = ".dockerfile.from-outside"
     size("shm-size", "Shared memory size for build containers"),
     string_array("tag", 'Name and optionally a tag (format: "name:tag")', short="t"),
     string("target", "Set the target build stage to build"),
-    typed("ulimit")("ulimit", "Ulimit options (default [])"),
+    typed("ulimit")("ulimit", "Ulimit options (default [])", read=ulimit),
     arity=exactly(1),
 )
 def build(session: Session, options: Options, arguments: list[str]) -> int:
@@ -192,7 +193,7 @@ def build_query(options: Options) -> dict[str, Any]:
         "securityopt": json.dumps(list(map(security_option, options["security-opt"])))
         if options["security-opt"]
         else None,
-        "ulimits": json.dumps([ulimit(text) for text in options["ulimit"]]) if options["ulimit"] else None,
+        "ulimits": json.dumps(options["ulimit"]) if options["ulimit"] else None,
         "version": "1",
     }
 

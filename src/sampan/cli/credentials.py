@@ -108,12 +108,17 @@ def store(config: ConfigFile, server: str, auth: dict[str, str]) -> None:
         call_helper(helper, "store", json.dumps({"ServerURL": server, "Username": user, "Secret": secret}))
         config.values.setdefault("auths", {})[server] = {}
     else:
-        pair = f"{auth['username']}:{auth.get('password', '')}".encode()
-        entry = {"auth": base64.b64encode(pair).decode()}
-        if auth.get("identitytoken"):
-            entry["identitytoken"] = auth["identitytoken"]
-        config.values.setdefault("auths", {})[server] = entry
+        config.values.setdefault("auths", {})[server] = file_entry(auth)
     config.save()
+
+
+def file_entry(auth: dict[str, str]) -> dict[str, str]:
+    """A login as the configuration file has it."""
+    pair = f"{auth['username']}:{auth.get('password', '')}".encode()
+    entry = {"auth": base64.b64encode(pair).decode()}
+    if auth.get("identitytoken"):
+        entry["identitytoken"] = auth["identitytoken"]
+    return entry
 
 
 def erase(config: ConfigFile, server: str) -> bool:

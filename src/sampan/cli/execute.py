@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.errors import SampanError
 
-from . import terminal
+from . import run_values, terminal
 from .command import CommandFailed, at_least, command
 from .flags import Options, boolean, many, string
 from .key_values import environment
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "Execute a command in a running container",
     boolean("detach", "Detached mode: run command in the background", short="d"),
     string("detach-keys", "Override the key sequence for detaching a container"),
-    many("env", "Set environment variables", short="e"),
+    many("env", "Set environment variables", short="e", read=run_values.environment),
     many("env-file", "Read in a file of environment variables"),
     boolean("interactive", "Keep STDIN open even if not attached", short="i"),
     boolean("privileged", "Give extended privileges to the command"),

@@ -16,39 +16,19 @@ class FlagError(Exception):
 
 
 class Flag:
-    """One option. `kind` names its parser and is what `--help` shows; a `usage` may carry its default in words."""
+    """One option. `kind` names its parser and is what `--help` shows; a `usage` may carry its default in words.
 
-    __slots__ = ("default", "hidden", "kind", "name", "short", "usage")
+    `read` makes the value of a text (ValueError says what is wrong with it); `into` is the flag that it is another
+    name of.
+    """
 
-    def __init__(self, name: str, short: str, kind: str, usage: str, default: Any, hidden: bool) -> None:
+    __slots__ = ("default", "hidden", "into", "kind", "name", "read", "short", "usage")
+
+    def __init__(self, name: str, short: str, kind: str, usage: str, default: Any, hidden: bool,
+                 read: Callable[[str], Any] | None = None, into: str = "") -> None:  # fmt: skip
         self.name, self.short, self.kind, self.usage = name, short, kind, usage
         self.default, self.hidden = default, hidden
-
-
-def _maker(kind: str, default: Any) -> Callable[..., Flag]:
-    def make(name: str, usage: str, short: str = "", default: Any = default, hidden: bool = False) -> Flag:
-        return Flag(name, short, kind, usage, default, hidden)
-
-    return make
-
-
-boolean = _maker("bool", False)
-string = _maker("string", "")
-integer = _maker("int", 0)
-uint16 = _maker("uint16", 0)
-decimal = _maker("decimal", 0)
-size = _maker("bytes", 0)
-duration = _maker("duration", 0)
-many = _maker("list", ())
-strings = _maker("strings", ())
-string_array = _maker("stringArray", ())
-mapping = _maker("map", ())
-filters = _maker("filter", ())
-
-
-def typed(kind: str) -> Callable[..., Flag]:
-    """A list flag whose kind has a name of its own in `--help` (mount, network, ulimit)."""
-    return _maker(kind, ())
+        self.read, self.into = read or READERS.get(kind, str), into or name
 
 
 def _boolean(text: str) -> bool:
@@ -86,13 +66,40 @@ PARSERS: dict[str, Callable[[str], Any]] = {
 """Kinds with one value; every other kind is a list of texts."""
 
 
-def _check_filter(text: str) -> None:
+def _filter(text: str) -> str:
     if "=" not in text:
         raise ValueError("bad format of filter (expected name=value)")
+    return text
 
 
-CHECKS: dict[str, Callable[[str], object]] = {"filter": _check_filter}
-"""Of the texts of lists; commands check more when they read them."""
+READERS: dict[str, Callable[[str], Any]] = {**PARSERS, "filter": _filter}
+
+
+def _maker(kind: str, default: Any) -> Callable[..., Flag]:
+    def make(name: str, usage: str, short: str = "", default: Any = default, hidden: bool = False,
+             read: Callable[[str], Any] | None = None, into: str = "") -> Flag:  # fmt: skip
+        return Flag(name, short, kind, usage, default, hidden, read, into)
+
+    return make
+
+
+boolean = _maker("bool", False)
+string = _maker("string", "")
+integer = _maker("int", 0)
+uint16 = _maker("uint16", 0)
+decimal = _maker("decimal", 0)
+size = _maker("bytes", 0)
+duration = _maker("duration", 0)
+many = _maker("list", ())
+strings = _maker("strings", ())
+string_array = _maker("stringArray", ())
+mapping = _maker("map", ())
+filters = _maker("filter", ())
+
+
+def typed(kind: str) -> Callable[..., Flag]:
+    """A list flag whose kind has a name of its own in `--help` (mount, network, ulimit)."""
+    return _maker(kind, ())
 
 
 class Options:
@@ -112,19 +119,17 @@ class Options:
         return self._values[name] if name in self.changed else None
 
     def set(self, flag: Flag, text: str, shown: str) -> None:
-        parser = PARSERS.get(flag.kind)
         try:
-            CHECKS.get(flag.kind, str)(text)
-            value = text if parser is None else parser(text)
+            value = flag.read(text)
         except ValueError as error:
             raise FlagError(f'invalid argument "{text}" for "{shown}" flag: {error}') from None
-        if parser is not None:
-            self._values[flag.name] = value
+        if flag.kind in PARSERS:
+            self._values[flag.into] = value
         elif flag.kind == "strings":
-            self._values[flag.name].extend(text.split(","))
+            self._values[flag.into].extend(text.split(","))
         else:
-            self._values[flag.name].append(text)
-        self.changed.add(flag.name)
+            self._values[flag.into].append(value)
+        self.changed.add(flag.into)
 
 
 class Parser:

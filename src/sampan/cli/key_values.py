@@ -53,14 +53,17 @@ def environment(files: Iterable[str], given: Iterable[str]) -> list[str]:
     for path in files:
         for line in read_lines(path, "env file"):
             name = line.partition("=")[0]
+            if not name:
+                raise _nameless(path, line)
             if not name.strip() or name != name.rstrip() or any(blank in name for blank in " \t"):
                 raise CommandFailed(f"invalid env file ({path}): variable '{name}' contains whitespaces")
             entries.extend(_inherit(line, False))
-    for text in given:
-        if not text or text.startswith("="):
-            raise CommandFailed(f"invalid environment variable: {text}", 125)
-        entries.extend(_inherit(text, True))
-    return entries
+    last = {text.partition("=")[0]: text for text in given}
+    return entries + [entry for text in last.values() for entry in _inherit(text, True)]
+
+
+def _nameless(path: str, line: str) -> CommandFailed:
+    return CommandFailed(f"invalid env file ({path}): no variable name on line '{line}'")
 
 
 def _inherit(entry: str, keep_bare: bool) -> list[str]:
@@ -73,5 +76,10 @@ def _inherit(entry: str, keep_bare: bool) -> list[str]:
 
 
 def labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
-    lines = [line for path in files for line in read_lines(path, "label file")]
+    lines = []
+    for path in files:
+        for line in read_lines(path, "label file"):
+            if line.startswith("="):
+                raise _nameless(path, line)
+            lines.append(line)
     return pairs([*lines, *given])

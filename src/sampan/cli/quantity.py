@@ -15,9 +15,7 @@ SUFFIXES = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def parse_bytes(text: str) -> int:
-    """`512m`, `1.5GiB`, `1024`, `-1`; powers of 1024."""
-    if text == "-1":
-        return -1
+    """`512m`, `1.5GiB`, `1024`; powers of 1024."""
     end = max(text.rfind(character) for character in "0123456789. ") + 1
     number, suffix = text[:end].rstrip(" "), text[end:].lower()
     if not _is_number(number):
@@ -28,12 +26,19 @@ def parse_bytes(text: str) -> int:
     return int(float(number) * 1024 ** SUFFIXES[unit])
 
 
+def parse_swap(text: str) -> int:
+    """The same, or `-1` for as much as there is."""
+    return -1 if text == "-1" else parse_bytes(text)
+
+
 def _is_number(text: str) -> bool:
     return bool(text) and text.replace(".", "", 1).isdigit() and not text.startswith(".")
 
 
 def parse_cpus(text: str) -> int:
     """`1.5` CPUs in units of 10⁻⁹."""
+    if text.startswith("-"):
+        return -parse_cpus(text[1:])
     whole, _, fraction = text.partition(".")
     if not (whole + fraction).isdigit():
         raise ValueError(f"failed to parse {text} as a rational number")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 from sampan.client.containers import container_wait
-from sampan.errors import NotFound, SampanError
+from sampan.errors import InvalidArgument, NotFound, SampanError
 
 from .command import CommandFailed, at_least, command
 from .flags import Options
@@ -19,6 +21,8 @@ from .stream import Streams, detach_keys, proxy_signals
 from .terminal import Detached, check_tty, on_resize
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sampan.client.sync import Client, Hijacked, Pending
     from sampan.client.types import Created, WaitResult
 
@@ -26,7 +30,9 @@ if TYPE_CHECKING:
 
 NOT_FOUND = ("executable file not found", "no such file or directory", "system cannot find the file specified")
 NOT_EXECUTABLE = ("permission denied", "is a directory")
-PULL_POLICIES = ("always", "missing", "never")
+PULL_POLICIES = ("always", "missing", "never", "")
+WINDOWS = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
+_PLAIN_NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*(:[\w.-]+)?")
 
 
 def status_of(message: str) -> int:
@@ -76,6 +82,10 @@ def run(session: Session, options: Options, arguments: list[str]) -> int:
 
 def request_body(session: Session, options: Options, arguments: list[str], detach: bool) -> dict[str, Any]:
     """The request; a contradiction in the flags is told as the command's own failure."""
+    foreign = [name for name in WINDOWS if name in options.changed]
+    if foreign:
+        reason = "is only supported on a sampan daemon running on windows, but the sampan daemon is running on linux"
+        raise CommandFailed("\n".join(f'"--{name}" {reason}' for name in foreign), 1)
     try:
         if options["pull"] not in PULL_POLICIES:
             policies = '"always", "missing" or "never"'
@@ -167,19 +177,66 @@ def exit_status(result: WaitResult) -> int:
 
 def create_container(session: Session, options: Options, body: dict[str, Any]) -> Created:
     """Create, pulling the image first where the policy says so."""
-    cid_file = options["cidfile"]
-    if cid_file and os.path.exists(cid_file):
-        raise CommandFailed(
-            f"sampan: container ID file found, make sure the other container isn't running or delete {cid_file}",
-            RUN_STATUS,
-        )
-    created = _create(session, options, body)
+    with _id_file(session, options["cidfile"]) as id_file:
+        _check_names(session, options, body)
+        secrets = None
+        if options["use-api-socket"]:
+            from . import run_socket
+
+            secrets = run_socket.add(session, body)
+        created = _create(session, options, body)
+        if id_file is not None:
+            id_file.write(created["Id"])
+    if secrets is not None:
+        session.client.container_put_archive(created["Id"], "/", secrets)
     for warning in created.get("Warnings") or ():
         session.warn(f"WARNING: {warning}")
-    if cid_file:
-        with open(cid_file, "w", encoding="ascii") as file:
-            file.write(created["Id"])
     return created
+
+
+@contextmanager
+def _id_file(session: Session, path: str) -> Iterator[IO[str] | None]:
+    """The file for the new container's id; it goes again where nothing was written to it."""
+    if not path:
+        yield None
+        return
+    if os.path.exists(path):
+        raise refused(session, f"container ID file found, make sure the other container isn't running or delete {path}")
+    try:
+        file = open(path, "w", encoding="ascii")
+    except OSError as error:
+        reason = f"open {path}: {(error.strerror or '').lower()}"
+        raise refused(session, f"failed to create the container ID file: {reason}") from error
+    try:
+        with file:
+            yield file
+    finally:
+        if not os.path.getsize(path):
+            os.unlink(path)
+
+
+def _check_names(session: Session, options: Options, body: dict[str, Any]) -> None:
+    """The image's and the platform's, as far as they can be judged here."""
+    try:
+        if not _PLAIN_NAME.fullmatch(body["Image"]):
+            from sampan.oci import reference
+
+            reference.parse(body["Image"])
+        if options["platform"]:
+            from sampan.oci import platform
+
+            platform.parse(options["platform"])
+    except InvalidArgument as error:
+        wrong = "" if "reference" in str(error) else "error parsing specified platform: "
+        raise refused(session, f"{wrong}{error}") from error
+
+
+def refused(session: Session, text: str) -> CommandFailed:
+    """`run` names itself and its help and ends with 125; `create` says what there is to say and ends with 1."""
+    if session.name.endswith("create"):
+        return CommandFailed(text, 1)
+    hint = f"\n\nRun 'sampan {session.name} --help' for more information"
+    return CommandFailed(f"sampan: {text}{hint}", RUN_STATUS)
 
 
 def _create(session: Session, options: Options, body: dict[str, Any]) -> Created:
@@ -190,14 +247,14 @@ def _create(session: Session, options: Options, body: dict[str, Any]) -> Created
         try:
             return session.client.container_create(body, name, platform)
         except NotFound as error:
-            if options["pull"] != "missing" or "image" not in str(error).lower():
+            if options["pull"] == "never" or "image" not in str(error).lower():
                 raise
         if not options["quiet"]:
             session.warn(f"Unable to find image '{with_default_tag(body['Image'])}' locally")
         _pull(session, options, body["Image"])
         return session.client.container_create(body, name, platform)
     except SampanError as error:
-        raise failure(session, error, RUN_STATUS) from error
+        raise refused(session, describe(error)) from error
 
 
 def _pull(session: Session, options: Options, image: str) -> None:
@@ -206,5 +263,4 @@ def _pull(session: Session, options: Options, image: str) -> None:
     try:
         pull_image(session, image, options["platform"], sys.stderr, options["quiet"])
     except CommandFailed as error:
-        hint = f"\n\nRun 'sampan {session.name} --help' for more information"
-        raise CommandFailed(f"sampan: {error}{hint}", RUN_STATUS) from error
+        raise refused(session, str(error)) from error

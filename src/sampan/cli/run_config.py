@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
-from . import quantity
+from . import run_values as values
 from .command import CommandFailed
-from .flags import FlagError, Options
+from .flags import Options
 from .key_values import environment, labels, pairs
-from .run_mounts import parse_mount, parse_tmpfs, parse_volumes
+from .run_mounts import parse_tmpfs, parse_volumes
 from .run_networks import network_mode, networking
 from .run_ports import parse_expose, parse_publish
 
 Json = dict[str, Any]
 DIRECT_HOST: dict[str, str] = {
-    "CapAdd": "cap-add",
-    "CapDrop": "cap-drop",
     "CgroupParent": "cgroup-parent",
     "CgroupnsMode": "cgroupns",
     "ContainerIDFile": "cidfile",
@@ -56,6 +56,12 @@ DIRECT_HOST: dict[str, str] = {
     "NanoCpus": "cpus",
     "PidsLimit": "pids-limit",
     "OomKillDisable": "oom-kill-disable",
+    "DnsOptions": "dns-option",
+    "BlkioDeviceReadBps": "device-read-bps",
+    "BlkioDeviceWriteBps": "device-write-bps",
+    "BlkioDeviceReadIOps": "device-read-iops",
+    "BlkioDeviceWriteIOps": "device-write-iops",
+    "BlkioWeightDevice": "blkio-weight-device",
 }
 """HostConfig fields that are a flag's value as it is."""
 DIRECT_CONFIG: dict[str, str] = {
@@ -67,12 +73,11 @@ DIRECT_CONFIG: dict[str, str] = {
     "WorkingDir": "workdir",
     "StopSignal": "stop-signal",
 }
-THROTTLES: dict[str, tuple[str, Callable[[str], int], str]] = {
-    "BlkioDeviceReadBps": ("device-read-bps", quantity.parse_bytes, "Rate"),
-    "BlkioDeviceWriteBps": ("device-write-bps", quantity.parse_bytes, "Rate"),
-    "BlkioDeviceReadIOps": ("device-read-iops", int, "Rate"),
-    "BlkioDeviceWriteIOps": ("device-write-iops", int, "Rate"),
-    "BlkioWeightDevice": ("blkio-weight-device", int, "Weight"),
+_MODES: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "pid": ("PID", lambda mode: mode == "host" or (mode.partition(":")[0] == "container" and mode != "container:")),
+    "uts": ("UTS", lambda mode: mode == "host"),
+    "userns": ("USER", lambda mode: mode == "host"),
+    "cgroupns": ("CGROUP", lambda mode: mode in ("host", "private")),
 }
 HEALTH = {
     "Interval": "health-interval",
@@ -82,6 +87,8 @@ HEALTH = {
     "Retries": "health-retries",
 }
 STREAMS = ("stdin", "stdout", "stderr")
+SYSTEM_PATHS = "systempaths=unconfined"
+_MAC = re.compile(r"([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}")
 
 
 def _invalid(message: str) -> CommandFailed:
@@ -90,6 +97,7 @@ def _invalid(message: str) -> CommandFailed:
 
 def create_body(options: Options, arguments: list[str], detach: bool) -> Json:
     """The whole request; `arguments` are the image, then the command."""
+    check(options)
     config = container_config(options, arguments)
     attach_streams(config, options, detach)
     config["HostConfig"] = host_config(options)
@@ -115,8 +123,6 @@ def container_config(options: Options, arguments: list[str]) -> Json:
         config["Entrypoint"] = [options["entrypoint"]]
     if "stop-timeout" in options.changed:
         config["StopTimeout"] = options["stop-timeout"]
-    if options["mac-address"]:
-        config["MacAddress"] = options["mac-address"]
     health = healthcheck(options)
     if health is not None:
         config["Healthcheck"] = health
@@ -139,12 +145,7 @@ def healthcheck(options: Options) -> Json | None:
 
 def attach_streams(config: Json, options: Options, detach: bool) -> None:
     """Which streams the container has attached: `-a`, else all but stdin, which needs `-i`."""
-    wanted = [name.lower() for name in options["attach"]]
-    unknown = [name for name in wanted if name not in STREAMS]
-    if unknown:
-        raise FlagError(
-            f'invalid argument "{unknown[0]}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
-        )
+    wanted = list(options["attach"])
     if detach:
         wanted = []
     elif not wanted:
@@ -159,22 +160,22 @@ def host_config(options: Options) -> Json:
     host: Json = {field: options[flag] for field, flag in DIRECT_HOST.items() if flag in options.changed}
     host["RestartPolicy"] = restart_policy(options["restart"])
     host["LogConfig"] = {"Type": options["log-driver"], "Config": pairs(options["log-opt"])}
-    host["DnsOptions"] = [*options["dns-opt"], *options["dns-option"]]
-    host["SecurityOpt"] = [security_option(text) for text in options["security-opt"]]
-    host["Mounts"] = [parse_mount(text) for text in options["mount"]] or None
+    host["CapAdd"], host["CapDrop"] = values.capabilities(options["cap-add"], options["cap-drop"])
+    host["SecurityOpt"] = [security_option(text) for text in options["security-opt"] if text != SYSTEM_PATHS]
+    if SYSTEM_PATHS in options["security-opt"]:
+        host["MaskedPaths"], host["ReadonlyPaths"] = [], []
+    host["Mounts"] = options["mount"] or None
     host["Tmpfs"] = parse_tmpfs(options["tmpfs"]) or None
     host["Sysctls"] = pairs(options["sysctl"]) or None
     host["Annotations"] = _annotations(options) or None
     host["StorageOpt"] = pairs(options["storage-opt"]) or None
-    host["Devices"] = [device(text) for text in options["device"] if "/" in text.partition(":")[0]]
+    host["Devices"] = [device(text) for text in options["device"] if not values.is_cdi_name(text)]
     host["DeviceRequests"] = device_requests(options)
-    host["Ulimits"] = [ulimit(text) for text in options["ulimit"]]
+    host["Ulimits"] = sorted({limit["Name"]: limit for limit in options["ulimit"]}.values(), key=itemgetter("Name"))
     host["MemorySwappiness"] = options["memory-swappiness"]
     host["ConsoleSize"] = list(console_size())
     if "init" in options.changed:
         host["Init"] = options["init"]
-    for field, (flag, parse, name) in THROTTLES.items():
-        host[field] = [throttle(text, flag, parse, name) for text in options[flag]]
     if options["rm"] and options["restart"] not in ("no", ""):
         raise _invalid("conflicting options: cannot specify both --restart and --rm")
     return host
@@ -215,76 +216,56 @@ def security_option(text: str) -> str:
     if not separator:
         key, separator, value = text.partition(":")
     if not separator and text not in ("no-new-privileges",):
-        raise _invalid(f"invalid --security-opt: {text!r}".replace("'", '"'))
+        raise _invalid(f'Invalid --security-opt: "{text}"')
     if key != "seccomp" or value in ("unconfined", "builtin"):
         return text
     try:
         with open(value, encoding="utf-8") as file:
-            profile = json.load(file)
-    except (OSError, ValueError) as error:
-        raise _invalid(f"opening seccomp profile ({value}) failed: {error}") from error
-    return "seccomp=" + json.dumps(profile, separators=(",", ":"))
+            profile = file.read()
+    except OSError as error:
+        reason = f"open {value}: {(error.strerror or '').lower()}"
+        raise _invalid(f"opening seccomp profile ({value}) failed: {reason}") from error
+    return "seccomp=" + json.dumps(_decoded(profile, value), separators=(",", ":"))
+
+
+def _decoded(profile: str, path: str) -> Any:
+    try:
+        return json.loads(profile)
+    except json.JSONDecodeError as error:
+        rest = profile[error.pos :]
+        reason = (
+            f"invalid character '{rest[0]}' looking for beginning of value" if rest else "unexpected end of JSON input"
+        )
+        raise _invalid(f"compacting json for seccomp profile ({path}) failed: {reason}") from error
 
 
 def device(text: str) -> Json:
     """`host[:container][:permissions]`"""
-    parts = text.split(":")
-    if len(parts) > 3 or not parts[0]:
-        raise _invalid(f"invalid device specification: {text}")
-    permissions = "rwm"
-    if len(parts) > 1 and parts[-1] and set(parts[-1]) <= set("rwm"):
-        permissions = parts.pop()
-    elif len(parts) == 3:
-        raise _invalid(f"invalid device specification: {text}")
-    target = parts[1] if len(parts) > 1 else parts[0]
-    return {"PathOnHost": parts[0], "PathInContainer": target, "CgroupPermissions": permissions}
+    try:
+        return values.device(text)
+    except ValueError as error:
+        raise _invalid(str(error)) from None
 
 
 def device_requests(options: Options) -> list[Json] | None:
-    """CDI names (`vendor/class=name` without a leading slash) and `--gpus`."""
-    cdi = [text for text in options["device"] if not text.startswith("/") and "=" in text]
-    requests: list[Json] = [{"Driver": "cdi", "DeviceIDs": cdi}] if cdi else []
-    return requests + [gpu_request(text) for text in options["gpus"]] or None
+    """CDI names and `--gpus`."""
+    cdi = [text for text in options["device"] if values.is_cdi_name(text)]
+    return [*([{"Driver": "cdi", "DeviceIDs": cdi}] if cdi else []), *options["gpus"]] or None
 
 
-def gpu_request(text: str) -> Json:
-    request: Json = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [["gpu"]], "Options": {}}
-    if text == "all" or text.lstrip("-").isdigit():
-        request["Count"] = -1 if text == "all" else int(text)
-        return request
-    for part in text.split(","):
-        key, _, value = part.partition("=")
-        if key == "device":
-            request["DeviceIDs"] = value.strip('"').split(",")
-        elif key == "count":
-            request["Count"] = -1 if value == "all" else int(value)
-        elif key == "driver":
-            request["Driver"] = value
-        else:
-            raise _invalid(f"unexpected key '{key}' in '{part}'")
-    return request
-
-
-def ulimit(text: str) -> Json:
-    """`name=soft[:hard]`"""
-    name, _, limits = text.partition("=")
-    soft, _, hard = limits.partition(":")
-    try:
-        low, high = int(soft), int(hard or soft)
-    except ValueError:
-        raise FlagError(f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}') from None
-    if high != -1 and low > high:
-        raise FlagError(
-            f'invalid argument "{text}" for "--ulimit" flag: ulimit soft limit must be less than or equal to hard limit'
-        )
-    return {"Name": name, "Soft": low, "Hard": high}
-
-
-def throttle(text: str, flag: str, parse: Callable[[str], int], name: str) -> Json:
-    path, colon, value = text.rpartition(":")
-    try:
-        if not colon or not path.startswith("/dev/"):
-            raise ValueError
-        return {"Path": path, name: parse(value)}
-    except ValueError:
-        raise FlagError(f'invalid argument "{text}" for "--{flag}" flag: bad format: {text}') from None
+def check(options: Options) -> None:
+    """What is wrong with flags by themselves; CommandFailed in the words of Docker's client."""
+    for flag, (shown, valid) in _MODES.items():
+        if options[flag] and not valid(options[flag]):
+            raise _invalid(f"--{flag}: invalid {shown} mode")
+    swappiness = options["memory-swappiness"]
+    if not -1 <= swappiness <= 100:
+        raise _invalid(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
+    if options["mac-address"] and not _MAC.fullmatch(options["mac-address"].strip()):
+        raise _invalid(f"{options['mac-address']} is not a valid mac address")
+    if options["log-driver"] == "none" and options["log-opt"]:
+        raise _invalid("invalid logging opts for driver none")
+    if not options["disable-content-trust"]:
+        raise _invalid("content trust is not supported: there is no notary server that could be asked")
+    if any("=" not in text for text in options["storage-opt"]):
+        raise _invalid("invalid storage option")

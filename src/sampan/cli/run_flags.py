@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import run_values as values
 from .flags import (
     Flag,
     boolean,
@@ -15,6 +16,9 @@ from .flags import (
     typed,
     uint16,
 )
+from .quantity import parse_swap
+from .run_mounts import parse_mount
+from .run_networks import parse_network
 
 CGROUPNS = """Cgroup namespace to use (host|private)
 'host':    Run the container in the Docker host's cgroup namespace
@@ -23,11 +27,11 @@ CGROUPNS = """Cgroup namespace to use (host|private)
            default-cgroupns-mode option on the daemon (default)"""
 
 CONTAINER_FLAGS: tuple[Flag, ...] = (
-    many("add-host", "Add a custom host-to-IP mapping (host:ip)"),
+    many("add-host", "Add a custom host-to-IP mapping (host:ip)", read=values.extra_host),
     mapping("annotation", "Add an annotation to the container (passed through to the OCI runtime) (default map[])"),
-    many("attach", "Attach to STDIN, STDOUT or STDERR", short="a"),
+    many("attach", "Attach to STDIN, STDOUT or STDERR", short="a", read=values.stream),
     uint16("blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
-    many("blkio-weight-device", "Block IO weight (relative device weight) (default [])"),
+    many("blkio-weight-device", "Block IO weight (relative device weight) (default [])", read=values.device_weight),
     many("cap-add", "Add Linux capabilities"),
     many("cap-drop", "Drop Linux capabilities"),
     string("cgroup-parent", "Optional parent cgroup for the container"),
@@ -38,28 +42,34 @@ CONTAINER_FLAGS: tuple[Flag, ...] = (
     integer("cpu-rt-period", "Limit CPU real-time period in microseconds"),
     integer("cpu-rt-runtime", "Limit CPU real-time runtime in microseconds"),
     integer("cpu-shares", "CPU shares (relative weight)", short="c"),
-    integer("cpu-count", "CPU count (Windows only)", hidden=True),
-    integer("cpu-percent", "CPU percent (Windows only)", hidden=True),
+    integer("cpu-count", "CPU count (Windows only)"),
+    integer("cpu-percent", "CPU percent (Windows only)"),
     decimal("cpus", "Number of CPUs"),
     string("cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)"),
     string("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
     many("device", "Add a host device to the container"),
-    many("device-cgroup-rule", "Add a rule to the cgroup allowed devices list"),
-    many("device-read-bps", "Limit read rate (bytes per second) from a device (default [])"),
-    many("device-read-iops", "Limit read rate (IO per second) from a device (default [])"),
-    many("device-write-bps", "Limit write rate (bytes per second) to a device (default [])"),
-    many("device-write-iops", "Limit write rate (IO per second) to a device (default [])"),
+    many("device-cgroup-rule", "Add a rule to the cgroup allowed devices list", read=values.device_rule),
+    many("device-read-bps", "Limit read rate (bytes per second) from a device (default [])", read=values.device_rate),
+    many(
+        "device-read-iops", "Limit read rate (IO per second) from a device (default [])", read=values.device_operations
+    ),
+    many("device-write-bps", "Limit write rate (bytes per second) to a device (default [])", read=values.device_rate),
+    many(
+        "device-write-iops", "Limit write rate (IO per second) to a device (default [])", read=values.device_operations
+    ),
     boolean("disable-content-trust", "Skip image verification", default=True),
-    many("dns", "Set custom DNS servers"),
-    many("dns-opt", "Set DNS options", hidden=True),
+    many("dns", "Set custom DNS servers", read=values.server),
+    many("dns-opt", "Set DNS options", hidden=True, into="dns-option"),
     many("dns-option", "Set DNS options"),
-    many("dns-search", "Set custom DNS search domains"),
+    many("dns-search", "Set custom DNS search domains", read=values.search_domain),
     string("domainname", "Container NIS domain name"),
     string("entrypoint", "Overwrite the default ENTRYPOINT of the image"),
-    many("env", "Set environment variables", short="e"),
+    many("env", "Set environment variables", short="e", read=values.environment),
     many("env-file", "Read in a file of environment variables"),
     many("expose", "Expose a port or a range of ports"),
-    typed("gpu-request")("gpus", "GPU devices to add to the container ('all' to pass all GPUs)"),
+    typed("gpu-request")(
+        "gpus", "GPU devices to add to the container ('all' to pass all GPUs)", read=values.gpu_request
+    ),
     many("group-add", "Add additional groups to join"),
     string("health-cmd", "Command to run to check health"),
     duration("health-interval", "Time between running the check (ms|s|m|h) (default 0s)"),
@@ -77,27 +87,29 @@ CONTAINER_FLAGS: tuple[Flag, ...] = (
     string("hostname", "Container host name", short="h"),
     boolean("init", "Run an init inside the container that forwards signals and reaps processes"),
     boolean("interactive", "Keep STDIN open even if not attached", short="i"),
+    size("io-maxbandwidth", "Maximum IO bandwidth limit for the system drive (Windows only)"),
+    integer("io-maxiops", "Maximum IOps limit for the system drive (Windows only)"),
     string("ip", "IPv4 address (e.g., 172.30.100.104)"),
     string("ip6", "IPv6 address (e.g., 2001:db8::33)"),
     string("ipc", "IPC mode to use"),
     string("isolation", "Container isolation technology"),
     size("kernel-memory", "Kernel memory limit"),
-    many("label", "Set meta data on a container", short="l"),
+    many("label", "Set meta data on a container", short="l", read=values.label),
     many("label-file", "Read in a line delimited file of labels"),
-    many("link", "Add link to another container"),
+    many("link", "Add link to another container", read=values.link),
     many("link-local-ip", "Container IPv4/IPv6 link-local addresses"),
     string("log-driver", "Logging driver for the container"),
     many("log-opt", "Log driver options"),
     string("mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
     size("memory", "Memory limit", short="m"),
     size("memory-reservation", "Memory soft limit"),
-    size("memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    size("memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", read=parse_swap),
     integer("memory-swappiness", "Tune container memory swappiness (0 to 100)", default=-1),
-    typed("mount")("mount", "Attach a filesystem mount to the container"),
+    typed("mount")("mount", "Attach a filesystem mount to the container", read=parse_mount),
     string("name", "Assign a name to the container"),
-    typed("network")("net", "Connect a container to a network", hidden=True),
-    many("net-alias", "Add network-scoped alias for the container", hidden=True),
-    typed("network")("network", "Connect a container to a network"),
+    typed("network")("net", "Connect a container to a network", hidden=True, into="network", read=parse_network),
+    many("net-alias", "Add network-scoped alias for the container", hidden=True, into="network-alias"),
+    typed("network")("network", "Connect a container to a network", read=parse_network),
     many("network-alias", "Add network-scoped alias for the container"),
     boolean("no-healthcheck", "Disable any container-specified HEALTHCHECK"),
     boolean("oom-kill-disable", "Disable OOM Killer"),
@@ -120,10 +132,11 @@ CONTAINER_FLAGS: tuple[Flag, ...] = (
     string("stop-signal", "Signal to stop the container"),
     integer("stop-timeout", "Timeout (in seconds) to stop a container"),
     many("storage-opt", "Storage driver options for the container"),
-    mapping("sysctl", "Sysctl options (default map[])"),
+    mapping("sysctl", "Sysctl options (default map[])", read=values.sysctl),
     many("tmpfs", "Mount a tmpfs directory"),
     boolean("tty", "Allocate a pseudo-TTY", short="t"),
-    typed("ulimit")("ulimit", "Ulimit options (default [])"),
+    typed("ulimit")("ulimit", "Ulimit options (default [])", read=values.ulimit),
+    boolean("use-api-socket", "Bind mount Docker API socket and required auth"),
     string("user", "Username or UID (format: <name|uid>[:<group|gid>])", short="u"),
     string("userns", "User namespace to use"),
     string("uts", "UTS namespace to use"),

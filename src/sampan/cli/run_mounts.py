@@ -8,7 +8,6 @@ from typing import Any
 
 from . import quantity
 from .command import CommandFailed
-from .flags import FlagError
 from .key_values import fields
 
 Mount = dict[str, Any]
@@ -26,7 +25,7 @@ def _options(mount: Mount, kind: str) -> dict[str, Any]:
 
 def _boolean(key: str, value: str) -> bool:
     if value.lower() not in BOOLEANS:
-        raise FlagError(f'invalid argument "{key}={value}" for "--mount" flag: invalid value for {key}: {value}')
+        raise ValueError(f"invalid value for {key}: {value}")
     return BOOLEANS[value.lower()]
 
 
@@ -38,7 +37,7 @@ def _set_recursive(mount: Mount, value: str) -> None:
         "readonly": {"ReadOnlyForceRecursive": True},
     }
     if value not in settings:
-        raise _invalid(
+        raise ValueError(
             f'invalid value for bind-recursive: {value} (must be "enabled", "disabled", "writable", or "readonly")'
         )
     _options(mount, "BindOptions").update(settings[value])
@@ -60,7 +59,17 @@ def _set_source(mount: Mount, value: str) -> None:
 
 
 def _set_tmpfs_size(mount: Mount, value: str) -> None:
-    _options(mount, "TmpfsOptions")["SizeBytes"] = quantity.parse_bytes(value)
+    try:
+        _options(mount, "TmpfsOptions")["SizeBytes"] = quantity.parse_bytes(value)
+    except ValueError:
+        raise ValueError(f"invalid value for tmpfs-size: {value}") from None
+
+
+def _set_tmpfs_mode(mount: Mount, value: str) -> None:
+    try:
+        _options(mount, "TmpfsOptions")["Mode"] = int(value, 8)
+    except ValueError:
+        raise ValueError(f"invalid value for tmpfs-mode: {value}") from None
 
 
 SETTERS: dict[str, Callable[[Mount, str], Any]] = {
@@ -91,7 +100,7 @@ SETTERS: dict[str, Callable[[Mount, str], Any]] = {
     "volume-opt": _set_volume_option,
     "image-subpath": lambda mount, value: _options(mount, "ImageOptions").__setitem__("Subpath", value),
     "tmpfs-size": _set_tmpfs_size,
-    "tmpfs-mode": lambda mount, value: _options(mount, "TmpfsOptions").__setitem__("Mode", int(value, 8)),
+    "tmpfs-mode": _set_tmpfs_mode,
 }
 SYNONYMS = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}
 BARE = ("readonly", "ro", "volume-nocopy", "bind-nonrecursive", "bind-create-src", "idmap")
@@ -100,40 +109,39 @@ OPTIONS_OF = {"BindOptions": "bind", "VolumeOptions": "volume", "TmpfsOptions": 
 
 
 def parse_mount(text: str) -> Mount:
-    """One `--mount`; the type defaults to volume."""
+    """One `--mount`; the type defaults to volume. ValueError in the words of Docker's client."""
+    if not text:
+        raise ValueError("EOF")
     mount: Mount = {"Type": "volume"}
     for key, value, has_value in fields(text):
         name = key.strip().lower()
         if not has_value and name not in BARE:
-            raise FlagError(
-                f'invalid argument "{text}" for "--mount" flag: invalid field \'{key}\' must be a key=value pair'
-            )
+            raise ValueError(f"invalid field '{key}' must be a key=value pair")
         setter = SETTERS.get(SYNONYMS.get(name, name))
         if setter is None:
-            raise FlagError(
-                f"invalid argument \"{text}\" for \"--mount\" flag: unexpected key '{key}' in '{key}={value}'"
-            )
-        try:
-            setter(mount, value)
-        except ValueError as error:
-            raise FlagError(
-                f'invalid argument "{text}" for "--mount" flag: invalid value for {key}: {value}'
-            ) from error
-    _check_mount(mount, text)
+            raise ValueError(f"unexpected key '{key}' in '{key}={value}'")
+        setter(mount, value)
+    _check_mount(mount)
     return mount
 
 
-def _check_mount(mount: Mount, text: str) -> None:
+def _check_mount(mount: Mount) -> None:
     if not mount.get("Target"):
-        raise FlagError(f'invalid argument "{text}" for "--mount" flag: target is required')
+        raise ValueError("target is required")
     for options, kind in OPTIONS_OF.items():
         if options in mount and mount["Type"] != kind:
-            raise FlagError(
-                f'invalid argument "{text}" for "--mount" flag: cannot mix \'{kind}-*\' options with mount type '
-                f"'{mount['Type']}'"
-            )
-    if mount.get("BindOptions", {}).get("ReadOnlyNonRecursive") and not mount.get("ReadOnly"):
-        raise _invalid("option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction")
+            raise ValueError(f"cannot mix '{kind}-*' options with mount type '{mount['Type']}'")
+    _check_recursive(mount.get("BindOptions", {}), bool(mount.get("ReadOnly")))
+
+
+def _check_recursive(options: dict[str, Any], read_only: bool) -> None:
+    for word, field in (("writable", "ReadOnlyNonRecursive"), ("readonly", "ReadOnlyForceRecursive")):
+        if options.get(field) and not read_only:
+            raise ValueError(f"option 'bind-recursive={word}' requires 'readonly' to be specified in conjunction")
+    if options.get("ReadOnlyForceRecursive") and options.get("Propagation") != "rprivate":
+        raise ValueError(
+            "option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction"
+        )
 
 
 def parse_volumes(specs: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
@@ -141,7 +149,9 @@ def parse_volumes(specs: list[str]) -> tuple[list[str], dict[str, dict[str, str]
     binds, anonymous = [], {}
     for spec in specs:
         source, colon, rest = spec.partition(":")
-        if not spec or spec == ":" or (colon and not source):
+        if not spec:
+            raise _invalid("invalid empty volume spec")
+        if spec == ":" or (colon and not source):
             raise _invalid(f"invalid spec: {spec}: empty section between colons")
         if not colon:
             anonymous[spec] = dict[str, str]()

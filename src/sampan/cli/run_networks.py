@@ -2,90 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .command import CommandFailed
-from .flags import FlagError, Options
+from .flags import Options
 from .key_values import fields
 
 Json = dict[str, Any]
 MODES = ("none", "host", "default")
 
+_FROM_FLAGS = (
+    ("network-alias", "Aliases", "--network-alias and per-network alias"),
+    ("link", "Links", "--link and per-network links"),
+    ("mac-address", "MacAddress", "--mac-address and per-network MAC address"),
+)
+_ADDRESSES = (
+    ("ip", "IPv4Address", "--ip and per-network IPv4 address"),
+    ("ip6", "IPv6Address", "--ip6 and per-network IPv6 address"),
+    ("link-local-ip", "LinkLocalIPs", "--link-local-ip and per-network link-local IP addresses"),
+)
 
-def _networks(options: Options) -> list[str]:
-    return [*options["net"], *options["network"]]
 
-
-def _name(text: str) -> str:
-    if "=" not in text:
-        return text
-    return next((value for key, value, _ in fields(text) if key == "name"), "")
+def is_user_defined(name: str) -> bool:
+    return name not in (*MODES, "bridge") and not name.startswith("container:")
 
 
 def network_mode(options: Options) -> str:
-    networks = _networks(options)
-    return _name(networks[0]) if networks else "default"
+    networks = options["network"]
+    return networks[0][0] if networks else "default"
 
 
 def networking(options: Options) -> Json:
     """EndpointsConfig; the flags without a network in their name belong to the first one."""
     endpoints: Json = {}
-    networks = _networks(options) or ["default"]
-    for position, text in enumerate(networks):
-        name = _name(text)
+    for position, (name, given) in enumerate(options["network"] or [("default", {})]):
         if not name:
-            raise FlagError(f'invalid argument "{text}" for "--network" flag: name is required')
+            raise CommandFailed("no name set for network", 125)
         if name in endpoints:
             raise CommandFailed(f'network "{name}" is specified multiple times', 125)
-        endpoint = _long_form(text) if "=" in text else {}
-        if position == 0:
-            _from_flags(endpoint, options, name)
-        endpoints[name] = endpoint
-    if len(endpoints) > 1 and any(name in MODES or name.startswith("container:") for name in endpoints):
+        endpoints[name] = _with_flags(given, options, name) if position == 0 else given
+    if len({is_user_defined(name) for name in endpoints}) > 1:
         raise CommandFailed(
             "conflicting options: cannot attach both user-defined and non-user-defined network-modes", 125
         )
-    return {name: endpoint or {} for name, endpoint in endpoints.items() if _sent(name, endpoint)}
+    return {name: endpoint for name, endpoint in endpoints.items() if endpoint or is_user_defined(name)}
 
 
-def _sent(name: str, endpoint: Json) -> bool:
-    return name not in ("host", "none") and not name.startswith("container:") and (bool(endpoint) or name != "default")
-
-
-def _from_flags(endpoint: Json, options: Options, name: str) -> None:
-    aliases = [*options["net-alias"], *options["network-alias"]]
-    if aliases:
-        if name in MODES:
-            raise CommandFailed("network-scoped aliases are only supported for user-defined networks", 125)
-        endpoint["Aliases"] = [*endpoint.get("Aliases", ()), *aliases]
-    if options["link"] and name not in (*MODES, "bridge"):
-        endpoint["Links"] = options["link"]
-    if options["mac-address"] and name not in MODES:
-        endpoint["MacAddress"] = options["mac-address"]
-    ipam = {"IPv4Address": options["ip"], "IPv6Address": options["ip6"], "LinkLocalIPs": options["link-local-ip"]}
-    given = {key: value for key, value in ipam.items() if value}
-    if given:
-        endpoint["IPAMConfig"] = {**endpoint.get("IPAMConfig", {}), **given}
-
-
-def _long_form(text: str) -> Json:
-    endpoint: Json = {}
-    for key, value, _ in fields(text):
-        if key == "alias":
-            endpoint.setdefault("Aliases", []).append(value)
-        elif key == "ip":
-            endpoint.setdefault("IPAMConfig", {})["IPv4Address"] = value
-        elif key == "ip6":
-            endpoint.setdefault("IPAMConfig", {})["IPv6Address"] = value
-        elif key == "link-local-ip":
-            endpoint.setdefault("IPAMConfig", {}).setdefault("LinkLocalIPs", []).append(value)
-        elif key == "mac-address":
-            endpoint["MacAddress"] = value
-        elif key == "driver-opt":
-            name, _, option = value.partition("=")
-            endpoint.setdefault("DriverOpts", {})[name] = option
-        elif key == "gw-priority":
-            endpoint["GwPriority"] = int(value)
-        elif key != "name":
-            raise FlagError(f'invalid argument "{text}" for "--network" flag: invalid field key {key}')
+def _with_flags(given: Json, options: Options, name: str) -> Json:
+    if options["network-alias"] and name in MODES:
+        raise CommandFailed("network-scoped aliases are only supported for user-defined networks", 125)
+    endpoint = dict(given)
+    _merge(endpoint, options, [row for row in _FROM_FLAGS if row[0] != "link" or is_user_defined(name)])
+    ipam = dict(endpoint.get("IPAMConfig", {}))
+    _merge(ipam, options, _ADDRESSES)
+    if ipam:
+        endpoint["IPAMConfig"] = ipam
     return endpoint
+
+
+def _merge(target: Json, options: Options, table: Iterable[tuple[str, str, str]]) -> None:
+    for flag, field, both in table:
+        if options[flag] and target.get(field):
+            raise CommandFailed(f"conflicting options: cannot specify both {both}", 125)
+        if options[flag]:
+            target[field] = options[flag]
+
+
+def parse_network(text: str) -> tuple[str, Json]:
+    """`name`, or `name=…,alias=…,ip=…` → (name, endpoint); ValueError in the words of Docker's client."""
+    if "=" not in text:
+        return text, {}
+    endpoint: Json = {}
+    name = ""
+    for key, value, _ in fields(text):
+        if key == "name":
+            name = value
+        elif key in _SETTERS:
+            _SETTERS[key](endpoint, value)
+        else:
+            raise ValueError(f"invalid field key {key}")
+    if not name:
+        raise ValueError("network name/id is not specified")
+    return name, endpoint
+
+
+def _set_option(endpoint: Json, text: str) -> None:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError("invalid key value pair format in driver options")
+    endpoint.setdefault("DriverOpts", {})[name] = value
+
+
+def _set_address(field: str) -> Callable[[Json, str], None]:
+    return lambda endpoint, text: endpoint.setdefault("IPAMConfig", {}).update({field: text})
+
+
+_SETTERS: dict[str, Callable[[Json, str], None]] = {
+    "alias": lambda endpoint, text: endpoint.setdefault("Aliases", []).append(text),
+    "ip": _set_address("IPv4Address"),
+    "ip6": _set_address("IPv6Address"),
+    "link-local-ip": lambda endpoint, text: (
+        endpoint.setdefault("IPAMConfig", {}).setdefault("LinkLocalIPs", []).append(text)
+    ),
+    "mac-address": lambda endpoint, text: endpoint.update(MacAddress=text),
+    "driver-opt": _set_option,
+    "gw-priority": lambda endpoint, text: endpoint.update(GwPriority=int(text)),
+}

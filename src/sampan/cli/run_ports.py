@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .command import CommandFailed
+from .run_values import is_address
 
 Bindings = dict[str, list[dict[str, str]]]
 PROTOCOLS = ("tcp", "udp", "sctp")
@@ -56,6 +57,8 @@ def parse_publish(specs: list[str]) -> tuple[dict[str, dict[str, str]], Bindings
 def _parse_one(spec: str) -> list[tuple[str, dict[str, str]]]:
     rest, protocol = split_protocol(spec)
     address, host, container = _split_parts(rest)
+    if address and not is_address(address):
+        raise _invalid(f"invalid IP address: {address}")
     if not container:
         raise _invalid(f"no port specified: {spec}<empty>")
     low, high = port_range(container, spec)
@@ -87,15 +90,27 @@ def _from_long_form(spec: str) -> str:
     return f"{host}{values['target']}/{values['protocol']}"
 
 
+def _exposed_range(text: str) -> tuple[int, int]:
+    start, dash, end = text.partition("-")
+    for number in (start, end) if dash else (start,):
+        if not number.isdigit():
+            raise ValueError(f'strconv.ParseUint: parsing "{number}": invalid syntax')
+    low, high = int(start), int(end or start)
+    if high < low:
+        raise ValueError(f"invalid range specified for port: {text}")
+    return low, high
+
+
 def parse_expose(specs: list[str]) -> dict[str, dict[str, str]]:
     exposed: dict[str, dict[str, str]] = {}
     for spec in specs:
         if ":" in spec:
             raise _invalid(f"invalid port format for --expose: {spec}")
-        ports, protocol = split_protocol(spec)
+        ports, _, protocol = spec.partition("/")
         try:
-            low, high = port_range(ports, spec)
-        except CommandFailed:
-            raise _invalid(f"invalid range format for --expose: {ports}, error: invalid start port") from None
+            low, high = _exposed_range(ports)
+        except ValueError as error:
+            raise _invalid(f"invalid range format for --expose: {ports}, error: {error}") from None
+        protocol = protocol.lower() or "tcp"
         exposed.update({f"{port}/{protocol}": {} for port in range(low, high + 1)})
     return exposed

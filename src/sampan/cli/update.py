@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .command import CommandFailed, at_least, command
 from .each import each
 from .flags import Options, decimal, integer, many, size, string, uint16
+from .quantity import parse_swap
 from .run_config import DIRECT_HOST, restart_policy
 from .run_mounts import parse_mount, parse_volumes
 from .run_ports import parse_publish
@@ -26,14 +27,14 @@ FLAGS = (
     string("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)"),
     size("memory", "Memory limit", short="m"),
     size("memory-reservation", "Memory soft limit"),
-    size("memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap"),
+    size("memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap", read=parse_swap),
     integer("pids-limit", "Tune container pids limit (set -1 for unlimited)"),
     many("publish-add", "Publish one more of the container's ports, also while it runs (as -p of run)"),
     many("publish-rm", "Close a published host port, also while it runs (8080, 8080/udp)"),
     many("env", "Set a variable (A=1) or unset it (A); re-creates the container", short="e"),
     string("image", "Put the container on another image; re-creates it"),
     many("label", "Set a label (a=b) or unset it (a); re-creates the container", short="l"),
-    many("mount-add", "Attach a mount (as --mount of run); re-creates the container"),
+    many("mount-add", "Attach a mount (as --mount of run); re-creates the container", read=parse_mount),
     many("mount-rm", "Detach what is mounted at a path; re-creates the container"),
     many("volume-add", "Bind mount a volume (as -v of run); re-creates the container"),
     string("restart", "Restart policy to apply when a container exits"),
@@ -81,7 +82,7 @@ def recreation(options: Options) -> dict[str, Any]:
         "Env": options["env"],
         "Image": options["image"],
         "Labels": labels,
-        "Mounts": [parse_mount(text) for text in options["mount-add"]],
+        "Mounts": options["mount-add"],
         "Unmount": options["mount-rm"],
         "Binds": parse_volumes(options["volume-add"])[0],
     }

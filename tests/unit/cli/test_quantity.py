@@ -7,7 +7,7 @@ from sampan.cli import quantity
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1024", 1024), ("512m", 512 << 20), ("1.5GiB", 3 << 29), ("1kb", 1024), ("-1", -1), ("2T", 2 << 40), ("7 b", 7)],
+    [("1024", 1024), ("512m", 512 << 20), ("1.5GiB", 3 << 29), ("1kb", 1024), ("2T", 2 << 40), ("7 b", 7)],
 )
 def test_sizes(text: str, value: int) -> None:
     assert quantity.parse_bytes(text) == value

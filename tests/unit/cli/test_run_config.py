@@ -73,7 +73,7 @@ def test_plain() -> None:
         ),
         (["--init"], "HostConfig.Init", True),
         (["--rm"], "HostConfig.AutoRemove", True),
-        (["--sysctl", "a.b=1"], "HostConfig.Sysctls", {"a.b": "1"}),
+        (["--sysctl", "net.b=1"], "HostConfig.Sysctls", {"net.b": "1"}),
         (["-p", "80", "--expose", "90-91"], "ExposedPorts", {"80/tcp": {}, "90/tcp": {}, "91/tcp": {}}),
     ],
 )
@@ -202,7 +202,7 @@ def test_mounts(text: str, expected: dict[str, Any]) -> None:
 )
 def test_mounts_that_are_none(text: str) -> None:
     with pytest.raises(FlagError, match='for "--mount" flag'):
-        parse_mount(text)
+        body("--mount", text)
 
 
 def test_relative_binds_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
