@@ -10,11 +10,11 @@ from .crowd import Api, connected
 from .engines import Dockerd, Sampan
 from .measure import SETTLED, alone
 
-WARM, CYCLES = 50, 250
+WARM, CYCLES = 20, 100
 
 
 def growth(sampan: Sampan, dockerd: Dockerd) -> dict[str, float]:
-    """Megabytes that a daemon has grown by after 250 runs, each with its logs, an exec and an inspection."""
+    """Megabytes that a daemon has grown by after 100 runs, each with its logs, an exec and an inspection."""
     figures = {}
     for engine in (sampan, dockerd):
         pid = engine.daemons()[0]
@@ -35,9 +35,8 @@ def _cycle(api: Api, socket: str, count: int) -> None:
     for _ in range(count):
         made = json.loads(api.call("POST", "/containers/create", {"Image": "busybox", "Cmd": ["sleep", "100"]}))["Id"]
         api.call("POST", f"/containers/{made}/start")
-        process = json.loads(api.call("POST", f"/containers/{made}/exec", {"Cmd": ["true"], "AttachStdout": True}))[
-            "Id"
-        ]
+        command = {"Cmd": ["true"], "AttachStdout": True}
+        process = json.loads(api.call("POST", f"/containers/{made}/exec", command))["Id"]
         with connected(socket) as stream:  # it does not go back to being an HTTP connection
             stream.call("POST", f"/exec/{process}/start", {"Detach": False})
         api.call("GET", f"/containers/{made}/logs?stdout=1")
