@@ -7,9 +7,9 @@ loaded with the first use (see `load`): most daemons have no user-defined networ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from dnslib import RD, DNSHeader, DNSLabel, DNSQuestion
@@ -24,6 +24,9 @@ RECORD_OVERHEAD = 12
 """Bytes of a record without its data; its owner is a pointer to the question's name."""
 SURELY_FIT = 4
 """So many records go into any datagram: 253 bytes of name, 11 of OPT and 28 for each."""
+REMEMBERED = 256
+"""Small messages that need not be read or packed again: programs ask the same over and over. What the answer is, is
+looked up each time."""
 MOST_EXTRAS = 2
 """Additional records that are read: OPT, and a signature. More would only cost time."""
 
@@ -38,8 +41,7 @@ class Malformed(ValueError):
         self.reply = reply
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """`name` is in lower case without the last dot; `asked` as it came; `limit` of an answer over UDP in bytes."""
 
     id: int
@@ -49,6 +51,8 @@ class Question:
     asked: DNSQuestion
     edns: bool
     limit: int
+    message: bytes
+    """As it came, without the id."""
 
 
 def load() -> None:
@@ -57,10 +61,20 @@ def load() -> None:
 
 
 def parse(message: bytes) -> Question:
-    """Read a query; Malformed for everything else."""
+    """Read a query; Malformed for everything else. What was asked a moment ago is not read again."""
+    read = _remembered if len(message) <= PLAIN_LIMIT else _read
+    try:
+        question = read(message[2:])
+    except Malformed as fault:
+        raise Malformed(fault.reply and message[:2] + fault.reply[2:]) from None
+    return question._replace(id=int.from_bytes(message[:2], "big"))
+
+
+def _read(message: bytes) -> Question:
+    """A query without its id; Malformed has a reply with the id 0."""
     from dnslib import RR, DNSBuffer, DNSError, DNSHeader, DNSQuestion
 
-    buffer = DNSBuffer(message)
+    buffer = DNSBuffer(bytes(2) + message)
     try:
         header = DNSHeader.parse(buffer)
     except DNSError:
@@ -82,7 +96,10 @@ def parse(message: bytes) -> Question:
     sizes = [extra.rclass for extra in extras if extra.rtype == OPT]
     name = b".".join(asked.qname.label).decode("latin-1").lower()
     limit = min(max(*sizes, PLAIN_LIMIT), EDNS_LIMIT) if sizes else PLAIN_LIMIT
-    return Question(header.id, header.rd, name, asked.qtype, asked, bool(sizes), limit)
+    return Question(0, header.rd, name, asked.qtype, asked, bool(sizes), limit, message)
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_read)
 
 
 def _malformed(header: DNSHeader) -> Malformed:
@@ -138,6 +155,20 @@ def reply(
         header.tc = len(kept) < len(records)
     answer.add_answer(*(RR(question.asked.qname, kind, ttl=ttl, rdata=data) for kind, data in kept))
     return bytes(answer.pack())
+
+
+def reply_with(question: Question, addresses: Sequence[IPAddress], *, ttl: int, stream: bool) -> bytes:
+    """`reply` with address records; a short answer to the same question is not packed again."""
+    short = len(addresses) <= SURELY_FIT and len(question.message) <= PLAIN_LIMIT
+    pack = _packed_before if short else _packed
+    return with_id(pack(question.message, tuple(addresses), ttl, stream), question.id)
+
+
+def _packed(message: bytes, addresses: tuple[IPAddress, ...], ttl: int, stream: bool) -> bytes:
+    return reply(_read(message), [address_record(one) for one in addresses], ttl=ttl, stream=stream)
+
+
+_packed_before = lru_cache(maxsize=REMEMBERED)(_packed)
 
 
 def _fitting(records: Sequence[tuple[int, RD]], room: int) -> Iterator[tuple[int, RD]]:

@@ -193,8 +193,8 @@ class Resolver:
 
 def _addresses(question: Question, found: list[IPAddress], stream: bool) -> bytes:
     versions = {A: (4,), AAAA: (6,), ANY: (4, 6)}.get(question.kind, ())
-    records = [dnsmessage.address_record(one) for one in found if one.version in versions]
-    return dnsmessage.reply(question, records, ttl=TTL, stream=stream)
+    fitting = [one for one in found if one.version in versions]
+    return dnsmessage.reply_with(question, fitting, ttl=TTL, stream=stream)
 
 
 def _open() -> tuple[socket.socket, socket.socket]:

@@ -47,6 +47,23 @@ def test_long_answers_are_cut_over_datagrams_only(edns: int, limit: int) -> None
     assert len(DNSRecord.parse(whole).rr) == 101 and not dnsmessage.truncated(whole)
 
 
+def test_what_was_asked_before_is_answered_alike() -> None:
+    """With the id of its own question, in the letters that it came in, and with the addresses of now."""
+    first, second = ip_address("10.0.0.1"), ip_address("fd00::1")
+    for number, name, address in ((7, "Web", first), (8, "web", first), (9, "Web", second), (7, "Web", first)):
+        message = number.to_bytes(2, "big") + asked(name, "ANY")[2:]
+        question = dnsmessage.parse(message)
+        assert (question.id, question.name) == (number, "web")
+        packed = dnsmessage.reply_with(question, [address], ttl=5, stream=False)
+        assert packed == dnsmessage.reply(question, [dnsmessage.address_record(address)], ttl=5)
+        answer = DNSRecord.parse(packed)
+        assert (answer.header.id, str(answer.q.qname), str(answer.rr[0].rdata)) == (number, f"{name}.", str(address))
+    for number in (7, 8):
+        with pytest.raises(Malformed) as refused:
+            dnsmessage.parse(number.to_bytes(2, "big") + bytes(3) + b"\2" + bytes(6))
+        assert refused.value.reply is not None and refused.value.reply[:2] == number.to_bytes(2, "big")
+
+
 def test_peers_are_asked_and_believed() -> None:
     """The long way round: ask, answer, read; an answer to something else is none."""
     asked_for = dnsmessage.question("Web_1.77.overlay", dnsmessage.ANY)
