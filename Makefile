@@ -6,6 +6,8 @@ WORKERS ?= 4
 
 # What fails beside three other workers is tried once more by itself: real kernels keep nobody's time.
 SYSTEM = $(BIN)/pytest -q tests/system tests/security tests/compat -m 'not peer and not vm'
+# Emulated machines want the processors for themselves.
+VM = $(BIN)/pytest -q tests/system -m vm
 
 .PHONY: setup check lint types contracts unit test demo bench compat fuzz clean
 
@@ -34,7 +36,7 @@ check: lint types contracts unit
 
 test: check
 	$(SYSTEM) -n $(WORKERS) --dist loadgroup || $(SYSTEM) --last-failed --last-failed-no-failures none
-	$(BIN)/pytest -q tests/system -m vm -n 2 --dist loadgroup  # emulated machines want the processors for themselves
+	$(VM) -n 2 --dist loadgroup || $(VM) --last-failed --last-failed-no-failures none
 
 demo: setup
 	$(BIN)/python -m tools.demo

@@ -8,6 +8,7 @@ import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from ..linux import capabilities, pidfd, signals
+from ..linux.cgroup import named
 from ..linux.fds import send_fds
 from ..rpc import documents
 from . import foreground, hooks, launch
@@ -65,11 +66,15 @@ def cgroup_name(spec: dict[str, Any], container_id: str, systemd: bool) -> str:
     path = (spec.get("linux") or {}).get("cgroupsPath") or ""
     if not systemd:
         return "/" + os.path.normpath("/" + path).lstrip("/") if path else f"/{container_id}"
-    if path and path.count(":") != 2:
+    name = path or f":runc:{container_id}"
+    if name.count(":") != 2:
         raise RuntimeFailed(
             f'expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got {path!r} instead'
         )
-    return path or f":runc:{container_id}"
+    try:
+        return named(name).name
+    except ValueError as error:
+        raise RuntimeFailed(str(error)) from error
 
 
 class Creation:

@@ -84,6 +84,12 @@ def test_names_of_control_groups(path: str, systemd: bool, wanted: str) -> None:
     assert cgroup_name({"linux": {"cgroupsPath": path}}, "id", systemd) == wanted
 
 
+@pytest.mark.parametrize(("path", "text"), [("/a", "slice:prefix:name"), ("a:b:c", "invalid slice name: a")])
+def test_names_that_systemd_cannot_have(path: str, text: str) -> None:
+    with pytest.raises(RuntimeFailed, match=text):
+        cgroup_name({"linux": {"cgroupsPath": path}}, "id", systemd=True)
+
+
 @pytest.mark.parametrize("container_id", ["", ".", "..", "a/b", "../x", "ä", "a b", "a\n"])
 def test_ids_that_are_no_file_names(container_id: str) -> None:
     with pytest.raises(RuntimeFailed, match="invalid container ID"):
