@@ -115,14 +115,14 @@ class Imports:
                 continue
             self._imported.append(_Imported(source.where, origin, records))
 
-    async def find(self, session: Session, key: str) -> Result | None:
-        """The result of a step by its key, its layers fetched and unpacked."""
+    async def find(self, session: Session, key: str, below: Sequence[Layer]) -> Result | None:
+        """The result of a step by its key, on the layers that it ran on; its own are fetched and unpacked."""
         for imported in self._imported:
             record = imported.records.get(key)
             if record is None:
                 continue
             try:
-                layers = await self._layers(imported.origin, record)
+                layers = await self._layers(imported.origin, record, below)
             except (SampanError, OSError) as error:
                 session.tell(Warned(text=f"cache {imported.where} is of no use: {error}"))
                 del imported.records[key]
@@ -130,11 +130,15 @@ class Imports:
             return Result(layers, made=(record.created,))
         return None
 
-    async def _layers(self, origin: _Origin, record: CachedLayers) -> tuple[Layer, ...]:
-        layers: list[Layer] = []
-        chains = digests.chain_ids([diff_id for _, diff_id in record.layers])
-        with self._engine.images.hold([*chains, *(descriptor.digest for descriptor, _ in record.layers)]):
-            for descriptor, diff_id in record.layers:
+    async def _layers(self, origin: _Origin, record: CachedLayers, below: Sequence[Layer]) -> tuple[Layer, ...]:
+        diff_ids = [diff_id for _, diff_id in record.layers]
+        if diff_ids[: len(below)] != [layer.diff_id for layer in below]:
+            raise DataLoss("a step has other layers below it than it ran on")
+        layers = list(below)
+        with self._engine.images.hold(
+            [*digests.chain_ids(diff_ids), *(descriptor.digest for descriptor, _ in record.layers)]
+        ):
+            for descriptor, diff_id in record.layers[len(below) :]:
                 parent = layers[-1].chain_id if layers else None
                 layers.append(await self._layer(origin, descriptor, diff_id, parent))
         return tuple(layers)

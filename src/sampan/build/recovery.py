@@ -1,7 +1,7 @@
 """What a daemon that was killed in the middle of a build left behind, and its end.
 
     <exec_root>/builds/<id>/   a step: `cgroup` names its control group, overlays may be mounted below
-    <data_root>/tmp/           contexts (some on a tmpfs), checkouts
+    <data_root>/tmp/           checkouts, contexts that steps mounted
     snapshots `build-…`        trees that never became layers
 
 The network is the engine's: it detaches whatever has no owner.
@@ -20,7 +20,7 @@ from ..linux.cgroup import named
 from ..linux.mount import MNT_DETACH, umount2
 from .removing import remove_tree
 
-PREFIXES = ("context-", "build-")
+PREFIX = "build-"
 _TRIES, _PAUSE = 100, 0.02
 
 
@@ -30,7 +30,7 @@ async def recover(engine: Engine) -> None:
     names = os.listdir(steps) if os.path.isdir(steps) else []
     for name in names:
         await asyncio.to_thread(_kill, f"{steps}/{name}/cgroup")
-    left = [f"{engine.paths.tmp}/{name}" for name in os.listdir(engine.paths.tmp) if name.startswith(PREFIXES)]
+    left = [f"{engine.paths.tmp}/{name}" for name in os.listdir(engine.paths.tmp) if name.startswith(PREFIX)]
     left += [f"{steps}/{name}" for name in names]
     await asyncio.to_thread(_clear, left)
     for info in list(engine.snapshots.walk()):

@@ -158,18 +158,21 @@ class _Run:
         place = f"{vertex.stage}:{vertex.line}:{type(vertex.op).__name__}"
         found = None
         if not vertex.ignore_cache:
-            found = self._solver.cache.get(key) or await self._imported(key, vertex, place, parts)
+            found = self._solver.cache.get(key) or await self._imported(key, vertex, inputs, (place, parts))
         self._explain(vertex, place, parts, hit=found is not None)
         result = found or await self._solver.shared(key, self._session, vertex, inputs, (place, parts))
         self._session.solved[key] = result.layers, result.made[0]
         return _dated(result, inputs, result.made[0]), found is not None
 
-    async def _imported(self, key: str, vertex: Vertex, place: str, parts: Parts) -> Result | None:
+    async def _imported(
+        self, key: str, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
+    ) -> Result | None:
         """What another machine's cache has; from now on it is in ours."""
         if self._session.imports is None:
             return None
-        found = await self._session.imports.find(self._session, key)
+        found = await self._session.imports.find(self._session, key, inputs[0].layers)
         if found is not None:
+            place, parts = record
             self._solver.cache.put(key, place, vertex.name, parts, found)
         return found
 
