@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# The letters are those of struct(3) in Python: the widths are C's on this machine.
+# The letters are those of the module struct; the widths are C's on this machine.
 class c_char(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
     _type_ = "c"
 
