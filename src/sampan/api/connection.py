@@ -17,6 +17,7 @@ HIGH_WATER = 256 << 10
 """Octets of a request that are held before the client is made to wait."""
 
 MAX_JSON = 16 << 20
+LINGER_SECONDS = 0.5
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 
@@ -248,6 +249,23 @@ class Exchange:
         self._closing |= not self._received and not self._drainable()
         data = [h11.Data(body)] if body and self.head.method != "HEAD" else []
         await self._send(self._response(status, headers), *data, h11.EndOfMessage())
+        if self._closing and not self._received and not self._http.they_are_waiting_for_100_continue:
+            await self._linger()
+
+    async def _linger(self) -> None:
+        """Read on a little before the close (RFC 9112 section 9.6).
+
+        A client that is still sending would meet a broken pipe before it reads why it was refused.
+        """
+        taken = 0
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                async for part in self.body():
+                    taken += len(part)
+                    if taken > HIGH_WATER:
+                        break
+        except (TimeoutError, ClientGone, ProtocolError):
+            return
 
     async def stream(self, status: int, headers: dict[str, str]) -> None:
         """Begin an answer of unknown length; its head goes out at once. `write` goes on, `finish` ends it."""
