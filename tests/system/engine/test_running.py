@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from itertools import chain
 
 import pytest
@@ -121,10 +120,6 @@ async def test_stats(engine: Engine) -> None:
     assert (now.cgroup.memory_limit, now.cgroup.pids_current) == (64 << 20, 1)
     assert "eth0" in now.links
     assert (await stats.sample(engine, idle.id))[1].cgroup is None
-    began = time.perf_counter()
-    for _ in range(100):
-        stats.read(engine, busy)
-    assert time.perf_counter() - began < 0.3  # a snapshot of 100 containers
 
 
 async def test_update(engine: Engine) -> None:
