@@ -148,3 +148,63 @@ def test_a_stranger_without_a_certificate_is_refused(lab: Lab, tmp_path: Path) -
         for client in (lab.docker, lab.sampan):
             result = client("pull", f"{OUTSIDE}:5005/x:1")
             assert result.status != 0 and "tls: failed to verify certificate: x509" in result.err
+
+
+HELPER = """#!/bin/sh
+case $1 in
+store) cat > "$KEPT" ;;
+get) [ -e "$KEPT" ] && exec cat "$KEPT"; echo "credentials not found in native keychain"; exit 1 ;;
+erase) rm -f "$KEPT" ;;
+list) echo "{}" ;;
+esac
+"""
+
+
+def test_both_clients_use_one_credential_helper(lab: Lab, tmp_path: Path) -> None:
+    helper = tmp_path / "bin/docker-credential-fake"
+    helper.parent.mkdir()
+    helper.write_text(HELPER)
+    helper.chmod(0o755)
+    (tmp_path / "config.json").write_text('{"credsStore": "fake"}')
+    usual = lab.daemon.environment()
+    environment = {**usual, "PATH": f"{helper.parent}:{usual['PATH']}", "DOCKER_CONFIG": str(tmp_path),
+                   "KEPT": str(tmp_path / "kept")}  # fmt: skip
+
+    def do(*argv: str, stdin: bytes = b"") -> Result:
+        return run(lab.daemon.host.command(*argv), env=environment, stdin=stdin)
+
+    sampan = str(BIN / "sampan")
+    with registry(lab, "htpasswd", tmp_path / "root") as address:
+        name, layout = f"{address}/helped:1", f"oci:{tmp_path}/layout:x"
+        lab.daemon.ok("tag", "busybox", name)
+        for first, second in (("docker", sampan), (sampan, "docker")):
+            assert (
+                "Login Succeeded" in do(first, "login", "-u", "ann", "--password-stdin", address, stdin=b"secret").out
+            )
+            assert "secret" in (tmp_path / "kept").read_text()
+            assert "secret" not in (tmp_path / "config.json").read_text()
+            pushed = do(second, "push", name)
+            assert pushed.status == 0, pushed
+            copied = do(sampan, "image", "copy", name, layout)
+            assert copied.out.strip() in pushed.out and copied.out.startswith("sha256:"), copied
+            assert do(second, "logout", address).status == 0
+            assert not (tmp_path / "kept").exists()
+            assert "no basic auth credentials" in do(first, "push", name).err
+            assert "no basic auth credentials" in do(sampan, "image", "copy", name, layout).err
+        lab.daemon.ok("rmi", name)
+
+
+def test_a_copy_trusts_the_authority_that_it_is_given(lab: Lab, tmp_path: Path) -> None:
+    with registry(lab, "tls", tmp_path / "root") as address:
+        name = f"{address}/trusted:1"
+        lab.daemon.ok("tag", "busybox", name)
+        lab.daemon.ok("push", name)
+        lab.daemon.ok("rmi", name)
+        (tmp_path / f"certs/{address}").mkdir(parents=True)
+        (tmp_path / f"certs/{address}/ca.crt").write_text((lab.directory / "ca.pem").read_text())
+        command = lab.daemon.host.command(str(BIN / "sampan"), "image", "copy")
+        target = f"oci-archive:{tmp_path}/copy.tar:x"
+        refused = run([*command, name, target], env=lab.daemon.environment())
+        assert refused.status == 1 and "failed to verify certificate" in refused.err
+        copied = run([*command, "--certs-dir", f"{tmp_path}/certs", name, target], env=lab.daemon.environment())
+        assert copied.status == 0 and copied.out.startswith("sha256:"), copied

@@ -214,13 +214,15 @@ async def _registry(
     text: str, config: RegistryConfig, auth: Callable[[Reference], AuthConfig]
 ) -> AsyncIterator[RegistryPlace]:
     name = reference.parse(text.removeprefix("docker://")).with_default_tag()
+    reasons = []
     for endpoint in endpoints(config, name.domain):
         transport = Transport(config, endpoint, auth(name))
         async with transport:
             try:
                 await transport.ping()
-            except (Unreachable, RegistryFailure):
+            except (Unreachable, RegistryFailure) as error:
+                reasons.append(str(error))
                 continue
             yield RegistryPlace(Repository(transport, name.path), name, asyncio.Semaphore(_SLOTS), KeyedLocks())
             return
-    raise Unreachable(f"no registry answers at {name.domain}")
+    raise Unreachable(f"no registry answers at {name.domain}: {'; '.join(reasons)}")
