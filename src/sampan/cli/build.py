@@ -10,6 +10,8 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from sampan.errors import NotFound
+
 from . import credentials
 from .archives import chunks
 from .build_agents import lend, read_agent
@@ -126,7 +128,14 @@ def _hand_over(
     directories = {name: where for name, where in named.items() if os.path.isdir(where)}
     extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
     encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
-    extras["Session"] = identity = session.client.build_session(encoded)["Id"]
+    extras["Session"] = ""
+    try:
+        identity = session.client.build_session(encoded)["Id"]
+    except NotFound:
+        if secrets or agents or named or extras["CacheFrom"] or extras["CacheTo"]:
+            raise CommandFailed("secrets, agents, further contexts and caches need a daemon of Sampan's") from None
+        return  # Docker's takes the context as an archive
+    extras["Session"] = identity
     send_caches(session, identity, extras["CacheFrom"])
     for name, path in agents.items():
         lend(session.client, identity, name, path)
@@ -223,6 +232,8 @@ def _context(
     name, extra = _dockerfile(where, file)
     rules = ignore_rules(where, name)
     try:
+        if not identity:
+            raise CannotSync(where)
         send(session, identity, MAIN, where, rules, extra)
     except CannotSync:
         from .build_archive import Context

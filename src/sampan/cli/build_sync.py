@@ -36,7 +36,7 @@ _Row = list[Any]
 
 
 class CannotSync(Exception):
-    """Something that a manifest does not describe: a device, a name that is not UTF-8."""
+    """A daemon of Docker's, or something that a manifest does not describe: a device, a name that is not UTF-8."""
 
 
 def send(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ...support.daemon import BIN, Daemon
-from ...support.hosts import connect
+from ...support.hosts import connect, run
 from ...support.peer import Peer
 
 pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("cache-peer")]
@@ -94,3 +94,12 @@ def test_ours_reads_buildkits(meeting: _Meeting, tmp_path: Path) -> None:
     for tag in ("manifest", "index", "inline"):
         events = meeting.ours(where, "--no-cache", "--cache-from", f"{ref}:{tag}")
         assert not [event for event in events if event["event"] == "Warned"], tag
+
+
+def test_our_client_builds_with_docker_too(meeting: _Meeting, tmp_path: Path) -> None:
+    where = _dockerfile(tmp_path, "ours by theirs")
+    command = [str(BIN / "sampan"), "-H", meeting.peer.url, "build", "-q"]
+    built = run([*command, str(where)])
+    assert built.status == 0 and built.out.startswith("sha256:"), built
+    refused = run([*command, "--cache-to", "type=inline", str(where)])
+    assert refused.status == 1 and "need a daemon of Sampan's" in refused.err, refused
