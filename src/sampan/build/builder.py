@@ -16,7 +16,6 @@ from ..engine.images import set_tag
 from ..errors import Conflict, InvalidArgument, SampanError
 from ..image.layers import Layer
 from ..model.container import HostConfig
-from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.config import ExecutionConfig
@@ -158,9 +157,8 @@ class Builder:
                 raise
             built.hold(self.engine, held if held is not None else stack)
         if request.listed:
-            index = digests.of_bytes(built.index) if built.index else ""
             for tag in tags:
-                set_tag(self.engine, built.image, tag, index)
+                set_tag(self.engine, built.image, tag, built.index_digest)
         listener(built.event())
         return built
 

@@ -11,7 +11,6 @@ from ..engine.export import in_threads
 from ..image import saving
 from ..image.saving import Saved
 from ..image.variants import KeptIndex
-from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci.manifest import Index
 from ..oci.reference import Reference
@@ -51,5 +50,5 @@ def _saved(engine: Engine, built: Built, names: Sequence[Reference]) -> Iterator
         document = manifests.parse(built.index)
         assert isinstance(document, Index)
         members = {image.manifest: image for image in built.images}
-        index = KeptIndex(digests.of_bytes(built.index), built.index, document, members)
+        index = KeptIndex(built.index_digest, built.index, document, members)
     return saving.save(engine.images, [Saved(image, tuple(names), index) for image in built.images])

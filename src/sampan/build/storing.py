@@ -45,6 +45,11 @@ class Built:
         here = (image for image in self.images if platforms.rank(platforms.host(), image.config.platform) == 0)
         return next(here, self.images[0])
 
+    @property
+    def index_digest(self) -> str:
+        """Empty where there is but one image."""
+        return digests.of_bytes(self.index) if self.index else ""
+
     def for_platform(self, text: str) -> Image:
         """The one of a platform; with an empty text that for this machine."""
         found = (image for image in self.images if str(image.config.platform.normalized()) == text)
@@ -53,7 +58,7 @@ class Built:
     def hold(self, engine: Engine, stack: AsyncExitStack) -> None:
         """Keep layers and documents until the stack ends; then all goes that no row names."""
         for image in self.images:
-            documents = [image.id, image.manifest, *([digests.of_bytes(self.index)] if self.index else [])]
+            documents = [image.id, image.manifest, *([self.index_digest] if self.index else [])]
             stack.callback(engine.images.release, image.layers, documents)
             keys = [key for layer in image.layers for key in (layer.chain_id, layer.descriptor.digest)]
             stack.enter_context(engine.images.hold([*documents, *keys]))
@@ -64,9 +69,7 @@ class Built:
             BuiltImage(id=image.id, manifest=manifest.digest, size=manifest.size, platform=str(manifest.platform))
             for image, manifest in zip(self.images, self.manifests, strict=True)
         )
-        return ImageBuilt(
-            images=images, index=digests.of_bytes(self.index) if self.index else "", index_size=len(self.index)
-        )
+        return ImageBuilt(images=images, index=self.index_digest, index_size=len(self.index))
 
 
 async def document(engine: Engine, target: Target, result: Result, epoch: int | None, *, one: bool) -> tuple[
