@@ -180,6 +180,7 @@ def with_pools(network: Network, store: Store, defaults: NetworkDefaults, in_use
             mine = [_with_gateway(IPAMPool(subnet=str(subnet)), network)]
             shown += mine
         effective += [_with_gateway(pool, network) for pool in mine]
+    shown.sort(key=lambda pool: ip_network(pool.subnet).version)  # clients send them in any order
     ipam = msgspec.structs.replace(network.ipam, config=shown)
     return Stored(msgspec.structs.replace(network, ipam=ipam), effective)
 
