@@ -166,11 +166,12 @@ class Store:
 
     def walk(self) -> Iterator[tuple[str, int]]:
         """Digest and size of every blob."""
-        for algorithm in os.scandir(self._blobs):
-            for entry in os.scandir(algorithm.path):
-                digest = f"{algorithm.name}:{entry.name}"
-                if digests.is_digest(digest):
-                    yield digest, entry.stat().st_size
+        for algorithm in os.listdir(self._blobs):
+            with os.scandir(f"{self._blobs}/{algorithm}") as entries:
+                for entry in entries:
+                    digest = f"{algorithm}:{entry.name}"
+                    if digests.is_digest(digest):
+                        yield digest, entry.stat().st_size
 
     @contextmanager
     def lease(self, wanted: Iterable[str]) -> Iterator[None]:
