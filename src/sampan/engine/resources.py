@@ -28,7 +28,10 @@ _LACKING: tuple[tuple[tuple[str, ...], str, str], ...] = (
      f"IOPS Block write limit {_ABSENT}. Block I/O IOPS write limit discarded."),
 )  # fmt: skip
 """(fields that are cleared, what the kernel must carry, the warning's end)."""
-_UNLIMITED = HostConfig()
+_UNLIMITED = HostConfig(
+    blkio_weight_device=[], blkio_device_read_bps=[], blkio_device_write_bps=[], blkio_device_read_iops=[],
+    blkio_device_write_iops=[],
+)  # fmt: skip
 
 
 def check(host: HostConfig, kernel: Kernel, *, updating: bool = False) -> list[str]:
