@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import NotModified, SampanError
+from ..errors import NotModified
 from . import copies, removal
 from .container import Container
 from .engine import Engine
@@ -22,7 +22,7 @@ async def start(engine: Engine, ref: str) -> None:
         _forget_last_run(container)
         try:
             await launch(engine, container)
-        except SampanError:
+        except Exception:  # whatever it was: a client waits for the removal
             await _remove_if_asked(engine, container)
             raise
         if was_stopped:
