@@ -14,6 +14,7 @@ difference from that of the table's first container.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -63,6 +64,11 @@ class Places:
     socket: str
     group: str
 
+    @property
+    def start(self) -> Path:
+        """Relative paths start from a directory in it: `./a` is START/below/a, `../a` is START/a."""
+        return self.directory.with_name("start")
+
     def given(self, word: str, name: str) -> str:
         """A word of a row as the client gets it."""
         word = re.sub(r"\bDIR\b", str(self.directory), word)
@@ -71,7 +77,8 @@ class Places:
     def seen(self, text: str, name: str) -> str:
         """The other way round, without what is accidental."""
         for place, path in (
-            ("DIR", str(self.directory)), ("DATA", str(self.data)), ("HOST", self.socket), ("GROUP", self.group),
+            ("DIR", str(self.directory)), ("START", str(self.start)), ("DATA", str(self.data)), ("HOST", self.socket),
+            ("GROUP", self.group),
         ):  # fmt: skip
             text = text.replace(path, place)
         for pattern, shown in _WORDS:
@@ -150,8 +157,10 @@ def play(table: str, docker: Docker, name: str, places: Places) -> list[Row]:
     """Run a table's rows one after the other and read the containers back; removes what it made."""
     answers = []
     made: dict[str, Row] = {}
+    (places.start / "below").mkdir(parents=True, exist_ok=True)
     for line, words in rows(table):
-        status, out, err = docker([places.given(word, name) for word in words])
+        with contextlib.chdir(places.start / "below"):
+            status, out, err = docker([places.given(word, name) for word in words])
         row = Row(line, status, places.seen(out, name), places.seen(err, name))
         answers.append(row)
         if words[0] in ("run", "create") and "--name" in words[:-1]:
@@ -177,6 +186,7 @@ _CHANGING: Final = re.compile(
 _ALIKE: Final[dict[str, Callable[[Any], Any]]] = {
     ".HostConfig.Runtime": lambda name: "<default>" if name in ("runc", "sampan", "io.containerd.runc.v2") else name,
     ".Config.Env": lambda variables: sorted(variables or ()),  # the client keeps them in a map
+    ".HostConfig.Binds": lambda binds: binds and sorted(binds),  # these too
 }
 
 

@@ -40,7 +40,9 @@ def test_a_stop_leaves_containers_and_no_files(make_daemon: MakeDaemon) -> None:
 def test_reload_and_mistakes_in_it(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon(config='{"labels": ["a=b"]}', busybox=False)
     watch = daemon.popen(
-        ["docker", "events", "--filter", "type=daemon", "--format", "{{.Action}}"], stdout=subprocess.PIPE
+        # since: the reload may come before the watch is heard
+        ["docker", "events", "--since", "1m", "--filter", "type=daemon", "--format", "{{.Action}}"],
+        stdout=subprocess.PIPE,
     )
     assert watch.stdout is not None
     info = ["info", "--format", "{{json .Labels}} {{json .RegistryConfig.Mirrors}} {{.Debug}}"]
