@@ -6,6 +6,7 @@
   snapshots/<driver>/      layers
   containers/<id>/         config.json (OCI bundle), logs, hosts, hostname, resolv.conf
   volumes/<name>/_data
+  networks.json            a copy of the networks' rows
   build/                   cache mounts
   tmp/                     same file system; emptied at start
 <exec_root>/               0710, default /run/sampan
@@ -34,6 +35,7 @@ class Paths:
         self.snapshots = f"{self.data_root}/snapshots"
         self.containers = f"{self.data_root}/containers"
         self.volumes = f"{self.data_root}/volumes"
+        self.networks = f"{self.data_root}/networks.json"
         self.build = f"{self.data_root}/build"
         self.tmp = f"{self.data_root}/tmp"
         self.shims = f"{self.exec_root}/shims"

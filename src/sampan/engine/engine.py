@@ -57,7 +57,7 @@ class Engine:
         self.image_index = ImageIndex(self.images)
         self.registries = Registries(registry_config(config))
         self.volumes = Volumes(self.db, self.paths.volumes, lambda name: mounts.users(self, name), parts.owner(config))
-        self.networks = Networks(self.db, _network_defaults(config))
+        self.networks = Networks(self.db, _network_defaults(config), self.paths.networks)
         self.containers = Containers(self.db)
         self.zygote = Zygote(self.paths.exec_root, parts.shims_parent(config), config.parked_sandboxes)
         self.execs: dict[str, Exec] = {}

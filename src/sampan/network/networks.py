@@ -49,11 +49,14 @@ log = logging.getLogger("sampan.network")
 
 
 class Networks:
-    """Open it with `Networks.open` on the event loop's thread, in the network namespace that it is to manage."""
+    """Open it with `Networks.open` on the event loop's thread, in the network namespace that it is to manage.
 
-    def __init__(self, db: Database, defaults: NetworkDefaults) -> None:
+    `copy` is a file that fills a lost database again.
+    """
+
+    def __init__(self, db: Database, defaults: NetworkDefaults, copy: str = "") -> None:
         self._defaults = defaults
-        self._store = Store(db)
+        self._store = Store(db, copy)
         self._route = Route()
         self._firewall = Firewall(ipv4=defaults.iptables, ipv6=defaults.ip6tables, table=_table_name(defaults))
         self._bridge = BridgeDriver(self._route, self._firewall, defaults)
@@ -80,6 +83,7 @@ class Networks:
     async def start(self) -> None:
         """Make what the kernel lacks of the networks; failures become warnings, so that the daemon always starts."""
         self.warnings += [f"network {one}: its record cannot be read" for one in self._store.unreadable]
+        self.warnings += [f"network {name}: rebuilt from its copy" for name in self._store.rebuilt]
         try:
             self._predefine()
         except (SampanError, ValueError) as error:

@@ -1,7 +1,9 @@
-"""Networks as rows: in memory, written through to the database."""
+"""Networks as rows: in memory, written through to the database and to a file from which a lost one is filled (S31)."""
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -38,17 +40,23 @@ class Stored:
         return self.options.name or f"br-{self.network.id[:12]}"
 
 
+log = logging.getLogger("sampan.network")
+_Row = tuple[Network, list[IPAMPool], bool, dict[str, str]]
+"""As `Stored`, in the copy."""
 _network = msgspec.json.Decoder(Network)
 _ids = msgspec.json.Decoder(dict[str, str])
 _pools = msgspec.json.Decoder(list[IPAMPool])
 
 
 class Store:
-    """All networks of one engine."""
+    """All networks of one engine; `copy` is a file for a copy of them, none where it is empty."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, copy: str = "") -> None:
         self._db = db
+        self._copy, self._copied = copy, b""
         self._by_id: dict[str, Stored] = {}
+        self.rebuilt: list[str] = []
+        """Names of networks that a lost database has again."""
         self.unreadable: list[str] = []
         for row in db.query("SELECT * FROM network ORDER BY id"):
             try:
@@ -58,6 +66,35 @@ class Store:
                 self.unreadable.append(row["id"])
                 continue
             self._by_id[stored.network.id] = stored
+        if db.is_new and copy:
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        try:
+            with open(self._copy, "rb") as file:
+                rows = msgspec.json.decode(file.read(), type=list[_Row])
+        except (OSError, msgspec.DecodeError):
+            return  # the first start, or a torn copy: nothing to rebuild from
+        for row in rows:
+            self.save(Stored(*row))
+        self.rebuilt = [network.name for network, *_ in rows]
+
+    def _keep(self) -> None:
+        """Write the copy where something changed; not durable by itself, the database is."""
+        rows = [
+            (stored.network, stored.effective, stored.made_link, stored.pool_ids) for stored in self._by_id.values()
+        ]
+        content = msgspec.json.encode(rows)
+        if not self._copy or content == self._copied:
+            return
+        try:
+            with open(f"{self._copy}.tmp", "wb") as file:
+                file.write(content)
+            os.rename(f"{self._copy}.tmp", self._copy)
+        except OSError as error:  # a full disk: no reason for the change to fail, the database has it
+            log.warning("cannot write the copy of the networks: %s", error)
+            return
+        self._copied = content
 
     def __iter__(self) -> Iterator[Stored]:
         return iter(list(self._by_id.values()))
@@ -93,8 +130,10 @@ class Store:
             ),
         )
         self._by_id[network.id] = stored
+        self._keep()
 
     def forget(self, stored: Stored) -> None:
         """Delete the row."""
         self._db.execute("DELETE FROM network WHERE id = ?", (stored.network.id,))
         self._by_id.pop(stored.network.id, None)
+        self._keep()

@@ -18,6 +18,7 @@ from sampan.engine.container import Container
 from sampan.engine.engine import Engine
 from sampan.engine.logs import LogsRequest, logs
 from sampan.model.container import HostConfig, RestartPolicy
+from sampan.network.spec import NetworkSpec
 from sampan.oci.reference import parse
 
 from ...support import engine as support
@@ -205,6 +206,8 @@ async def test_a_lost_database_is_rebuilt(directory: Path, lose: Callable[[Path]
         engine.images.tag(image.id, parse("other.test/name:1"))
         engine.images.add_digest(image.id, parse("other.test/name"), image.manifest)
         image = engine.images.by_id(image.id)
+        network = await engine.networks.create(NetworkSpec(name="kept", labels={"a": "b"}))
+        bridge = engine.networks.get("bridge").id
     database = directory / "data" / "sampan.db"
     for suffix in ("-wal", "-shm"):
         Path(f"{database}{suffix}").unlink(missing_ok=True)
@@ -219,6 +222,9 @@ async def test_a_lost_database_is_rebuilt(directory: Path, lose: Callable[[Path]
             image.tags,
             image.digests,
         )
+        assert engine.networks.get("kept") == network
+        assert engine.networks.get("bridge").id == bridge
+        await engine.networks.remove("kept")
         assert (await run(engine, "echo", "from the image")).out == b"from the image\n"
         ended = engine.containers.get(ended_id)
         assert (ended.state.status, ended.state.exit_code) == ("exited", 4)
