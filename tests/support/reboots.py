@@ -54,6 +54,7 @@ def states(docker: Docker) -> dict[str, str]:
     """Status, exit code and health of what is there, once policies have done their work."""
     _until(docker, "healthy", lambda state: state["Status"] == "running" and state["Health"]["Status"] == "healthy")
     _until(docker, "needs-always", lambda state: state["Status"] == "running")
+    _until(docker, "looping", lambda state: state["Status"] in ("running", "restarting"))
     found = {}
     for name in docker("ps", "-a", "--format", "{{.Names}}").split():
         state = json.loads(docker("inspect", "-f", "{{json .State}}", name))

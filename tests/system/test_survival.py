@@ -110,5 +110,6 @@ def test_200_containers_leave_nothing(make_daemon: Callable[..., Daemon]) -> Non
     memory = after.pop("memory"), before.pop("memory")
     assert memory[0] <= memory[1] * 1.05, memory
     assert after.pop("fds") <= before.pop("fds") + 2
+    assert after.pop("links") <= before.pop("links")
     assert after == before
     assert (after["cgroups"], after["mounts"], after["containers"], after["shims"]) == (0, 0, 0, 0)

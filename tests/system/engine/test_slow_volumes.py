@@ -74,7 +74,7 @@ def away(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     forced.start()
     yield place, server
     forced.cancel()
-    if os.path.ismount(place):
+    if str(place) in Path("/proc/self/mountinfo").read_text():  # ismount would ask the server, which is gone
         umount2(str(place), MNT_DETACH)
 
 
