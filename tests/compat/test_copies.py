@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,16 +84,6 @@ cp BOX:/w/f BOX:/w/other
 cp HOST/file HOST/other
 cp BOX:/proc/version HOST/version
 """.splitlines() if line]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Daemon, Peer]]:
-    peer, daemon = Peer().start(), Daemon().start()
-    peer.load_busybox()
-    daemon.load_busybox()
-    yield daemon, peer
-    peer.close()
-    daemon.close()
 
 
 def furnish(host: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,6 @@ from ..support.daemon import Daemon
 from ..support.peer import Peer
 
 pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("files-peer")]
-
-
-@pytest.fixture(scope="module")
-def both() -> Iterator[tuple[Daemon, Peer]]:
-    peer, daemon = Peer().start(), Daemon().start()
-    peer.load_busybox()
-    daemon.load_busybox()
-    yield daemon, peer
-    peer.close()
-    daemon.close()
 
 
 CHANGE = (

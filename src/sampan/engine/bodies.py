@@ -66,9 +66,8 @@ async def fed(body: AsyncIterator[bytes]) -> AsyncIterator[Feed]:
 
 
 async def _pump(body: AsyncIterator[bytes], feed: Feed) -> None:
-    pending = (
-        bytearray()
-    )  # docker's client sends each tar header as a chunk of its own; a hand-over costs more than that
+    # docker's client sends each tar header as a chunk of its own; a hand-over costs more than that
+    pending = bytearray()
     try:
         async for chunk in body:
             pending += chunk

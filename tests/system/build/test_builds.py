@@ -13,14 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...support.daemon import BIN, Daemon
-
-
-def _context(directory: Path, dockerfile: str, **files: str) -> str:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "Dockerfile").write_text(dockerfile)
-    for name, content in files.items():
-        (directory / name).write_text(content)
-    return str(directory)
+from .contexts import write_context
 
 
 def _events(daemon: Daemon, *words: str) -> list[dict[str, object]]:
@@ -30,7 +23,7 @@ def _events(daemon: Daemon, *words: str) -> list[dict[str, object]]:
 
 
 def test_explains_hits_and_misses(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(tmp_path, f"FROM busybox\nARG A=1\nRUN echo {name} $A\nCOPY f g /c/\n", f="1", g="2")
+    where = write_context(tmp_path, f"FROM busybox\nARG A=1\nRUN echo {name} $A\nCOPY f g /c/\n", f="1", g="2")
     assert daemon.sampan("build", where).status == 0
     (tmp_path / "f").touch()
     hits = [event for event in _events(daemon, "--explain", where) if event["event"] == "Explained"]
@@ -48,7 +41,7 @@ def test_explains_hits_and_misses(daemon: Daemon, name: str, tmp_path: Path) -> 
 
 
 def test_no_cache_filter_names_one_stage(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(
+    where = write_context(
         tmp_path, f"FROM busybox AS one\nRUN echo {name} > /1\nFROM busybox AS two\nRUN echo {name} > /2\n"
         "FROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n",
     )  # fmt: skip
@@ -60,18 +53,18 @@ def test_no_cache_filter_names_one_stage(daemon: Daemon, name: str, tmp_path: Pa
 
 
 def test_check_and_mistakes_show_the_place(daemon: Daemon, tmp_path: Path) -> None:
-    where = _context(tmp_path, "FROM busybox AS Big\nMAINTAINER x\nCMD sleep 1\n")
+    where = write_context(tmp_path, "FROM busybox AS Big\nMAINTAINER x\nCMD sleep 1\n")
     checked = daemon.sampan("build", "--check", where)
     assert checked.status == 1
     for rule in ("StageNameCasing", "MaintainerDeprecated", "JSONArgsRecommended"):
         assert rule in checked.err, checked
-    _context(tmp_path, "FROM busybox\n\nRUM echo\n")
+    write_context(tmp_path, "FROM busybox\n\nRUM echo\n")
     failed = daemon.sampan("build", where)
     assert failed.err.splitlines()[-6:] == [
         "   1 |     FROM busybox", "   2 |", "   3 | >>> RUM echo", "           ^", "-" * 20,
         "ERROR: dockerfile parse error on line 3: unknown instruction: RUM (did you mean RUN?)",
     ]  # fmt: skip
-    _context(tmp_path, "FROM busybox\nRUN echo why; exit 7\n")
+    write_context(tmp_path, "FROM busybox\nRUN echo why; exit 7\n")
     failed = daemon.sampan("build", "--progress", "plain", where)
     assert failed.status == 7 and "why\n------" in failed.err and ">>> RUN echo why" in failed.err, failed
     classic = subprocess.run(
@@ -94,7 +87,7 @@ def test_same_digests_on_two_daemons(make_daemon: Callable[..., Daemon], daemon:
         if number:  # the base image is the same: an import has the time of its making
             base = subprocess.run(["docker", "-H", daemon.url, "save", "busybox"], capture_output=True, check=True)
             one.ok("load", stdin=base.stdout)
-        where = _context(tmp_path / str(number), dockerfile, f="x")
+        where = write_context(tmp_path / str(number), dockerfile, f="x")
         os.utime(tmp_path / str(number) / "f", (2_000_000_000 + number, 2_000_000_000 + number))
         built = one.sampan("build", "-q", "--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1600000000", where)
         assert built.status == 0, built
@@ -104,7 +97,7 @@ def test_same_digests_on_two_daemons(make_daemon: Callable[..., Daemon], daemon:
 
 
 def test_one_run_for_two_builds(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(tmp_path, f"FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /{name}\n")
+    where = write_context(tmp_path, f"FROM busybox\nRUN sleep 1; cat /proc/sys/kernel/random/uuid > /{name}\n")
     command = [str(BIN / "sampan"), "build", "-q", where]
     both = [daemon.popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     images = {process.communicate(timeout=60)[0].strip() for process in both}
@@ -169,7 +162,7 @@ def _wait_until_nothing_is_left(daemon: Daemon) -> None:
 def test_cancel_ends_the_step_at_once(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     """By a signal to the client, by a client that is killed, and by name; another build of the same step goes on."""
     daemon = make_daemon()
-    where = _context(tmp_path, _long("cancel"), s="secret")
+    where = write_context(tmp_path, _long("cancel"), s="secret")
     for end in (subprocess.Popen.terminate, subprocess.Popen.kill, _interrupt):
         client = _begin(daemon, where)
         end(client)
@@ -205,7 +198,7 @@ def test_killed_daemon_leaves_nothing_and_keeps_what_was_done(
     make_daemon: Callable[..., Daemon], tmp_path: Path
 ) -> None:
     daemon = make_daemon()
-    where = _context(tmp_path, _long("killed"), s="secret")
+    where = write_context(tmp_path, _long("killed"), s="secret")
     client = _begin(daemon, where)
     daemon.kill()
     client.communicate(timeout=30)
@@ -219,7 +212,7 @@ def test_killed_daemon_leaves_nothing_and_keeps_what_was_done(
 
 
 def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    _context(tmp_path / "web", "FROM busybox\nARG WORD=none\nCOPY --from=lib /lib-file /w\nRUN echo $WORD >> /w\n")
+    write_context(tmp_path / "web", "FROM busybox\nARG WORD=none\nCOPY --from=lib /lib-file /w\nRUN echo $WORD >> /w\n")
     (tmp_path / "docker-bake.json").write_text(
         json.dumps({
             "group": {"default": {"targets": ["web"]}},
@@ -250,7 +243,7 @@ def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: 
 
 def test_usage_and_prune(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     daemon = make_daemon()
-    where = _context(tmp_path, "FROM busybox\nRUN echo some > /thing\nRUN echo more > /thing\n")
+    where = write_context(tmp_path, "FROM busybox\nRUN echo some > /thing\nRUN echo more > /thing\n")
     image = daemon.sampan("build", "-q", where).out.strip()
     shown = daemon.sampan("builder", "du")
     assert shown.status == 0 and "RUN echo some > /thing" in shown.out, shown
@@ -271,7 +264,7 @@ def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
     try:
         web = tmp_path / "origins/web"
         (web / "Dockerfile").write_text(f"FROM busybox\nLABEL l={name}\n")
-        _context(tmp_path / "c", "FROM busybox\nCOPY f /\n", f="x")
+        write_context(tmp_path / "c", "FROM busybox\nCOPY f /\n", f="x")
         with tarfile.open(web / "context.tar.gz", "w:gz") as tar:
             tar.add(tmp_path / "c", ".")
         for remote, path in (
@@ -291,7 +284,7 @@ def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
 
 
 def test_security_options_hold_for_the_steps(daemon: Daemon, tmp_path: Path) -> None:
-    where = _context(tmp_path, "FROM busybox\nRUN grep -E 'NoNewPrivs|Seccomp:' /proc/self/status\n")
+    where = write_context(tmp_path, "FROM busybox\nRUN grep -E 'NoNewPrivs|Seccomp:' /proc/self/status\n")
     for options, wanted in (((), ("0", "2")), (("no-new-privileges", "seccomp=unconfined"), ("1", "0"))):
         flags = [word for option in options for word in ("--security-opt", option)]
         built = daemon.sampan("build", "--no-cache", "--progress", "plain", *flags, where)
@@ -303,17 +296,17 @@ def test_security_options_hold_for_the_steps(daemon: Daemon, tmp_path: Path) -> 
 
 
 def test_include_and_locks(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(
+    where = write_context(
         tmp_path, "# syntax=sampan/dockerfile:1\nFROM busybox\nINCLUDE common\nRUN cat /common > /copy\n",
         common=f"ENV INCLUDED=yes\nRUN echo {name} > /common\n",
     )  # fmt: skip
     assert daemon.sampan("build", "-t", name, where).status == 0
     assert daemon.ok("run", "--rm", name, "sh", "-c", "echo $INCLUDED; cat /copy") == f"yes\n{name}"
-    _context(tmp_path, "FROM busybox\nINCLUDE common\n")
+    write_context(tmp_path, "FROM busybox\nINCLUDE common\n")
     refused = daemon.sampan("build", where)
     assert "unknown instruction: INCLUDE (it needs `# syntax=sampan/dockerfile`" in refused.err
     caches = [f"--mount=type=cache,id={name}{letter},target=/{letter},sharing=locked" for letter in "ab"]
-    _context(
+    write_context(
         tmp_path, f"FROM busybox AS one\nRUN {caches[0]} {caches[1]} sleep 0.2; echo {name} > /1\n"
         f"FROM busybox AS two\nRUN {caches[1]} {caches[0]} sleep 0.2; echo {name} > /2\n"
         "FROM scratch\nCOPY --from=one /1 /\nCOPY --from=two /2 /\n",
@@ -329,7 +322,7 @@ def test_ssh_agent_of_the_client(make_daemon: Callable[..., Daemon], tmp_path: P
     agent.bind(str(tmp_path / "agent"))
     agent.listen()
     agent.settimeout(30)
-    where = _context(
+    where = write_context(
         tmp_path / "c", "FROM busybox\nRUN --mount=type=ssh,id=other test -z \"$SSH_AUTH_SOCK\"\n"
         "RUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo running; sleep 1000\n", s="secret",
     )  # fmt: skip
@@ -351,5 +344,5 @@ def test_ssh_agent_of_the_client(make_daemon: Callable[..., Daemon], tmp_path: P
     while _leftovers(daemon) != NOTHING and time.monotonic() < deadline:
         time.sleep(0.05)  # the daemon tells nobody that a build is undone
     assert _leftovers(daemon) == NOTHING
-    required = _context(tmp_path / "d", "FROM busybox\nRUN --mount=type=ssh,required id\n")
+    required = write_context(tmp_path / "d", "FROM busybox\nRUN --mount=type=ssh,required id\n")
     assert "unset ssh forward key default" in daemon.sampan("build", required).err

@@ -12,6 +12,7 @@ import pytest
 
 from ...support.daemon import BIN, Daemon
 from ...support.hosts import Result, connect
+from .contexts import write_context
 
 DOCKERFILE = """FROM busybox AS made
 RUN echo {name} > /made
@@ -24,10 +25,7 @@ CMD ["cat", "/when"]
 
 
 def _context(directory: Path, name: str) -> str:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "Dockerfile").write_text(DOCKERFILE.format(name=name))
-    (directory / "f").write_text("f")
-    return str(directory)
+    return write_context(directory, DOCKERFILE.format(name=name), f="f")
 
 
 class _Build:

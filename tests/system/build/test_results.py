@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ...support.daemon import Daemon, Result
+from .contexts import write_context
 
 SCRATCH = (
     "FROM scratch\nARG TARGETPLATFORM\nARG TARGETARCH\nARG BUILDPLATFORM\nLABEL p=$TARGETPLATFORM b=$BUILDPLATFORM\n"
 )
 BOTH = "linux/amd64,linux/arm64"
-
-
-def _context(directory: Path, dockerfile: str, **files: str) -> str:
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "Dockerfile").write_text(dockerfile)
-    for name, content in files.items():
-        (directory / name).write_text(content)
-    return str(directory)
 
 
 def _built(daemon: Daemon, *words: str) -> Result:
@@ -44,7 +37,7 @@ def _all_images(daemon: Daemon) -> set[str]:
 
 
 def test_a_result_that_goes_elsewhere_leaves_no_image(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(tmp_path / "c", f"FROM scratch\nLABEL l={name}\nCOPY f /d/\n", f="hello")
+    where = write_context(tmp_path / "c", f"FROM scratch\nLABEL l={name}\nCOPY f /d/\n", f="hello")
     before = _all_images(daemon)
     _built(
         daemon, "-t", name, "-o", str(tmp_path / "tree"), "-o", f"type=tar,dest={tmp_path}/t.tar", "-o",
@@ -68,7 +61,7 @@ def test_a_result_that_goes_elsewhere_leaves_no_image(daemon: Daemon, name: str,
 
 def test_files_about_the_image(daemon: Daemon, registry: str, name: str, tmp_path: Path) -> None:
     """As buildx writes them: docs/build.md lists what it says beyond that."""
-    where = _context(tmp_path / "c", "FROM scratch\nCOPY f /\n", f=name)
+    where = write_context(tmp_path / "c", "FROM scratch\nCOPY f /\n", f=name)
     iid, meta = tmp_path / "id", tmp_path / "meta"
     about = ("--iidfile", str(iid), "--metadata-file", str(meta))
     done = _built(daemon, "-q", *about, "-t", name, "-t", f"{name}:2", where)
@@ -104,7 +97,7 @@ def test_files_about_the_image(daemon: Daemon, registry: str, name: str, tmp_pat
 
 
 def test_several_platforms_are_one_index(daemon: Daemon, registry: str, name: str, tmp_path: Path) -> None:
-    where = _context(tmp_path / "c", SCRATCH + "COPY f-$TARGETARCH /f\n", **{"f-amd64": "intel", "f-arm64": "arm"})
+    where = write_context(tmp_path / "c", SCRATCH + "COPY f-$TARGETARCH /f\n", **{"f-amd64": "intel", "f-arm64": "arm"})
     meta, tag = tmp_path / "meta", f"{registry}/{name}:both"
     done = _built(
         daemon, "--platform", BOTH, "-t", tag, "--push", "--metadata-file", str(meta), "--iidfile", str(tmp_path / "i"),
@@ -123,7 +116,7 @@ def test_several_platforms_are_one_index(daemon: Daemon, registry: str, name: st
     remote = json.loads(raw)
     assert [entry["platform"]["architecture"] for entry in remote["manifests"]] == ["amd64", "arm64"]
     daemon.ok("rmi", tag)
-    based = _context(tmp_path / "based", f"FROM {tag}\nLABEL x=y\n")
+    based = write_context(tmp_path / "based", f"FROM {tag}\nLABEL x=y\n")
     done = _built(daemon, "--platform", BOTH, "--progress", "plain", "-t", name, based)
     assert f"[internal] pull {tag}" in done.err and " Pull complete" in done.err, done
     label = daemon.ok("image", "inspect", "--platform", "linux/arm64", "-f", "{{.Config.Labels}}", name)
@@ -149,7 +142,7 @@ def test_several_platforms_are_one_index(daemon: Daemon, registry: str, name: st
 
 def test_stages_of_the_build_platform_run_once_for_all(daemon: Daemon, name: str, tmp_path: Path) -> None:
     """The usual cross-compiling file: the compiler's stage is of this machine, the last stage of each target's."""
-    where = _context(
+    where = write_context(
         tmp_path, "FROM --platform=$BUILDPLATFORM busybox AS tools\nRUN echo tools > /tools\nFROM tools AS compile\n"
         "ARG TARGETARCH\nRUN echo for-$TARGETARCH > /out\nFROM scratch\nCOPY --from=compile /out /out\n",
     )  # fmt: skip
@@ -162,7 +155,7 @@ def test_stages_of_the_build_platform_run_once_for_all(daemon: Daemon, name: str
     _built(daemon, "--platform", "linux/riscv64", "-o", str(tmp_path / "tree"), where)
     assert (tmp_path / "tree/out").read_text() == "for-riscv64\n"
     daemon.ok("rmi", name)
-    _context(tmp_path, 'FROM scratch\nRUN ["/x"]\n')
+    write_context(tmp_path, 'FROM scratch\nRUN ["/x"]\n')
     foreign = daemon.sampan("build", "--platform", "linux/s390x", where)
     if not Path("/proc/sys/fs/binfmt_misc/qemu-s390x").exists():
         assert "cannot run programs of linux/s390x" in foreign.err, foreign
@@ -174,7 +167,7 @@ def _observed(daemon: Daemon, ref: str) -> dict[str, Any]:
 
 
 def test_squashed_layers(daemon: Daemon, name: str, tmp_path: Path) -> None:
-    where = _context(
+    where = write_context(
         tmp_path, "FROM busybox\nENV A=b\nRUN echo big > /big && mkdir -p /d/e && echo 1 > /d/e/f\n"
         "RUN rm /big && rm -r /d/e && rm /etc/passwd\nRUN mkdir /d/e && echo 2 > /d/e/g && ln /d/e/g /d/h\n",
     )  # fmt: skip
@@ -218,7 +211,7 @@ def test_copies_that_keep_parents(daemon: Daemon, tmp_path: Path) -> None:
         (context / path).write_text(path)
     (context / "y/b.md").chmod(0o600)
     (context / "link").symlink_to("deep/er")
-    _context(
+    write_context(
         context, "FROM scratch\nCOPY --parents x/a.txt ./y/a.txt /1/\nCOPY --parents deep/./er/*.txt x/./ y/b.md /2/\n"
         "COPY --parents **/*.txt /3/\nCOPY --parents --exclude=*.md y link/c.txt /4/\n"
         "COPY --parents deep/./**/c.txt /5/\n",
