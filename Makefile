@@ -11,7 +11,7 @@ SYSTEM = $(PYTEST) tests/system tests/security tests/compat -m 'not peer and not
 # Emulated machines want the processors for themselves.
 VM = $(PYTEST) tests/system -m vm
 
-.PHONY: setup check lint types contracts unit test demo bench compat fuzz clean
+.PHONY: setup check lint types contracts unit test demo bench proto compat fuzz clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +45,9 @@ demo: setup
 
 bench: setup
 	$(BIN)/python -m tools.bench
+
+proto: setup
+	$(BIN)/python -m tools.proto
 
 compat: setup
 	$(BIN)/pytest -q tests/compat

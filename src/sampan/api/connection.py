@@ -123,11 +123,13 @@ class Connection(asyncio.Protocol):
     def hijack(self, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
         """Give the connection to another protocol: what arrives from now on is its own.
 
-        Octets that came already are in `buffer`, and `eof` says whether there will be no more.
+        Octets that came already are in `buffer`, and `eof` says whether there will be no more. `end` still ends the
+        handler of a request that is `cancellable`.
         """
         self._ending = True
         self.buffer[:0] = self.http.trailing_data[0]
-        self._connections.discard(self)
+        if self._exchange is None or not self._exchange.cancellable:
+            self._connections.discard(self)
         self.transport.pause_reading()
         self.transport.set_protocol(protocol)
         return self.transport
@@ -146,6 +148,7 @@ class Connection(asyncio.Protocol):
         except (ClientGone, asyncio.CancelledError):
             pass
         finally:
+            self._connections.discard(self)
             if not hijacked:
                 self.transport.close()
 

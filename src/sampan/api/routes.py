@@ -38,6 +38,10 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("GET", "/sampan/builds/{id}/archive", "deliver_archive"),
         ("DELETE", "/sampan/builds/{id}", "end_session"),
     ],
+    "buildkit": [
+        ("POST", "/grpc", "grpc"),
+        ("POST", "/session", "session"),
+    ],
     "check": [
         ("POST", "/system/check", "check"),
     ],
@@ -93,6 +97,7 @@ ROUTES: list[Route] = [
     *volumes.ROUTES,
     *plugins.ROUTES,
     *_of("build"),
+    *_of("buildkit"),
     *_of("secrets"),
     *_of("usage"),
     *_of("check"),

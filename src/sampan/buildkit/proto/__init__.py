@@ -1,0 +1,1 @@
+"""BuildKit's messages, as far as they are used; `make proto` compiles them."""
