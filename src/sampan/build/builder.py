@@ -218,7 +218,7 @@ class Builder:
         """Send the cache where it is wanted; what goes to the client is held until the stack ends."""
         if not request.cache_to:
             return built
-        layers = [layer for found, _ in session.solved.values() for layer in found]
+        layers = [layer for found in session.solved.values() for layer in found.layers]
         stack.enter_context(
             self.engine.images.hold(key for layer in layers for key in (layer.chain_id, layer.descriptor.digest))
         )
@@ -295,6 +295,7 @@ def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Sessi
     return Session(
         engine=engine, listener=listener, contexts=contexts, secrets=request.secrets, ssh=request.ssh,
         limits=request.limits, entitlements=request.entitlements, epoch=_epoch(request), explain=request.explain,
+        complete=any(target.everything for target in request.cache_to),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The build cache: from a key that covers every input of a step to its result.
 
+A record is found by its key by definition too (definitions.py).
 A record pins its layers (`layer_pin`), so that removing an image leaves what the cache stands on. A pulled image is
 never implicitly a cache: only steps that ran here, or records imported by name, are found (S23).
 """
@@ -85,6 +86,23 @@ class BuildCache:
             self._db.execute_many("INSERT OR IGNORE INTO layer_pin VALUES (?, ?, ?)", pins)
         return made
 
+    def link(self, definition: str, key: str) -> None:
+        """Let a record be found by its key by definition as well."""
+        if self.linked(definition) != key:
+            with self._db.losable():
+                self._db.execute("INSERT OR REPLACE INTO build_link VALUES (?, ?)", (definition, key))
+
+    def linked(self, definition: str) -> str:
+        """The key that a key by definition stands for; empty where there is none."""
+        row = self._db.one("SELECT key FROM build_link WHERE definition = ?", (definition,))
+        return str(row["key"]) if row is not None else ""
+
+    def made(self, definition: str) -> float | None:
+        """When the result of a key by definition came about."""
+        sql = "SELECT created FROM build_link JOIN build_cache USING (key) WHERE definition = ?"
+        row = self._db.one(sql, (definition,))
+        return float(row["created"]) if row is not None else None
+
     def last_parts(self, place: str) -> dict[str, str] | None:
         """The inputs that the step at this place had when it last ran, to explain a miss."""
         row = self._db.one("SELECT parts FROM build_cache WHERE place = ? ORDER BY used DESC LIMIT 1", (place,))
@@ -103,6 +121,7 @@ class BuildCache:
         """Forget a record and unpin its layers."""
         with self._db.transaction():
             self._db.execute("DELETE FROM layer_pin WHERE owner = ?", (key,))
+            self._db.execute("DELETE FROM build_link WHERE key = ?", (key,))
             self._db.execute("DELETE FROM build_cache WHERE key = ?", (key,))
 
 

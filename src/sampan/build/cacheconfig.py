@@ -4,13 +4,14 @@
     inline            the key `moby.buildkit.cache.v0` of an image's configuration: base64 of the records alone;
                       their layers are the image's
 
-A record says which layers a step's result is. Its digest is our cache key. BuildKit computes keys in other ways, so
-that neither finds the other's steps; both read the other's documents.
+A record says which layers a step's result is. Its digest is our cache key; a step that takes files of other stages has
+another record with its key by definition (definitions.py), whose one input is the first. BuildKit computes keys in
+other ways, so that neither finds the other's steps; both read the other's documents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from ..model.times import nanoseconds, rfc3339
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci.manifest import OCI_MANIFEST, Descriptor, Index, Manifest
+from .result import Solved
 
 T = TypeVar("T")
 
@@ -32,10 +34,16 @@ MAX_CONFIG = 64 << 20
 
 @dataclass(frozen=True)
 class CachedLayers:
-    """What a step gave: (blob, diff ID) of each layer, lowest first; `created` in seconds since the epoch."""
+    """What a step gave: (blob, diff ID) of each layer, lowest first; `made` in seconds since the epoch."""
 
     layers: tuple[tuple[Descriptor, str], ...]
-    created: float
+    made: float
+    definition: str = ""
+    """Its key by definition."""
+
+    def stands_on(self, below: Sequence[Layer]) -> bool:
+        """Whether its lower layers are these."""
+        return [diff_id for _, diff_id in self.layers[: len(below)]] == [layer.diff_id for layer in below]
 
 
 class _Annotations(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -61,8 +69,15 @@ class _Chain(Struct, frozen=True):
     created: str = field(default="", name="createdAt")
 
 
+class _Link(Struct, frozen=True):
+    """Another record, by its number."""
+
+    link: int = 0
+
+
 class _Record(Struct, frozen=True, omit_defaults=True):
     digest: str = ""
+    inputs: list[list[_Link]] = []
     layers: list[_Reference] = []
     chains: list[_Chain] = []
 
@@ -86,22 +101,22 @@ class Cache:
         return Descriptor(CONFIG_TYPE, digests.of_bytes(self.config), len(self.config))
 
 
-def compose(steps: Mapping[str, tuple[Sequence[Layer], float]]) -> Cache:
+def compose(steps: Mapping[str, Solved]) -> Cache:
     """The documents for results by key."""
     numbers: dict[tuple[str, int], int] = {}
     layers: list[_Layer] = []
     blobs: dict[str, Descriptor] = {}
-    records = []
-    for key, (result, created) in sorted(steps.items()):
+    records: list[_Record] = []
+    for key, step in sorted(steps.items()):
         number = -1
-        for layer in result:
+        for layer in step.layers:
             place = (layer.descriptor.digest, number)
             if place not in numbers:
                 numbers[place] = len(layers)
                 layers.append(_layer(layer, number))
                 blobs[layer.descriptor.digest] = layer.descriptor
             number = numbers[place]
-        records.append(_Record(f"sha256:{key}", [_Reference(number, _time(created))]))
+        records += _records(key, step, number, len(records))
     config = msgspec.json.encode(_Config(layers, records))
     described = Descriptor(CONFIG_TYPE, digests.of_bytes(config), len(config))
     document = Manifest(2, described, list(blobs.values()), media_type=OCI_MANIFEST)
@@ -113,14 +128,21 @@ def _layer(layer: Layer, parent: int) -> _Layer:
     return _Layer(descriptor.digest, parent, _Annotations(descriptor.media_type, layer.diff_id, descriptor.size))
 
 
-def inline(steps: Mapping[str, tuple[Sequence[Layer], float]], image: Sequence[Layer]) -> bytes:
+def _records(key: str, step: Solved, layer: int, number: int) -> Iterator[_Record]:
+    """A step's, the first of which has that number."""
+    layers = [_Reference(layer, _time(step.made))]
+    yield _Record(f"sha256:{key}", layers=layers)
+    if step.definition:
+        yield _Record(f"sha256:{step.definition}", [[_Link(number)]], layers)
+
+
+def inline(steps: Mapping[str, Solved], image: Sequence[Layer]) -> bytes:
     """The records of those results that are the lower layers of an image."""
     chains = {layer.chain_id: number for number, layer in enumerate(image)}
-    records = [
-        _Record(f"sha256:{key}", [_Reference(chains[result[-1].chain_id], _time(created))])
-        for key, (result, created) in sorted(steps.items())
-        if result and result[-1].chain_id in chains
-    ]
+    records: list[_Record] = []
+    for key, step in sorted(steps.items()):
+        if step.layers and step.layers[-1].chain_id in chains:
+            records += _records(key, step, chains[step.layers[-1].chain_id], len(records))
     return msgspec.json.encode(records)
 
 
@@ -166,15 +188,26 @@ def _chain(layers: Sequence[_Layer], number: int) -> tuple[tuple[Descriptor, str
 
 
 def _results(
-    records: Iterable[_Record], chains: Sequence[tuple[tuple[Descriptor, str], ...] | None]
+    records: Sequence[_Record], chains: Sequence[tuple[tuple[Descriptor, str], ...] | None]
 ) -> dict[str, CachedLayers]:
+    definitions = _definitions(records)
     found = {}
-    for record in records:
+    for number, record in enumerate(records):
         for reference in record.layers:
             chain = chains[reference.layer] if 0 <= reference.layer < len(chains) else None
-            if chain is not None and digests.is_digest(record.digest):
-                found[digests.encoded(record.digest)] = CachedLayers(chain, _seconds(reference.created))
+            if chain is not None and digests.is_digest(record.digest) and not record.inputs:
+                made = _seconds(reference.created)
+                found[digests.encoded(record.digest)] = CachedLayers(chain, made, definitions.get(number, ""))
     return found
+
+
+def _definitions(records: Sequence[_Record]) -> dict[int, str]:
+    """Keys by definition, by the numbers of the records that they stand for."""
+    return {
+        record.inputs[0][0].link: digests.encoded(record.digest)
+        for record in records
+        if digests.is_digest(record.digest) and [len(links) for links in record.inputs] == [1]
+    }
 
 
 def _time(seconds: float) -> str:

@@ -18,7 +18,8 @@ from ..oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
 from .bases import AuthFor
 from .cacheconfig import Cache, compose
 from .progress import Warned
-from .session import Session, Solved
+from .result import Solved
+from .session import Session
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -60,12 +61,14 @@ def parse_target(fields: Mapping[str, str]) -> CacheTarget:
     return CacheTarget(kind, fields.get("ref", ""), fields.get("tag", "latest"), everything, ignored)
 
 
-def chosen(solved: Solved, images: Sequence[Sequence[Layer]], *, everything: bool) -> Solved:
+def chosen(
+    solved: Mapping[str, Solved], images: Sequence[Sequence[Layer]], *, everything: bool
+) -> Mapping[str, Solved]:
     """The steps that a cache is to hold."""
     if everything:
         return solved
     kept = {layer.chain_id for layers in images for layer in layers}
-    return {key: found for key, found in solved.items() if found[0] and found[0][-1].chain_id in kept}
+    return {key: found for key, found in solved.items() if found.layers and found.layers[-1].chain_id in kept}
 
 
 async def export(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -96,6 +97,11 @@ class _Imported:
     origin: _Origin
     records: dict[str, CachedLayers]
 
+    @cached_property
+    def links(self) -> dict[str, str]:
+        """From keys by definition to keys."""
+        return {found.definition: key for key, found in self.records.items() if found.definition}
+
 
 class Imports:
     """The caches that one build looks into, in the order that they were named."""
@@ -115,11 +121,21 @@ class Imports:
                 continue
             self._imported.append(_Imported(source.where, origin, records))
 
+    def linked(self, definition: str) -> str:
+        """The key that a key by definition stands for; empty where there is none."""
+        found = (imported.links.get(definition) for imported in self._imported)
+        return next((key for key in found if key), "")
+
+    def made(self, definition: str) -> float | None:
+        """When what a key by definition stands for came about."""
+        key = self.linked(definition)
+        return next((found.records[key].made for found in self._imported if key in found.records), None)
+
     async def find(self, session: Session, key: str, below: Sequence[Layer]) -> Result | None:
         """The result of a step by its key, on the layers that it ran on; its own are fetched and unpacked."""
         for imported in self._imported:
             record = imported.records.get(key)
-            if record is None:
+            if record is None or not record.stands_on(below):
                 continue
             try:
                 layers = await self._layers(imported.origin, record, below)
@@ -127,13 +143,11 @@ class Imports:
                 session.tell(Warned(text=f"cache {imported.where} is of no use: {error}"))
                 del imported.records[key]
                 continue
-            return Result(layers, made=(record.created,))
+            return Result(layers, made=(record.made,))
         return None
 
     async def _layers(self, origin: _Origin, record: CachedLayers, below: Sequence[Layer]) -> tuple[Layer, ...]:
         diff_ids = [diff_id for _, diff_id in record.layers]
-        if diff_ids[: len(below)] != [layer.diff_id for layer in below]:
-            raise DataLoss("a step has other layers below it than it ran on")
         layers = list(below)
         with self._engine.images.hold(
             [*digests.chain_ids(diff_ids), *(descriptor.digest for descriptor, _ in record.layers)]

@@ -169,6 +169,11 @@ class Vertex(Struct, frozen=True, dict=True, eq=False, kw_only=True):
         parts.append(b"fresh" if self.ignore_cache else b"")
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
+    @cached_property
+    def fresh(self) -> bool:
+        """Whether it is to run whatever is cached, or stands on a step that is."""
+        return self.ignore_cache or any(below.fresh for below in self.inputs)
+
     @property
     def identity(self) -> tuple[str, str]:
         """Equal steps of several stages are one step that each of them shows as its own."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -15,32 +17,54 @@ from .session import Session
 
 Parts = dict[str, str]
 """`parent`, `instruction`, `env:NAME`, `input:N`, `file:PATH` … to a digest or value."""
+Chosen = tuple[str, dict[str, str]]
+"""What selected files count as, and a digest of each by its path."""
 
 
-async def parts_of(session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Parts:
-    """All inputs of a step. Reads the files that copies select."""
-    parts: Parts = {"parent": inputs[0].chain_id if inputs else ""}
+class Inputs(Protocol):
+    """What a step's inputs count as, by their number."""
+
+    async def tree(self, number: int) -> str:
+        """The whole of one."""
+        ...
+
+    async def files(self, number: int, sources: Sequence[str], copy: Copy | None = None) -> Chosen:
+        """What a copy or a mount takes of one."""
+        ...
+
+
+async def parts_of(vertex: Vertex, inputs: Inputs, epoch: int | None) -> Parts:
+    """All that a step depends on."""
+    parts: Parts = {"parent": await inputs.tree(0) if vertex.inputs else ""}
     match vertex.op:
         case Exec() as operation:
             parts |= _exec_parts(vertex, operation)
             for number, mount in enumerate(operation.mounts):
                 if mount.input >= 0:
-                    selected = await _selected(session, inputs[mount.input], (mount.source or "/",))
-                    parts[f"mount:{number}"] = selected[0]
-                    parts |= _file_parts(selected[1], f"mount:{number}:")
+                    chosen = await inputs.files(mount.input, (mount.source or "/",))
+                    parts[f"mount:{number}"] = chosen[0]
+                    parts |= _file_parts(chosen[1], f"mount:{number}:")
         case Files() as operation:
             for number, action in enumerate(operation.actions):
                 parts[f"instruction:{number}"] = msgspec.json.encode(action).decode()
                 if isinstance(action, Copy):
-                    selected = await _selected(session, inputs[action.input], action.sources, action)
-                    parts[f"sources:{number}"] = selected[0]
-                    parts |= _file_parts(selected[1], "")
+                    chosen = await inputs.files(action.input, action.sources, action)
+                    parts[f"sources:{number}"] = chosen[0]
+                    parts |= _file_parts(chosen[1], "")
         case _:
             parts["instruction"] = vertex.keyed_op.decode()
-            parts |= {f"input:{number}": one.chain_id for number, one in enumerate(inputs)}
-    if session.epoch is not None:
-        parts["SOURCE_DATE_EPOCH"] = str(session.epoch)
+            parts |= {f"input:{number}": await inputs.tree(number) for number in range(len(vertex.inputs))}
+    if epoch is not None:
+        parts["SOURCE_DATE_EPOCH"] = str(epoch)
     return parts
+
+
+def key_of(parts: Parts) -> str:
+    """The cache key."""
+    value = hashlib.sha256()
+    for name, text in sorted(parts.items()):
+        value.update(f"{name}\0{text}\n".encode("utf-8", "surrogateescape"))
+    return value.hexdigest()
 
 
 def _exec_parts(vertex: Vertex, operation: Exec) -> Parts:
@@ -58,11 +82,33 @@ def _file_parts(files: dict[str, str], prefix: str) -> Parts:
     return {f"file:{prefix}{path}": value[:16] for path, value in files.items()} if len(files) <= 5000 else {}
 
 
-async def _selected(
-    session: Session, result: Result, sources: Sequence[str], copy: Copy | None = None
-) -> tuple[str, dict[str, str]]:
-    exclude, parents = (copy.exclude, copy.parents) if copy is not None else ((), False)
-    if result.identity:
-        return f"{result.identity} {sources} {exclude}", {}
-    async with source_tree(session.engine, result) as tree:
-        return await run_in_thread(lambda: digest(tree, sources, exclude, parents=parents))
+class Selections:
+    """Digests of what copies and mounts take, each computed once in a build."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[tuple[str, tuple[str, ...], tuple[str, ...], bool], Chosen] = {}
+
+    async def of(self, source: Vertex, result: Result, sources: Sequence[str], copy: Copy | None) -> Chosen:
+        """What the files of `source`, which gave `result`, count as."""
+        exclude, parents = (copy.exclude, copy.parents) if copy is not None else ((), False)
+        if result.identity:
+            return f"{result.identity} {sources} {exclude}", {}
+        place = (source.definition, tuple(sources), exclude, parents)
+        if place not in self._known:
+            async with source_tree(self._session.engine, result) as tree:
+                self._known[place] = await run_in_thread(lambda: digest(tree, sources, exclude, parents=parents))
+        return self._known[place]
+
+
+class Contents:
+    """Inputs by what they are: chain IDs of trees, digests of the files that are taken."""
+
+    def __init__(self, vertex: Vertex, results: Sequence[Result], selections: Selections) -> None:
+        self._vertex, self._results, self._selections = vertex, results, selections
+
+    async def tree(self, number: int) -> str:
+        return self._results[number].chain_id
+
+    async def files(self, number: int, sources: Sequence[str], copy: Copy | None = None) -> Chosen:
+        return await self._selections.of(self._vertex.inputs[number], self._results[number], sources, copy)

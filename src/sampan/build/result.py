@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..image.layers import Layer
 from .filetree import FileTree
@@ -26,6 +27,15 @@ class Result:
     def chain_id(self) -> str:
         """The key of the top snapshot; empty for the empty tree."""
         return self.layers[-1].chain_id if self.layers else ""
+
+
+class Solved(NamedTuple):
+    """What a step gave, for a cache that is to travel: its layers, lowest first; `made` in seconds since the epoch."""
+
+    layers: tuple[Layer, ...]
+    made: float
+    definition: str = ""
+    """Its key by definition, where that is of use."""
 
 
 EMPTY = Result()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..cas.threads import run_in_thread
-from ..image.layers import Layer
 from ..model.container import HostConfig
 from .progress import BuildEvent, Listener
+from .result import Solved
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from .filetree import FileTree
     from .graph import Vertex
 
-Solved = dict[str, tuple[tuple[Layer, ...], float]]
-"""By a step's key: its layers, lowest first, and when it ran, in seconds since the epoch."""
 ENTITLEMENTS = frozenset({"network.host"})
 """What a build asks for of its own accord. It gets no more than the daemon's configuration allows."""
 
@@ -48,8 +46,10 @@ class Session:
     explain: bool = False
     imports: Imports | None = None
     """Caches from elsewhere that the build looks into."""
-    solved: Solved = field(default_factory=dict)
-    """What its steps gave, for a cache that is to travel."""
+    solved: dict[str, Solved] = field(default_factory=dict)
+    """What its steps gave, by their keys."""
+    complete: bool = False
+    """Whether a cache that is to travel has what is known of stages that did not run, too."""
     failed: Vertex | None = None
     """The step that ended the build."""
     begun: set[asyncio.Task[object]] = field(default_factory=set)

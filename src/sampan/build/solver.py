@@ -1,13 +1,13 @@
 """Running a graph: inputs first and in parallel, each distinct step once, cached results instead of work.
 
 A step's key covers its operation and its inputs: the chain ids of trees it runs on, and the digest of exactly those
-files that a copy selects. Two builds that want the same key at the same time share one run.
+files that a copy selects. By its definition (definitions.py) one is found without the stages that it copies from. Two
+builds that want the same key at the same time share one run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,18 +15,19 @@ from dataclasses import replace
 
 from ..errors import SampanError
 from .cache import BuildCache
+from .definitions import STEPS, Definitions, Survey, spares
 from .explain import differences
-from .graph import Exec, Files, Merge, Scratch, Vertex
-from .keys import Parts, parts_of
+from .graph import Scratch, Vertex, walk
+from .keys import Contents, Parts, Selections, key_of, parts_of
 from .progress import BuildEvent, Explained, StepDone, StepStarted
-from .result import EMPTY, Result
+from .result import EMPTY, Result, Solved
 from .session import Session, processors
 
 Executor = Callable[[Session, Vertex, Sequence[Result]], Coroutine[object, object, Result]]
 Numbers = dict[tuple[str, str], tuple[int, int]]
 """A step's number and how many there are, by its identity."""
-_CACHED = (Exec, Files, Merge)
-"""What others give is looked up or fetched, and counts by its content."""
+Record = tuple[str, Parts]
+"""Where a step stands, and what it depends on."""
 
 
 class Solver:
@@ -46,14 +47,14 @@ class Solver:
         return await _Run(self, session, numbers).solve(tops)
 
     async def _kept(
-        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
+        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: Record
     ) -> Result:
         place, parts = record
         result = await self.execute(session, vertex, inputs)
         return replace(result, made=(self.cache.put(key, place, vertex.name, parts, result),))
 
     async def shared(
-        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
+        self, key: str, session: Session, vertex: Vertex, inputs: Sequence[Result], record: Record
     ) -> Result:
         """Join the run of a key that is under way, or begin it. It is cancelled when its last user is."""
         run = self._running.get(key)
@@ -105,17 +106,35 @@ class _Run:
         self._solver = solver
         self._session = session
         self._numbers = numbers
+        self._selections = Selections(session)
+        self._definitions = Definitions(self._selections, self._start, session.epoch)
+        self._survey = Survey(self._definitions, self._made)
         self._tasks: dict[str, asyncio.Task[Result]] = {}
+        self._left_out: set[str] = set()
+        self._recalled: dict[str, asyncio.Task[Result | None]] = {}
+        """What is known of steps that are left out."""
         self._held = ExitStack()
 
     async def solve(self, tops: Sequence[Vertex]) -> list[Result]:
         try:
-            return await asyncio.gather(*[self._start(top) for top in tops])
+            await self._definitions.read(tops)
+            self._survey.look(tops)
+            results = await asyncio.gather(*[self._start(top) for top in tops])
+            await asyncio.gather(*self._recalled.values())
+            return results
         finally:
-            for task in self._tasks.values():
+            begun = [*self._tasks.values(), *self._recalled.values()]
+            for task in begun:
                 task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+            await asyncio.gather(*begun, return_exceptions=True)
             self._held.close()
+
+    def _made(self, definition: str) -> float | None:
+        """When what a key by definition stands for came about, here or elsewhere."""
+        made = self._solver.cache.made(definition)
+        if made is None and self._session.imports is not None:
+            made = self._session.imports.made(definition)
+        return made
 
     def _hold(self, result: Result) -> None:
         """Images may be removed and the cache pruned while this build stands on their layers."""
@@ -132,12 +151,10 @@ class _Run:
     async def _step(self, vertex: Vertex) -> Result:
         if isinstance(vertex.op, Scratch):
             return EMPTY
-        inputs = [await task for task in [self._start(below) for below in vertex.inputs]]
-        number, total = self._numbers.get(vertex.identity, (0, 0))
-        self._session.tell(
-            StepStarted(step=vertex.definition, name=vertex.name, stage=vertex.stage, number=number, total=total,
-                        time=time.time_ns())
-        )  # fmt: skip
+        promised = vertex.definition in self._survey.promised
+        needed = vertex.inputs[:1] if promised else vertex.inputs
+        inputs = [await task for task in [self._start(below) for below in needed]]
+        self._tell_start(vertex)
         try:
             result, cached = await self._result(vertex, inputs)
         except (SampanError, OSError) as error:
@@ -150,46 +167,103 @@ class _Run:
         self._session.tell(StepDone(step=vertex.definition, cached=cached, time=time.time_ns()))
         return result
 
-    async def _result(self, vertex: Vertex, inputs: list[Result]) -> tuple[Result, bool]:
-        if not isinstance(vertex.op, _CACHED):
-            return await self._solver.execute(self._session, vertex, inputs), False
-        parts = await parts_of(self._session, vertex, inputs)
-        key = _digest(parts)
-        place = f"{vertex.stage}:{vertex.line}:{type(vertex.op).__name__}"
-        found = None
-        if not vertex.ignore_cache:
-            found = self._solver.cache.get(key) or await self._imported(key, vertex, inputs, (place, parts))
-        self._explain(vertex, place, parts, hit=found is not None)
-        result = found or await self._solver.shared(key, self._session, vertex, inputs, (place, parts))
-        self._session.solved[key] = result.layers, result.made[0]
-        return _dated(result, inputs, result.made[0]), found is not None
+    def _tell_start(self, vertex: Vertex) -> None:
+        number, total = self._numbers.get(vertex.identity, (0, 0))
+        self._session.tell(
+            StepStarted(step=vertex.definition, name=vertex.name, stage=vertex.stage, number=number, total=total,
+                        time=time.time_ns())
+        )  # fmt: skip
 
-    async def _imported(
-        self, key: str, vertex: Vertex, inputs: Sequence[Result], record: tuple[str, Parts]
-    ) -> Result | None:
-        """What another machine's cache has; from now on it is in ours."""
-        if self._session.imports is None:
-            return None
-        found = await self._session.imports.find(self._session, key, inputs[0].layers)
-        if found is not None:
-            place, parts = record
-            self._solver.cache.put(key, place, vertex.name, parts, found)
+    async def _result(self, vertex: Vertex, inputs: list[Result]) -> tuple[Result, bool]:
+        if not isinstance(vertex.op, STEPS):
+            return await self._solver.execute(self._session, vertex, inputs), False
+        if len(inputs) < len(vertex.inputs):
+            found = await self._by_definition(vertex, inputs[0])
+            if found is not None:
+                return found, True
+            inputs = [await task for task in [self._start(below) for below in vertex.inputs]]
+        key, record = await self._record(vertex, inputs)
+        found = None if vertex.ignore_cache else await self._found(key, inputs[0], vertex, record)
+        self._explain(vertex, record, hit=found is not None)
+        result = found or await self._solver.shared(key, self._session, vertex, inputs, record)
+        return self._solved(key, vertex, inputs[0], result), found is not None
+
+    async def _record(self, vertex: Vertex, inputs: Sequence[Result]) -> tuple[str, Record]:
+        parts = await parts_of(vertex, Contents(vertex, inputs, self._selections), self._session.epoch)
+        return key_of(parts), (_place(vertex), parts)
+
+    def _solved(self, key: str, vertex: Vertex, base: Result, result: Result) -> Result:
+        """Note what a step gave, by both its keys."""
+        definition = self._definitions.key(vertex)
+        self._session.solved[key] = Solved(result.layers, result.made[0], definition if spares(vertex) else "")
+        if definition:
+            self._solver.cache.link(definition, key)
+        return _dated(result, base, result.made[0])
+
+    async def _found(self, key: str, base: Result, vertex: Vertex, record: Record) -> Result | None:
+        """What is cached here, or what another machine's cache has; from now on it is in ours."""
+        found = self._solver.cache.get(key)
+        if found is None and self._session.imports is not None:
+            found = await self._session.imports.find(self._session, key, base.layers)
+            if found is not None:
+                place, parts = record
+                self._solver.cache.put(key, place, vertex.name, parts, found)
         return found
 
-    def _explain(self, vertex: Vertex, place: str, parts: Parts, *, hit: bool) -> None:
+    async def _by_definition(self, vertex: Vertex, base: Result) -> Result | None:
+        """The result of a promised step, if it stands on this tree; then what it took files from is left out."""
+        definition = self._definitions.key(vertex)
+        key = self._solver.cache.linked(definition)
+        if not key and self._session.imports is not None:
+            key = self._session.imports.linked(definition)
+        record = _place(vertex), self._definitions.parts(vertex) | {"parent": base.chain_id}
+        found = await self._found(key, base, vertex, record)
+        if found is None or found.layers[: len(base.layers)] != base.layers:
+            return None
         if self._session.explain:
+            self._session.tell(Explained(step=vertex.definition, hit=True))
+        for below in vertex.inputs[1:]:
+            self._leave_out(below)
+        return self._solved(key, vertex, base, found)
+
+    def _leave_out(self, top: Vertex) -> None:
+        """Tell of the steps that need not run, as of cached ones."""
+        for vertex in walk(top):
+            if not isinstance(vertex.op, STEPS) or self._survey.needs(vertex) or vertex.definition in self._left_out:
+                continue
+            self._tell_start(vertex)
+            self._session.tell(StepDone(step=vertex.definition, cached=True, time=time.time_ns()))
+            self._left_out.add(vertex.definition)
+            if self._session.complete:
+                self._recalled[vertex.definition] = asyncio.ensure_future(self._recall(vertex))
+
+    async def _recall(self, vertex: Vertex) -> Result | None:
+        """What is cached of a step that does not run."""
+        inputs = []
+        for below in vertex.inputs:
+            found = await (self._recalled.get(below.definition) or self._start(below))
+            if found is None:
+                return None
+            inputs.append(found)
+        key, record = await self._record(vertex, inputs)
+        found = await self._found(key, inputs[0], vertex, record)
+        if found is None:
+            return None
+        self._hold(found)
+        return self._solved(key, vertex, inputs[0], found)
+
+    def _explain(self, vertex: Vertex, record: Record, *, hit: bool) -> None:
+        if self._session.explain:
+            place, parts = record
             reasons = () if hit else differences(self._solver.cache.last_parts(place), parts, vertex)
             self._session.tell(Explained(step=vertex.definition, hit=hit, reasons=reasons))
 
 
-def _dated(result: Result, inputs: Sequence[Result], made: float) -> Result:
+def _place(vertex: Vertex) -> str:
+    return f"{vertex.stage}:{vertex.line}:{type(vertex.op).__name__}"
+
+
+def _dated(result: Result, base: Result, made: float) -> Result:
     """The result with the times of its layers: those of the tree below, then its own."""
-    own = len(result.layers) - len(inputs[0].layers)
-    return replace(result, made=(*inputs[0].made, *[made] * own))
-
-
-def _digest(parts: Parts) -> str:
-    value = hashlib.sha256()
-    for name, text in sorted(parts.items()):
-        value.update(f"{name}\0{text}\n".encode("utf-8", "surrogateescape"))
-    return value.hexdigest()
+    own = len(result.layers) - len(base.layers)
+    return replace(result, made=(*base.made, *[made] * own))

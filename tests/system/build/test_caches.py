@@ -95,8 +95,13 @@ def test_a_fresh_daemon_hits_what_another_built(
         assert not again.ran and not again.warnings, source
         assert again.image == first.image, "down to the times of its history"
         _forget(other)
-    least = _build(other, "--cache-from", f"{there}-min", where)
-    assert least.ran == {f"RUN echo {name} > /made"}, "mode=min keeps the steps of the image alone"
+    least = _build(
+        other, "--cache-from", f"{there}-min", "--cache-to", f"type=local,dest={tmp_path}/all,mode=max", where
+    )
+    assert not least.ran and least.image == first.image, "mode=min has the copy, which is known by its definition"
+    _forget(other)
+    from_least = _build(other, "--cache-from", f"type=local,src={tmp_path}/all", where)
+    assert not from_least.ran and from_least.image == first.image
     _context(tmp_path / "c", name)
     (tmp_path / "c/f").write_text("other")
     _forget(other)
@@ -129,7 +134,7 @@ def test_a_fresh_daemon_hits_an_images_inline_cache(
     daemon.ok("push", ref)
     other = _clone(daemon, make_daemon)
     again = _build(other, "--cache-from", there, "--cache-to", "type=inline", where)
-    assert again.ran == {f"RUN echo {name} > /made"} and again.image == first.image
+    assert not again.ran and again.image == first.image, "down to the inline cache"
     # the stock client's way, and an image that is here
     _forget(other)
     other.ok("pull", there)
@@ -137,11 +142,47 @@ def test_a_fresh_daemon_hits_an_images_inline_cache(
     classic = subprocess.run(
         ["docker", "build", "--cache-from", there, where], env=environment, capture_output=True, text=True, check=False
     )
-    assert classic.returncode == 0 and classic.stdout.count("Using cache") == 3, classic
+    assert classic.returncode == 0 and classic.stdout.count("Using cache") == 4, classic
     config = json.loads(_config(daemon, ref))
     records = json.loads(b64decode(config["moby.buildkit.cache.v0"]))
     assert {record["layers"][0]["layer"] for record in records} == {1, 2, 3}
     assert all(record["digest"].startswith("sha256:") for record in records)
+
+
+def test_a_copy_is_not_known_by_definition_where_its_files_may_be_others(
+    daemon: Daemon, name: str, tmp_path: Path
+) -> None:
+    run = f"RUN echo {name}; cp /proc/sys/kernel/random/uuid /made"
+    dockerfile = f"FROM busybox AS made\n{run}\nRUN true\nFROM busybox\nCOPY --from=made /made /\n"
+    where = write_context(tmp_path, dockerfile)
+    first = _build(daemon, where)
+    assert not _build(daemon, where).ran
+    assert _build(daemon, "--no-cache", "--target", "made", where).ran == {run, "RUN true"}
+    later = _build(daemon, where)
+    assert {step.split()[0] for step in later.ran} == {"COPY"} and later.image != first.image
+    assert not _build(daemon, where).ran
+    filtered = _build(daemon, "--no-cache-filter", "made", where)
+    assert len(filtered.ran) == 3 and filtered.image not in (first.image, later.image)
+    assert _build(daemon, where).image == filtered.image
+
+
+def test_sources_count_by_their_content_in_a_definition(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """The context and a tag may change under a stage whose text stays the same."""
+    base = f"base-{name}"
+    daemon.ok("build", "-q", "-t", base, write_context(tmp_path / "base1", "FROM busybox\nRUN echo 1 > /b\n"))
+    dockerfile = f"FROM {base} AS made\nCOPY f /f\nRUN cat /b /f > /made\nFROM busybox\nCOPY --from=made /made /\n"
+    where = write_context(tmp_path / "c", dockerfile, f="one\n")
+    first = _build(daemon, where)
+    (tmp_path / "c/f").write_text("two\n")
+    changed = _build(daemon, where)
+    assert daemon.ok("run", "--rm", changed.image, "cat", "/made") == "1\ntwo"
+    daemon.ok("build", "-q", "-t", base, write_context(tmp_path / "base2", "FROM busybox\nRUN echo 2 > /b\n"))
+    moved = _build(daemon, where)
+    assert daemon.ok("run", "--rm", moved.image, "cat", "/made") == "2\ntwo"
+    (tmp_path / "c/f").write_text("one\n")
+    back = _build(daemon, where)
+    assert daemon.ok("run", "--rm", back.image, "cat", "/made") == "2\none"
+    assert len({first.image, changed.image, moved.image, back.image}) == 4
 
 
 def _config(daemon: Daemon, ref: str) -> bytes:

@@ -8,13 +8,12 @@ import pytest
 
 from sampan.build.cacheconfig import CONFIG_TYPE, compose, config_of, inline, parse, parse_inline
 from sampan.build.cacheexport import chosen, parse_target
+from sampan.build.result import Solved
 from sampan.cli.build_cache import parse_cache
 from sampan.errors import InvalidArgument
 from sampan.image.layers import Layer, chain_on
 from sampan.oci import manifest as manifests
 from sampan.oci.manifest import OCI_LAYER_GZIP, Descriptor
-
-Steps = dict[str, tuple[tuple[Layer, ...], float]]
 
 
 def _digest(letter: str) -> str:
@@ -29,8 +28,8 @@ def _layers(*letters: str) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-STEPS: Steps = {"1" * 64: (_layers("a", "b"), 1000.5), "2" * 64: (_layers("a", "b", "c"), 2000.000001),
-                "3" * 64: (_layers("a", "d"), 3000.0)}  # fmt: skip
+STEPS = {"1" * 64: Solved(_layers("a", "b"), 1000.5), "2" * 64: Solved(_layers("a", "b", "c"), 2000.000001, "e" * 64),
+         "3" * 64: Solved(_layers("a", "d"), 3000.0)}  # fmt: skip
 
 
 def test_what_is_written_can_be_read() -> None:
@@ -41,16 +40,17 @@ def test_what_is_written_can_be_read() -> None:
     assert [layer.digest for layer in cache.layers] == [_digest(letter) for letter in "abcd"]
     found = parse(cache.config)
     assert {key: [diff_id for _, diff_id in one.layers] for key, one in found.items()} == {
-        key: [layer.diff_id for layer in layers] for key, (layers, _) in STEPS.items()
+        key: [layer.diff_id for layer in step.layers] for key, step in STEPS.items()
     }
-    assert {key: one.created for key, one in found.items()} == {key: created for key, (_, created) in STEPS.items()}
+    facts = {key: (step.made, step.definition) for key, step in STEPS.items()}
+    assert {key: (one.made, one.definition) for key, one in found.items()} == facts
 
 
 def test_inline_holds_what_the_image_has() -> None:
     image = _layers("a", "b", "c")
     records = inline(STEPS, image)
     found = parse_inline(records, [one.descriptor for one in image], [one.diff_id for one in image])
-    assert set(found) == {"1" * 64, "2" * 64} and len(found["1" * 64].layers) == 2
+    assert set(found) == {"1" * 64, "2" * 64} and found["2" * 64].definition == "e" * 64
     assert set(chosen(STEPS, [image], everything=False)) == {"1" * 64, "2" * 64}
     assert chosen(STEPS, [image], everything=True) == STEPS
 
@@ -75,7 +75,7 @@ def test_buildkits_own() -> None:
     found = parse(json.dumps(document).encode())
     assert set(found) == {"1" * 64}
     assert [diff_id for _, diff_id in found["1" * 64].layers] == [_digest("b"), _digest("d")]
-    assert found["1" * 64].created == 1767319445.678901
+    assert found["1" * 64].made == 1767319445.678901
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"layers": 1}', '{"records": [{"layers": [{}]}]}'])
