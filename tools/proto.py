@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
 ROOT = Path(__file__).parents[1] / "src"
@@ -28,12 +29,22 @@ def outdated() -> list[str]:
     with tempfile.NamedTemporaryFile() as output:
         compile_to(f"--descriptor_set_out={output.name}")
         found = FileDescriptorSet.FromString(Path(output.name).read_bytes()).file
+    for file in found:
+        _forget_json_names(file.message_type)
     return [file.name for file in found if _compiled(file.name) != file.SerializeToString()]
 
 
 def _compiled(name: str) -> bytes:
     module = import_module(f"{name.removesuffix('.proto').replace('/', '.')}_pb2")
     return bytes(module.DESCRIPTOR.serialized_pb)
+
+
+def _forget_json_names(messages: Iterable[DescriptorProto]) -> None:
+    """protoc writes them into a set of descriptors only."""
+    for message in messages:
+        for field in message.field:
+            field.ClearField("json_name")
+        _forget_json_names(message.nested_type)
 
 
 if __name__ == "__main__":
