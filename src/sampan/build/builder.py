@@ -34,13 +34,13 @@ from .fetching import fetch_file, fetch_repository
 from .filetree import DamagedContext, FileTree
 from .frontend.dockerfile import Parsed, convert, read
 from .frontend.files import git_source, is_git
-from .frontend.request import Request, Step, Target
+from .frontend.request import Request, Resolver, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
 from .linting import refuse, warn
 from .progress import Failed, Listener, Planned
 from .result import Result
-from .session import ENTITLEMENTS, Session
+from .session import ENTITLEMENTS, Arriving, Context, Session
 from .solver import Numbers, Solver
 from .sourcecache import sources_of
 from .storing import Built, document, store
@@ -48,14 +48,15 @@ from .storing import Built, document, store
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What `docker build` can say. `context` is a directory or what came from a client, empty where none is needed.
+    """What `docker build` can say. `context` is a directory or what comes from a client, empty where none is needed.
 
-    `contexts` maps names of `--build-context` to such, or to image references (`docker-image://…`) and repositories.
+    `contexts` maps names of `--build-context` to such, or to image references (`docker-image://…`) and repositories;
+    `targets` maps further ones to what other builds give; `NAME::PLATFORM` is for one platform alone.
     """
 
     dockerfile: str
     dockerfile_name: str = "Dockerfile"
-    context: str | FileTree = ""
+    context: Context = ""
     tags: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
@@ -69,7 +70,8 @@ class BuildRequest:
     no_cache_stages: frozenset[str] = frozenset()
     pull: bool = False
     network: str = "default"
-    contexts: Mapping[str, str | FileTree] = field(default_factory=dict)
+    contexts: Mapping[str, Context] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
@@ -125,6 +127,43 @@ class Builder:
 
         return await self._run(request, listener, held, targets)
 
+    async def plan(
+        self, request: BuildRequest, listener: Listener, around: Callable[[Resolver], Resolver] = lambda found: found
+    ) -> list[Target]:
+        """The front end's part alone: what is to be built, for each platform. `around` wraps the look-up of images."""
+        session = _session(self.engine, request, listener)
+        try:
+            return await self._targets(request, session, around)
+        except SampanError as error:
+            _point(session, request, error)
+            raise
+        finally:
+            await session.close()
+
+    async def finish(
+        self, targets: list[Target], request: BuildRequest, listener: Listener, held: AsyncExitStack | None = None
+    ) -> Built:
+        """Solve and store what `plan` gave."""
+
+        async def planned(session: Session) -> list[Target]:
+            return targets
+
+        return await self._run(request, listener, held, planned)
+
+    async def solve(
+        self, targets: Sequence[Target], request: BuildRequest, listener: Listener, held: AsyncExitStack
+    ) -> list[Result]:
+        """The trees of what `plan` gave, kept from going until `held` ends; nothing is stored."""
+        session = _session(self.engine, request, listener)
+        try:
+            await self._import(session, request)
+            return [result for _, result in await self._solve(session, targets, held)]
+        except SampanError as error:
+            _point(session, request, error)
+            raise
+        finally:
+            await session.close()
+
     async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Built:
         """Solve a graph and store its tree as an image without a configuration of its own."""
         steps = [Step(vertex.name, vertex) for vertex in _layers_of(top)]
@@ -172,13 +211,14 @@ class Builder:
             _point(session, request, error)
             raise
 
-    async def _targets(self, request: BuildRequest, session: Session) -> list[Target]:
-        """The front end's part: what is to be built, for each platform."""
-        bases = Bases(session, always_pull=request.pull, auth=request.auth)
+    async def _targets(
+        self, request: BuildRequest, session: Session, around: Callable[[Resolver], Resolver] = lambda found: found
+    ) -> list[Target]:
+        resolve = around(Bases(session, always_pull=request.pull, auth=request.auth).resolve)
         asked = [_front_end_request(request, platform) for platform in request.platforms or (platforms.host(),)]
         parsed = [_read(request, one) for one in asked]
         try:
-            targets = [await convert(text, one, bases.resolve) for text, one in zip(parsed, asked, strict=True)]
+            targets = [await convert(text, one, resolve) for text, one in zip(parsed, asked, strict=True)]
         finally:  # now that base images are here
             broken = warn(parsed[0], asked[0], request, session)
         refuse(broken)
@@ -273,7 +313,7 @@ class Builder:
 
 def _read(request: BuildRequest, asked: Request) -> Parsed:
     def included(path: str) -> str:
-        if not request.context:
+        if not request.context or isinstance(request.context, Arriving):
             raise InvalidArgument(f"INCLUDE {path}: the build has no context")
         with opened(request.context) as context:
             return read_dockerfile(context, path)
@@ -287,7 +327,7 @@ def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
     if isinstance(error, DockerfileError):
         line, word = error.line, error.word
     if line:
-        session.tell(Failed(excerpt=excerpt(request.dockerfile, request.dockerfile_name, line, word)))
+        session.tell(Failed(excerpt=excerpt(request.dockerfile, request.dockerfile_name, line, word), line=line))
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:
@@ -328,6 +368,8 @@ def _numbers(top: Vertex) -> Numbers:
 
 def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
     host = platforms.host()
+    targets = _targets_for(platform, request.targets)
+    contexts = {name: _context_vertex(name, where, platform) for name, where in request.contexts.items()}
     return Request(
         arguments=request.arguments,
         target=request.target,
@@ -339,13 +381,21 @@ def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
         no_cache=request.no_cache,
         no_cache_stages=request.no_cache_stages,
         network=request.network or "default",
-        contexts={name: _context_vertex(name, where, platform) for name, where in request.contexts.items()},
+        contexts=contexts | {name: target.vertex for name, target in targets.items()},
         context=Vertex(op=LocalSource("context"), name="load build context"),
+        targets=targets,
     )
 
 
-def _context_vertex(name: str, where: str | FileTree, platform: Platform) -> Vertex:
-    if isinstance(where, FileTree):
+def _targets_for(platform: Platform, named: Mapping[str, Target]) -> dict[str, Target]:
+    """What names stand for where the build is for a platform."""
+    general = {name: one for name, one in named.items() if "::" not in name}
+    suffix = f"::{platform}"
+    return general | {name.removesuffix(suffix): one for name, one in named.items() if name.endswith(suffix)}
+
+
+def _context_vertex(name: str, where: Context, platform: Platform) -> Vertex:
+    if isinstance(where, FileTree | Arriving):
         return Vertex(op=LocalSource(name), name=f"load build context {name}")
     if where.startswith("docker-image://"):
         return Vertex(op=ImageSource(where.removeprefix("docker-image://"), platform), name=f"load {name}")
@@ -367,6 +417,8 @@ async def _local_source(session: Session, vertex: Vertex, _: Sequence[Result]) -
     source = vertex.op
     assert isinstance(source, LocalSource)
     found = session.contexts.get(source.name, "")
+    if isinstance(found, Arriving):
+        found = await found.receive()
     if isinstance(found, FileTree):
         return Result(files=found)
     if not found:

@@ -43,7 +43,7 @@ def refuse(rules: list[str]) -> None:
 
 def _variables(session: Session, asked: Request, stage: Stage) -> list[str] | None:
     """What a base image's ENV sets, where the image is here: a lint pulls nothing."""
-    if stage.base in asked.contexts:
+    if asked.context_key(stage.base):
         return None
     try:
         config = session.engine.images.get(stage.base).config.config

@@ -82,9 +82,10 @@ class ImageBuilt(Event, frozen=True, kw_only=True):
 
 
 class Failed(Event, frozen=True, kw_only=True):
-    """Where in the Dockerfile the build failed: the lines around, the line itself marked. The error follows."""
+    """Where in the Dockerfile the build failed: the lines around, `line` itself marked. The error follows."""
 
     excerpt: str
+    line: int = 0
 
 
 class Warned(Event, frozen=True, kw_only=True):

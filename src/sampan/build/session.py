@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from ..cas.threads import run_in_thread
@@ -22,14 +22,23 @@ if TYPE_CHECKING:
     from .filetree import FileTree
     from .graph import Vertex
 
+
+@dataclass(frozen=True)
+class Arriving:
+    """A context that its client sends when a step first asks for it."""
+
+    receive: Callable[[], Awaitable[FileTree]]
+
+
+Context: TypeAlias = "str | FileTree | Arriving"
+"""A directory, what came from a client, or what is to come."""
 ENTITLEMENTS = frozenset({"network.host"})
 """What a build asks for of its own accord. It gets no more than the daemon's configuration allows."""
 
 
 @dataclass
 class Session:
-    """`contexts`: directories or received files by the name of a LocalSource. `secrets`: bytes by id. `ssh`: agents'
-    sockets by id.
+    """`contexts`: by the name of a LocalSource. `secrets`: bytes by id. `ssh`: agents' sockets by id.
 
     `limits` carries memory, cpu, shm-size, ulimits, extra hosts of the request; `entitlements` are checked by the
     executors themselves (S21). `epoch` is SOURCE_DATE_EPOCH in seconds, or None.
@@ -37,7 +46,7 @@ class Session:
 
     engine: Engine
     listener: Listener
-    contexts: Mapping[str, str | FileTree] = field(default_factory=dict)
+    contexts: Mapping[str, Context] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)

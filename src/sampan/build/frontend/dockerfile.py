@@ -122,13 +122,13 @@ class _Conversion:
 
     def _reference(self, name: str) -> str:
         """The image that a name after FROM means, or that a build context of that name is; empty for neither."""
-        context = self._request.contexts.get(name)
+        context = self._request.contexts.get(self._request.context_key(name))
         if context is None:
             return name if name != "scratch" else ""
         return context.op.reference if isinstance(context.op, ImageSource) else ""
 
     def _is_image(self, name: str, stage: Stage) -> bool:
-        if name in self._request.contexts or "$" in name or name == "scratch":
+        if self._request.context_key(name) or "$" in name or name == "scratch":
             return False
         if name.lower() == stage.name:
             raise stage.origin.refusal(f"circular dependency detected on stage: {name}")
@@ -150,8 +150,8 @@ class _Conversion:
             state.vertex = msgspec.structs.replace(image.vertex, stage=state.position, line=place)
             triggers = list(image.config.config.on_build or []) if image.config.config else []
             state.inherit(image.config, image.config.platform)
-        elif stage.base in self._request.contexts:
-            state.vertex = self._request.contexts[stage.base]
+        elif key := self._request.context_key(stage.base):
+            triggers = self._begin_with(state, key)
         if stage.base == "scratch":
             state.config.env, state.config.working_dir = [f"PATH={DEFAULT_PATH}"], "/"
         state.planned.append(_planned(stage.origin, state, SCRATCH))
@@ -161,6 +161,16 @@ class _Conversion:
             self._apply(state, instruction)
             state.planned.append(_planned(instruction, state, before))
         return state
+
+    def _begin_with(self, state: StageState, key: str) -> list[str]:
+        """Begin with a named context, which may be what another build gives; its triggers."""
+        state.vertex = self._request.contexts[key]
+        target = self._request.targets.get(key)
+        if target is None:
+            return []
+        state.continue_from_target(target)
+        triggers, state.config.on_build = list(target.config.on_build or []), None
+        return triggers
 
     def _title(self, stage: Stage) -> str:
         name = stage.name or (f"stage-{stage.index}" if len(self._parsed.plan.stages) > 1 else "")
@@ -185,8 +195,8 @@ class _Conversion:
                 raise metadata.refuse(instruction)
 
     def _tree(self, name: str, state: StageState, user: Instruction) -> Vertex:
-        if name in self._request.contexts:
-            return self._request.contexts[name]
+        if key := self._request.context_key(name):
+            return self._request.contexts[key]
         if name == "scratch":
             return SCRATCH
         stage = self._earlier(name, state.stage)

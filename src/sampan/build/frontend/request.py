@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct, field
 
+from ...errors import InvalidArgument
+from ...oci import reference
 from ...oci.config import ExecutionConfig, ImageConfig
 from ...oci.platform import Platform
 from ..graph import Vertex
@@ -31,7 +33,10 @@ Resolver = Callable[[str, Platform], Awaitable[ResolvedImage]]
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """`contexts` maps names given with `--build-context` to vertices; they win over stages and images."""
+    """`contexts` maps names given with `--build-context` to vertices; they win over stages and images.
+
+    Those that are also in `targets` come with the configuration that another build gave them.
+    """
 
     arguments: Mapping[str, str] = {}
     target: str = ""
@@ -47,6 +52,17 @@ class Request(Struct, frozen=True, kw_only=True):
     network: str = "default"
     contexts: Mapping[str, Vertex] = {}
     context: Vertex
+    targets: Mapping[str, Target] = {}
+
+    def context_key(self, name: str) -> str:
+        """The key in `contexts` that a name in the Dockerfile means, empty for none; an image has several names."""
+        if name in self.contexts:
+            return name
+        try:
+            familiar = reference.parse(name).with_default_tag().familiar.removesuffix(":latest")
+        except InvalidArgument:
+            return ""
+        return familiar if familiar in self.contexts else ""
 
 
 class Step(Struct, frozen=True):

@@ -66,6 +66,12 @@ class StageState:
         self.arguments = dict(parent.arguments)
         self.declared = dict(parent.declared)
 
+    def continue_from_target(self, target: Target) -> None:
+        """Begin where the target of another build ends."""
+        self.base, self.platform, self.author = target.base, target.platform, target.author
+        self.config = msgspec.json.decode(msgspec.json.encode(target.config), type=ExecutionConfig)
+        self.steps = list(target.steps)
+
     def environment(self) -> dict[str, str]:
         """ENV of the image so far."""
         parts = (pair.partition("=") for pair in self.config.env or [])
