@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from sampan.engine import archive
-from sampan.errors import SampanError
+from sampan.errors import NotFound, SampanError
+from sampan.model.container import Mount, VolumeOptions
 from tests.support import rest
 from tests.support.tars import Member, directory, tar
 
@@ -68,3 +69,19 @@ async def _attack(engine: object, where: str) -> None:
             await asyncio.sleep(0)
         done += 1
     assert done > 10
+
+
+async def test_s14_a_volume_s_subpath_that_became_a_link_leads_nowhere(tmp_path: Path) -> None:
+    canary = tmp_path / "host"
+    canary.mkdir()
+    (canary / "secret").write_bytes(b"secret of the host")
+    options = VolumeOptions(subpath="given", no_copy=True)
+    mount = Mount(type="volume", source="shared", target="/mine", volume_options=options)
+    async with rest.engine(tmp_path) as engine:
+        await rest.container(engine, mounts=[mount])
+        (Path(engine.volumes.get("shared").mountpoint) / "given").symlink_to(canary)
+        with pytest.raises(NotFound):
+            await archive.stat(engine, "box", "/mine/secret")
+        with pytest.raises(SampanError):
+            await archive.put(engine, "box", "/mine", rest.body(tar(Member("planted", b"x")).getvalue()))
+    assert os.listdir(canary) == ["secret"]

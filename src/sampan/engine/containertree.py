@@ -40,8 +40,7 @@ async def _volumes(engine: Engine, container: Container) -> AsyncIterator[list[B
             if point.type == "volume" and engine.volumes.exists(point.name):
                 source = await engine.volumes.mount(point.name, user)
                 mounted.append(point.name)
-                source += f"/{point.spec_subpath}" if point.spec_subpath else ""
-                binds.append(Bind(source, point.destination, point.rw))
+                binds.append(Bind(source, point.destination, point.rw, point.spec_subpath))
             elif point.type == "bind":
                 binds.append(Bind(point.source, point.destination, point.rw))
         yield sorted(binds, key=lambda bind: bind.destination.count("/"))

@@ -26,11 +26,15 @@ from sampan.model.idmap import IdMap
 
 @dataclass(frozen=True)
 class Bind:
-    """A directory or file of the host's to be seen at `destination` in the tree."""
+    """A directory or file of the host's to be seen at `destination` in the tree.
+
+    `subpath` lies below `source`, in a volume that containers write to: no link of it leads out (S06).
+    """
 
     source: str
     destination: str
     writable: bool = True
+    subpath: str = ""
 
 
 class PrivateTree:
@@ -72,22 +76,34 @@ class PrivateTree:
 
 def _attach(root: int, bind: Bind, ids: IdMap | None) -> None:
     try:
-        is_directory = stat.S_ISDIR(os.stat(bind.source).st_mode)
-    except FileNotFoundError:
+        source = _source(bind)
+    except (FileNotFoundError, NotADirectoryError):
         return  # a bind whose source is gone; the container could not start either
-    with file_system_ids(*ids.root) if ids else nullcontext():
-        target = _target(root, bind.destination, is_directory)
     try:
-        path = f"/proc/self/fd/{target}"
-        mount(bind.source, path, None, MS_BIND)
+        with file_system_ids(*ids.root) if ids else nullcontext():
+            target = _target(root, bind.destination, stat.S_ISDIR(os.fstat(source).st_mode))
+        try:
+            mount(f"/proc/self/fd/{source}", f"/proc/self/fd/{target}", None, MS_BIND)
+        finally:
+            os.close(target)
     finally:
-        os.close(target)
+        os.close(source)
     if not bind.writable:
         covered = open_in_root(root, bind.destination)
         try:
             mount(None, f"/proc/self/fd/{covered}", None, MS_BIND | MS_REMOUNT | MS_RDONLY)
         finally:
             os.close(covered)
+
+
+def _source(bind: Bind) -> int:
+    fd = os.open(bind.source, os.O_PATH | os.O_CLOEXEC)
+    if not bind.subpath:
+        return fd
+    try:
+        return open_in_root(fd, bind.subpath)
+    finally:
+        os.close(fd)
 
 
 def _target(root: int, destination: str, is_directory: bool) -> int:
