@@ -1,8 +1,14 @@
-"""The files that a container sees as /etc/hosts, /etc/hostname and /etc/resolv.conf."""
+"""The files that a container sees as /etc/hosts, /etc/hostname and /etc/resolv.conf.
+
+A container may write to its own: what is read back is bounded, any bytes survive, and no other container suffers.
+"""
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
+from collections.abc import Callable
 
 from ..network.files import merged_hosts, relinked_hosts
 from ..network.sandbox import Files
@@ -11,6 +17,8 @@ from .container import Container
 from .engine import Engine
 
 FILES = ("resolv.conf", "hostname", "hosts")
+LARGEST = 1 << 20
+"""More than a megabyte is nobody's hosts file: it is left as it is."""
 
 
 def write(engine: Engine, container: Container) -> None:
@@ -29,10 +37,9 @@ def write(engine: Engine, container: Container) -> None:
 
 def update(engine: Engine, container: Container, before: Files, after: Files) -> None:
     """The container joined or left a network: its lines of hosts change, and resolv.conf if nobody has edited it."""
-    current = _current(engine, container, "hosts")
-    _replace(engine, container, "hosts", merged_hosts(current, before.hosts, after.hosts))
-    if _current(engine, container, "resolv.conf") == before.resolv_conf:
-        _replace(engine, container, "resolv.conf", after.resolv_conf)
+    _rewrite(engine, container, "hosts", lambda text: merged_hosts(text, before.hosts, after.hosts))
+    resolv_conf = {before.resolv_conf: after.resolv_conf}
+    _rewrite(engine, container, "resolv.conf", lambda text: resolv_conf.get(text, text))
 
 
 def relink(engine: Engine, container: Container) -> None:
@@ -45,30 +52,36 @@ def relink(engine: Engine, container: Container) -> None:
             continue
         for target, alias in environment.links(other):
             if target in (container.name, container.id):
-                current = _current(engine, other, "hosts")
-                _replace(engine, other, "hosts", relinked_hosts(current, alias, endpoint.ip_address))
+                _rewrite(engine, other, "hosts", functools.partial(_relinked, alias, endpoint.ip_address))
 
 
-def _current(engine: Engine, container: Container, name: str) -> str:
-    return _read(f"{engine.paths.container(container.id)}/{name}")
+def _relinked(alias: str, address: str, text: str) -> str:
+    return relinked_hosts(text, alias, address)
 
 
-def _replace(engine: Engine, container: Container, name: str, text: str) -> None:
-    if text != _current(engine, container, name):
-        # They are bind-mounted: rewritten in place.
-        _write(f"{engine.paths.container(container.id)}/{name}", text, userns.root(engine, container))
-
-
-def _read(path: str) -> str:
+def _rewrite(engine: Engine, container: Container, name: str, changed: Callable[[str], str]) -> None:
+    path = f"{engine.paths.container(container.id)}/{name}"
     try:
-        with open(path) as file:
-            return file.read()
+        current = _read(path, LARGEST + 1)
+        if len(current) > LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        text = changed(current)
+        if text != current:
+            _write(path, text, userns.root(engine, container))
+    except OSError as error:
+        engine.warn(f"container {container.id}: cannot change its {name}: {error}")
+
+
+def _read(path: str, limit: int = -1) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read(limit)
     except FileNotFoundError:
         return ""
 
 
 def _write(path: str, text: str, owner: tuple[int, int]) -> None:
     # In place: a rename would leave the running container with the old inode.
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(text)
         os.fchown(file.fileno(), *owner)

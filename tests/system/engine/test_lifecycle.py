@@ -256,6 +256,13 @@ async def test_links_follow_the_linked_container(engine: Engine) -> None:
     lines = hosts.read_text().splitlines()
     assert f"{after}\tdb {database.id[:12]} database" in lines
     assert [line for line in lines if line.startswith(f"{before}\t")] == [f"{before}\tdb2 mine"]
+    for unreadable in (
+        b"127.0.0.1\tl\xf6we\r\n",
+        b"#" * (2 << 20),
+    ):  # what a container does to its own file is its affair
+        hosts.write_bytes(unreadable)
+        await restart.restart(engine, "database", timeout=0)
+        assert hosts.read_bytes().startswith(unreadable)
     await stop.stop(engine, database.id, timeout=0)
     refusal = "Cannot restart container web: Cannot link to a non running container: /database AS /web/db"
     with pytest.raises(SampanError) as refused:
