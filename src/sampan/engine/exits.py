@@ -50,12 +50,14 @@ async def settle(engine: Engine, container: Container, ended: Exit) -> None:
 async def _close(engine: Engine, container: Container, shim: Shim | None) -> None:
     if shim is None:
         return
-    if shim.gone:
-        # Nobody is left to do it: its processes and its cgroup are ours to end.
-        await cgroups.destroy(engine, container)
-        removal.remove_shim_directory(engine, container.id)
+    if not shim.gone:
+        await shim.close()
         return
-    await shim.close()
+    try:  # nobody is left to do it: its processes and its cgroup are ours to end
+        await cgroups.destroy(engine, container)
+    except OSError as error:  # a process in D state, say: the end is told all the same
+        engine.warn(f"container {container.id}: cannot remove its control group: {error}")
+    removal.remove_shim_directory(engine, container.id)
 
 
 async def release(engine: Engine, container: Container, *, networked: bool, mounted: bool) -> None:

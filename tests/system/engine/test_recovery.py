@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -13,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from sampan.engine import exec as execs
-from sampan.engine import kill, pause, remove, start, stop, wait
+from sampan.engine import cgroups, kill, pause, remove, start, stop, wait
 from sampan.engine.container import Container
 from sampan.engine.engine import Engine
 from sampan.engine.logs import LogsRequest, logs
+from sampan.linux.cgroup import Cgroup
 from sampan.model.container import HostConfig, RestartPolicy
 from sampan.network.spec import NetworkSpec
 from sampan.oci.reference import parse
@@ -122,6 +124,24 @@ async def test_a_killed_shim(engine: Engine) -> None:
     kill_and_wait(shim.pid)
     await settled(engine, again, "restarting")
     await settled(engine, again, "running")
+
+
+async def test_a_killed_shim_whose_control_group_stays(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process in D state keeps it: the container has ended all the same, and can be removed."""
+    container = await up(engine, "sleep", "1000")
+
+    def busy(_: Cgroup) -> None:
+        raise OSError(errno.EBUSY, "busy")
+
+    monkeypatch.setattr(Cgroup, "remove", busy)
+    shim = engine.live(container).shim
+    assert shim is not None
+    ticket = wait.wait(engine, container.id, "next-exit")
+    kill_and_wait(shim.pid)
+    assert (await ticket.result(10)).status == 137
+    assert container.state.status == "exited"
+    monkeypatch.undo()
+    await cgroups.destroy(engine, container)
 
 
 async def test_a_shim_killed_while_no_engine_looked(directory: Path) -> None:
