@@ -6,10 +6,10 @@ import os
 import pwd
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..errors import Conflict, InvalidArgument
-from . import cgroups
+from . import cgroups, info
 from .engine import Engine
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -29,7 +29,6 @@ class Process:
     """One process, from proc_pid_stat(5) and its neighbours. `stat` starts with the state (field 3)."""
 
     pid: int
-    uid: int
     euid: int
     gid: int
     comm: str
@@ -38,7 +37,6 @@ class Process:
     boot: float
     memory_total: int
     now: float
-    users: dict[int, str] = field(default_factory=dict)
 
     @property
     def ppid(self) -> int:
@@ -67,7 +65,7 @@ def top(engine: Engine, ref: str, ps_args: str = "") -> Processes:
     if not container.running:
         raise Conflict(f"container {container.id} is not running")
     columns = parse(ps_args or "-ef")
-    boot, memory = _boot_time(), _memory_total()
+    boot, memory = _boot_time(), info.memory()
     found = [_read(pid, boot, memory) for pid in sorted(cgroups.of(engine, container).pids())]
     rows = [[COLUMNS[name].show(process) for name, _ in columns] for process in found if process is not None]
     engine.container_event(container, "top")
@@ -214,18 +212,17 @@ def _formats(text: str) -> list[tuple[str, str]]:
 
 def _read(pid: int, boot: float, memory: int) -> Process | None:
     try:
-        with open(f"/proc/{pid}/stat") as file:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:  # a process chooses its name's bytes
             before, _, after = file.read().rpartition(")")
-        with open(f"/proc/{pid}/status") as file:
+        with open(f"/proc/{pid}/status", errors="replace") as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         with open(f"/proc/{pid}/cmdline", "rb") as raw:
             line = raw.read().rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None  # it ended while we looked
     comm = before.partition("(")[2]
-    uid, euid, *_ = map(int, status["Uid"].split())
     return Process(
-        pid=pid, uid=uid, euid=euid, gid=int(status["Gid"].split()[1]), comm=comm, cmdline=line or f"[{comm}]",
+        pid=pid, euid=int(status["Uid"].split()[1]), gid=int(status["Gid"].split()[1]), comm=comm, cmdline=line or f"[{comm}]",
         stat=after.split(), boot=boot, memory_total=memory, now=time.time(),
     )  # fmt: skip
 
@@ -233,8 +230,3 @@ def _read(pid: int, boot: float, memory: int) -> Process | None:
 def _boot_time() -> float:
     with open("/proc/stat") as file:
         return next(float(line.split()[1]) for line in file if line.startswith("btime"))
-
-
-def _memory_total() -> int:
-    with open("/proc/meminfo") as file:
-        return int(file.readline().split()[1]) * 1024

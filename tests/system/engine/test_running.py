@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,8 @@ async def test_top(engine: Engine) -> None:
     assert shown.titles == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     (row,) = shown.rows
     assert (row[0], row[1], row[-1]) == ("root", str(container.state.pid), "sleep 1234")
+    Path(f"/proc/{container.state.pid}/comm").write_bytes(b"l\xf6we")
+    assert top.top(engine, container.id, "-o comm").rows == [["l\ufffdwe"]]
     assert top.top(engine, container.id, "aux").titles[2:4] == ["%CPU", "%MEM"]
     assert top.top(engine, container.id, "-o pid,comm=NAME").titles == ["PID", "NAME"]
     with pytest.raises(InvalidArgument, match='unknown user-defined format specifier "foo"'):
