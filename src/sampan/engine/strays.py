@@ -40,7 +40,10 @@ async def _end(engine: Engine, name: str) -> None:
     try:
         async with asyncio.timeout(SHIM_SECONDS):
             shim = await Shim.connect(f"{engine.paths.shim(name)}/shim.sock")
-            await shim.close()
+            try:
+                await shim.close()
+            finally:
+                shim.disconnect()
     except (NotFound, ShimGone):
         return
     except TimeoutError:

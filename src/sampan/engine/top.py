@@ -222,8 +222,8 @@ def _read(pid: int, boot: float, memory: int) -> Process | None:
         return None  # it ended while we looked
     comm = before.partition("(")[2]
     return Process(
-        pid=pid, euid=int(status["Uid"].split()[1]), gid=int(status["Gid"].split()[1]), comm=comm, cmdline=line or f"[{comm}]",
-        stat=after.split(), boot=boot, memory_total=memory, now=time.time(),
+        pid=pid, euid=int(status["Uid"].split()[1]), gid=int(status["Gid"].split()[1]), comm=comm,
+        cmdline=line or f"[{comm}]", stat=after.split(), boot=boot, memory_total=memory, now=time.time(),
     )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from sampan.engine import exec as execs
 from sampan.engine import cgroups, kill, pause, remove, start, stop, wait
+from sampan.engine import exec as execs
 from sampan.engine.container import Container
 from sampan.engine.engine import Engine
 from sampan.engine.logs import LogsRequest, logs
