@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -94,9 +95,18 @@ def parse(data: bytes) -> ImageConfig:
     if len(data) > MAX_CONFIG_SIZE:
         raise InvalidArgument(f"image configuration is larger than {MAX_CONFIG_SIZE} bytes")
     try:
-        return msgspec.json.decode(data, type=ImageConfig)
-    except msgspec.MsgspecError as error:
+        config = msgspec.json.decode(data, type=ImageConfig)
+        for moment in (config.created, *(line.created for line in config.history or ())):
+            _check_time(moment)
+    except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise InvalidArgument(f"invalid image configuration: {error}") from error
+    return config
+
+
+def _check_time(text: str | None) -> None:
+    """What shows and sorts images counts on a time that is one."""
+    if text:
+        datetime.fromisoformat(text).timestamp()
 
 
 def encode(config: ImageConfig) -> bytes:

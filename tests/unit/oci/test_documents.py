@@ -101,3 +101,13 @@ def test_configuration_keeps_dockers_fields() -> None:
     assert again["config"]["Healthcheck"] == {"Test": ["NONE"]}
     assert str(parsed.platform) == "linux/arm/v6"
     assert config.parse(config.encode(parsed)) == parsed
+
+
+@pytest.mark.parametrize("times", [{"created": "yesterday"}, {"history": [{"created": "0001-01-01T00:00:00+23:00"}]}])
+def test_a_configuration_with_a_time_that_is_none_is_refused(times: dict[str, object]) -> None:
+    """One such image would keep all others from being listed."""
+    document = {"architecture": "amd64", "os": "linux", "created": "0001-01-01T00:00:00Z", **times}
+    with pytest.raises(InvalidArgument, match="invalid image configuration: "):
+        config.parse(json.dumps(document).encode())
+    document = {"architecture": "amd64", "os": "linux", "created": "2023-11-14T22:13:20.123456789+01:00"}
+    assert config.parse(json.dumps(document).encode()).created == document["created"]
