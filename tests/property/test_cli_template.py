@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sampan.cli.flags import FlagError, Parser
-from sampan.cli.quantity import go_duration, parse_bytes, parse_cpus, parse_duration
 from sampan.cli.run_flags import CONTAINER_FLAGS
 from sampan.cli.tabular import align
 from sampan.cli.template import Template, TemplateError, TemplateSyntaxError
 from sampan.cli.template_values import go_text
+from sampan.model.quantity import go_duration, parse_bytes, parse_cpus, parse_duration
 
 EXAMPLES = 20_000 if os.environ.get("SAMPAN_FUZZ") == "long" else 60
 TOKENS = """{{ }} {{- -}} . .A .B.C $ $x := = | ( ) , if else end range with break continue define template block "s"

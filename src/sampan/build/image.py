@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ..image.images import now
-from ..model.times import rfc3339
+from ..model.times import now, rfc3339
 from ..oci.config import History, ImageConfig, RootFS
 from .frontend.request import Target
 from .result import Result

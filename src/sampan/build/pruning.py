@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InvalidArgument
-from ..image.listing import parse_time
+from ..model.filters import parse_moment
 from .builder import Builder
 from .cache import Record
 
@@ -91,4 +91,4 @@ def _any(patterns: Sequence[str], text: str) -> bool:
 
 
 def _before(text: str) -> float:
-    return parse_time(text) if text else time.time()
+    return parse_moment(text) if text else time.time()

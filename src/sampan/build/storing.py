@@ -11,8 +11,8 @@ import msgspec
 from ..engine.engine import Engine
 from ..engine.imagehost import image_event
 from ..image import variants
-from ..image.images import now
 from ..image.record import Image
+from ..model.times import now
 from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests

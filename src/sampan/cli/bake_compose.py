@@ -6,9 +6,9 @@ import os
 import re
 from typing import Any
 
+from ..model.quantity import bytes_size, parse_bytes
 from .bake_target import Target, merge, normal
 from .command import CommandFailed
-from .quantity import bytes_size, parse_bytes
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?+])(?P<word>[^}]*))?\})"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ..model.quantity import human_size
 from .command import command
 from .flags import Options, boolean, string
-from .quantity import human_size
 
 if TYPE_CHECKING:
     from .session import Session

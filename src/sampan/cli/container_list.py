@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import filtering, quantity, timestamps
+from ..model import quantity
+from . import filtering, timestamps
 from .command import CommandFailed, at_least, between, command
 from .flags import Options, boolean, filters, integer, string
 from .tabular import View, align, show, table_of

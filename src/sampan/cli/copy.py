@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from sampan.errors import NotFound
 
+from ..model.quantity import human_size
 from . import copy_archive
 from .archives import chunks
 from .command import Arity, CommandFailed, command
 from .flags import Options, boolean
-from .quantity import human_size
 from .terminal import write_all
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import quantity, timestamps
+from ..model import quantity
+from . import timestamps
 from .command import CommandFailed, command
 from .container_list import container_view, short_id
 from .flags import Options, boolean, string

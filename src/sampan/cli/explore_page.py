@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .quantity import human_size
+from ..model.quantity import human_size
 from .terminal import raw, size, write_all
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from . import quantity
+from ..model import quantity
 
 
 class FlagError(Exception):
@@ -31,14 +31,6 @@ class Flag:
         self.read, self.into = read or READERS.get(kind, str), into or name
 
 
-def _boolean(text: str) -> bool:
-    values = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True)
-    values.update(dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False))
-    if text not in values:
-        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
-    return values[text]
-
-
 def _integer(text: str) -> int:
     try:
         return int(text, 0)
@@ -55,7 +47,7 @@ def _uint16(text: str) -> int:
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {
-    "bool": _boolean,
+    "bool": quantity.parse_bool,
     "string": str,
     "int": _integer,
     "uint16": _uint16,

@@ -96,7 +96,7 @@ def _share(options: Options, name: str) -> float:
 
 
 def _bytes(text: str) -> int:
-    from .quantity import parse_bytes
+    from ..model.quantity import parse_bytes
 
     try:
         return parse_bytes(text) if text else 0

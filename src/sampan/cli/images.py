@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.errors import InvalidArgument, NotFound, SampanError
 
-from . import filtering, quantity, reference, timestamps
+from ..model import quantity
+from . import filtering, reference, timestamps
 from .command import CommandFailed, at_least, at_most, command, exactly
 from .container_list import ellipsis, short_id
 from .flags import Options, boolean, filters, string, strings

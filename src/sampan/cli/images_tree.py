@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from . import quantity, terminal
+from ..model import quantity
+from . import terminal
 from .command import CommandFailed
 from .container_list import short_id
 

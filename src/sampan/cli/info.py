@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.errors import SampanError
 
+from ..model.quantity import bytes_size
 from .command import CommandFailed, command
 from .flags import Options, string
 from .main import describe
-from .quantity import bytes_size
 from .tabular import unescape
 from .template import Template, TemplateError, TemplateSyntaxError
 from .usage import INSPECT_FORMAT_USAGE

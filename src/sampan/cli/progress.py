@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..model.quantity import human_size
 from .command import CommandFailed
-from .quantity import human_size
 
 if TYPE_CHECKING:
     from sampan.client.types import Progress

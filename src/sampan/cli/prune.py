@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..model.quantity import human_size
 from . import filtering
 from .command import Command, CommandFailed, command
 from .each import confirm
 from .flags import Flag, Options, boolean, filters, size
-from .quantity import human_size
 
 if TYPE_CHECKING:
     from sampan.client.sync import Client

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..model.quantity import parse_swap
 from . import run_values as values
 from .flags import (
     Flag,
@@ -16,7 +17,6 @@ from .flags import (
     typed,
     uint16,
 )
-from .quantity import parse_swap
 from .run_mounts import parse_mount
 from .run_networks import parse_network
 

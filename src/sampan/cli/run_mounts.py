@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import quantity
+from ..model import quantity
 from .command import CommandFailed
 from .key_values import fields
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from . import quantity
+from ..model import quantity
 from .key_values import split_csv
 
 Json = dict[str, Any]

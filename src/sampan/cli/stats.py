@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sampan.errors import NotFound, SampanError
 
-from . import quantity
+from ..model import quantity
 from .command import ANY, command
 from .container_list import short_id
 from .flags import Options, boolean, string

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .quantity import human_duration, parse_duration
+from ..model.quantity import human_duration, parse_duration
 
 
 def local_time(seconds: float) -> str:

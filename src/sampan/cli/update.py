@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..model.quantity import parse_swap
 from .command import CommandFailed, at_least, command
 from .each import each
 from .flags import Options, decimal, integer, many, size, string, uint16
-from .quantity import parse_swap
 from .run_config import DIRECT_HOST, restart_policy
 from .run_mounts import parse_mount, parse_volumes
 from .run_ports import parse_publish

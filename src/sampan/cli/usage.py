@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ..model.quantity import go_duration
 from .flags import Flag
-from .quantity import go_duration
 
 if TYPE_CHECKING:
     from .command import Command

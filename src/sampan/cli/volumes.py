@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import filtering, quantity
+from ..model import quantity
+from . import filtering
 from .command import CommandFailed, at_least, at_most, command
 from .each import each
 from .flags import Options, boolean, filters, many, mapping, string

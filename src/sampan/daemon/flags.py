@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument, SampanError
+from ..model.quantity import parse_bool
 from ..model.sizes import parse_size
 
 
@@ -48,11 +49,10 @@ class CommandLine:
 
 
 def _boolean(text: str) -> bool:
-    if text in ("1", "t", "T", "true", "TRUE", "True"):
-        return True
-    if text in ("0", "f", "F", "false", "FALSE", "False"):
-        return False
-    raise InvalidArgument(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    try:
+        return parse_bool(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def _integer(text: str) -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..image.changes import apply_changes
-from ..image.images import now
 from ..image.layers import Layer
 from ..model.container import ContainerConfig
+from ..model.times import now
 from ..oci import config as configs
 from ..oci.config import ExecutionConfig, History, ImageConfig, RootFS
 from ..oci.reference import Reference

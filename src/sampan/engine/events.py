@@ -10,11 +10,12 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from ..db import Database, Row
+from ..model.filters import Filters, has_label
 
 FLUSH_SECONDS = 1.0
 SUBSCRIBER_BACKLOG = 8192
@@ -38,9 +39,6 @@ class Event(Struct, frozen=True):
     attributes: dict[str, str] = field(default_factory=dict)
     scope: str = "local"
     time_ns: int = 0
-
-
-Filters = Mapping[str, "list[str]"]
 
 
 class Subscription:
@@ -204,7 +202,7 @@ def matches(event: Event, filters: Filters) -> bool:
     return all(_match(event, name, values) for name, values in filters.items() if values)
 
 
-def _match(event: Event, name: str, values: list[str]) -> bool:
+def _match(event: Event, name: str, values: Sequence[str]) -> bool:
     if name == "event":
         # `health_status: healthy` and `exec_start: cmd` are found by their first word too.
         return event.action in values or event.action.split(":", 1)[0] in values
@@ -213,16 +211,11 @@ def _match(event: Event, name: str, values: list[str]) -> bool:
     if name == "scope":
         return event.scope in values
     if name == "label":
-        return all(_has_label(event.attributes, value) for value in values)
+        return all(has_label(event.attributes, value) for value in values)
     return _names_actor(event, name, values)
 
 
-def _has_label(attributes: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in attributes and (not equals or attributes[key] == value)
-
-
-def _names_actor(event: Event, kind: str, values: list[str]) -> bool:
+def _names_actor(event: Event, kind: str, values: Sequence[str]) -> bool:
     """By the beginning of an id or a name, whatever the event is about: dockerd 28.5's rule (compat/golden/events)."""
     name = event.attributes.get("name", "")
     if kind != "image":

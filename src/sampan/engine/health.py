@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import SampanError
 from ..model.container import HealthConfig
+from ..model.quantity import go_duration
 from ..model.state import Health, HealthProbe
 from ..model.times import rfc3339
 from . import exec as execs
@@ -147,7 +148,7 @@ async def _run(engine: Engine, container: Container, words: list[str], timeout: 
         status = await asyncio.wait_for(execs.result(engine, exec_id), timeout)
     except TimeoutError:
         await execs.kill(engine, exec_id)
-        return TIMED_OUT, f"Health check exceeded timeout ({_go_duration(timeout)})"
+        return TIMED_OUT, f"Health check exceeded timeout ({go_duration(round(timeout * SECOND))})"
     finally:
         attachment.close()
     return status, output
@@ -165,14 +166,3 @@ async def _read(sock: socket.socket) -> str:
         text = text[: OUTPUT_LIMIT + 1]
     shown = text[:OUTPUT_LIMIT].decode(errors="replace")
     return shown + "..." if len(text) > OUTPUT_LIMIT else shown
-
-
-def _go_duration(seconds: float) -> str:
-    """As Go prints a duration: `1m30s`, `5s`, `500ms`."""
-    if seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    hours, rest = divmod(seconds, 3600)
-    minutes, rest = divmod(rest, 60)
-    text = f"{int(hours)}h" if hours else ""
-    text += f"{int(minutes)}m" if minutes or hours else ""
-    return text + f"{rest:g}s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import BinaryIO
 
 from ..cas.compression import CHUNK
@@ -13,13 +13,14 @@ from ..image import attestations, variants
 from ..image.archive import Archive, ArchivedImage, decompress_archive
 from ..image.importing import ImportOptions, import_config, with_layer
 from ..image.layers import Layer, chain_on
-from ..image.listing import PRUNE_FILTERS, Filters
+from ..image.listing import PRUNE_FILTERS
 from ..image.listing import list_images as listed
 from ..image.record import HistoryLine, Image, Removal
 from ..image.removal import Remover
 from ..image.saving import Saved
 from ..image.saving import save as archive_of
 from ..image.saving import select as select_saved
+from ..model.filters import Filters, check
 from ..model.progress import Progress, ProgressDetail, Report
 from ..oci import config as configs
 from ..oci import digest as digests
@@ -42,9 +43,9 @@ def history(host: ImageHost, ref: str, platform: Platform | None = None) -> list
     return host.images.history(inspect(host, ref, platform))
 
 
-def list_images(host: ImageHost, filters: Mapping[str, Sequence[str]], *, all_images: bool = False) -> list[Image]:
+def list_images(host: ImageHost, filters: Filters, *, all_images: bool = False) -> list[Image]:
     """`docker images`, newest first."""
-    return listed(host.images, Filters(filters), all_images=all_images)
+    return listed(host.images, filters, all_images=all_images)
 
 
 def tag(host: ImageHost, ref: str, repository: str, tag_name: str = "") -> None:
@@ -75,10 +76,10 @@ def remove(
     return removal
 
 
-def prune(host: ImageHost, filters: Mapping[str, Sequence[str]]) -> Removal:
+def prune(host: ImageHost, filters: Filters) -> Removal:
     """`docker image prune`."""
-    checked = Filters(filters).check(PRUNE_FILTERS)
-    removal = Remover(host.images, list(host.image_users())).prune(checked)
+    check(filters, PRUNE_FILTERS)
+    removal = Remover(host.images, list(host.image_users())).prune(filters)
     _publish_removal(host, removal)
     host.publish_image("prune", "", {"reclaimed": str(removal.freed)})
     return removal

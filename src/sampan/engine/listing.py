@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ..errors import InvalidArgument, NotFound
+from ..model import filters as filters_
+from ..model.filters import Filters, has_label
+from ..model.quantity import human_duration
 from ..model.times import nanoseconds
 from .container import Container
 from .engine import Engine
@@ -20,7 +23,6 @@ FILTERS: Final = frozenset((
 STATES: Final = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
 
-Filters = Mapping[str, "list[str]"]
 Test = Callable[[Container], bool]
 
 
@@ -53,9 +55,7 @@ def list_containers(
 
 def check_filters(filters: Filters) -> None:
     """InvalidArgument for a filter or value that does not exist."""
-    for name in filters:
-        if name not in FILTERS:
-            raise InvalidArgument(f"invalid filter '{name}'")
+    filters_.check(filters, FILTERS)
     for name, kind, choices in (("status", "state", STATES), ("health", "health", HEALTHS)):
         for value in filters.get(name, ()):
             if value not in choices:
@@ -83,19 +83,19 @@ def size(engine: Engine, container: Container) -> Size:
 # What each filter asks of a container. Values of one filter are alternatives, except labels, which must all hold.
 
 
-def _patterns(values: list[str]) -> list[re.Pattern[str]]:
+def _patterns(values: Sequence[str]) -> list[re.Pattern[str]]:
     try:
         return [re.compile(value) for value in values]
     except (re.error, RecursionError, OverflowError) as error:
         raise InvalidArgument(f"invalid filter: {error}") from None
 
 
-def _ids(engine: Engine, values: list[str]) -> Test:
+def _ids(engine: Engine, values: Sequence[str]) -> Test:
     patterns = _patterns(values)
     return lambda container: any(pattern.search(container.id) for pattern in patterns)
 
 
-def _names(engine: Engine, values: list[str]) -> Test:
+def _names(engine: Engine, values: Sequence[str]) -> Test:
     # A leading slash is part of the name as inspect shows it, and `^/name$` a common way to say «exactly».
     patterns = _patterns(values)
 
@@ -107,21 +107,15 @@ def _names(engine: Engine, values: list[str]) -> Test:
     return test
 
 
-def _labels(engine: Engine, values: list[str]) -> Test:
-    wanted = [value.partition("=") for value in values]
-
-    def test(container: Container) -> bool:
-        labels = container.config.labels or {}
-        return all(key in labels and (not equals or labels[key] == value) for key, equals, value in wanted)
-
-    return test
+def _labels(engine: Engine, values: Sequence[str]) -> Test:
+    return lambda container: all(has_label(container.config.labels, value) for value in values)
 
 
-def _status(engine: Engine, values: list[str]) -> Test:
+def _status(engine: Engine, values: Sequence[str]) -> Test:
     return lambda container: container.state.status in values
 
 
-def _health(engine: Engine, values: list[str]) -> Test:
+def _health(engine: Engine, values: Sequence[str]) -> Test:
     def test(container: Container) -> bool:
         health = container.state.health
         return (health.status if health is not None else "none") in values
@@ -129,22 +123,22 @@ def _health(engine: Engine, values: list[str]) -> Test:
     return test
 
 
-def _exited(engine: Engine, values: list[str]) -> Test:
+def _exited(engine: Engine, values: Sequence[str]) -> Test:
     codes = {int(value) for value in values}
     return lambda container: container.has_been_started and not container.running and container.state.exit_code in codes
 
 
-def _before(engine: Engine, values: list[str]) -> Test:
+def _before(engine: Engine, values: Sequence[str]) -> Test:
     moment = max(engine.containers.get(value).created for value in values)
     return lambda container: container.created < moment
 
 
-def _since(engine: Engine, values: list[str]) -> Test:
+def _since(engine: Engine, values: Sequence[str]) -> Test:
     moment = min(engine.containers.get(value).created for value in values)
     return lambda container: container.created > moment
 
 
-def _ancestors(engine: Engine, values: list[str]) -> Test:
+def _ancestors(engine: Engine, values: Sequence[str]) -> Test:
     images: set[str] = set()
     for value in values:
         try:
@@ -163,7 +157,7 @@ def _descendants(engine: Engine, image_id: str) -> set[str]:
     }
 
 
-def _volumes(engine: Engine, values: list[str]) -> Test:
+def _volumes(engine: Engine, values: Sequence[str]) -> Test:
     return lambda container: any(
         value in (mount.name, mount.destination) or (mount.type == "bind" and value == mount.source)
         for mount in container.mounts
@@ -171,7 +165,7 @@ def _volumes(engine: Engine, values: list[str]) -> Test:
     )
 
 
-def _networks(engine: Engine, values: list[str]) -> Test:
+def _networks(engine: Engine, values: Sequence[str]) -> Test:
     def test(container: Container) -> bool:
         return any(
             value == name or (value and settings.network_id.startswith(value))
@@ -182,16 +176,16 @@ def _networks(engine: Engine, values: list[str]) -> Test:
     return test
 
 
-def _tasks(engine: Engine, values: list[str]) -> Test:
+def _tasks(engine: Engine, values: Sequence[str]) -> Test:
     wanted = {value in ("true", "1") for value in values}
     return lambda container: ("com.docker.swarm.task.id" in (container.config.labels or {})) in wanted
 
 
-def _isolation(engine: Engine, values: list[str]) -> Test:
+def _isolation(engine: Engine, values: Sequence[str]) -> Test:
     return lambda container: (container.host_config.isolation or "default") in values
 
 
-def _publish(engine: Engine, values: list[str]) -> Test:
+def _publish(engine: Engine, values: Sequence[str]) -> Test:
     wanted = _ports(values, "publish")
 
     def test(container: Container) -> bool:
@@ -205,7 +199,7 @@ def _publish(engine: Engine, values: list[str]) -> Test:
     return test
 
 
-def _expose(engine: Engine, values: list[str]) -> Test:
+def _expose(engine: Engine, values: Sequence[str]) -> Test:
     wanted = _ports(values, "expose")
 
     def test(container: Container) -> bool:
@@ -215,7 +209,7 @@ def _expose(engine: Engine, values: list[str]) -> Test:
     return test
 
 
-def _ports(values: list[str], name: str) -> set[str]:
+def _ports(values: Sequence[str], name: str) -> set[str]:
     """`80`, `80/udp` and `80-90/tcp` as the set of their single ports."""
     ports: set[str] = set()
     for value in values:
@@ -230,7 +224,7 @@ def _ports(values: list[str], name: str) -> set[str]:
     return ports
 
 
-_TESTS: Final[dict[str, Callable[[Engine, list[str]], Test]]] = {
+_TESTS: Final[dict[str, Callable[[Engine, Sequence[str]], Test]]] = {
     "id": _ids,
     "name": _names,
     "label": _labels,
@@ -267,22 +261,3 @@ def status_text(container: Container) -> str:
 
 def _since_text(moment: str) -> str:
     return human_duration((time.time_ns() - nanoseconds(moment)) / 1e9)
-
-
-def human_duration(seconds: float) -> str:
-    """A span in Docker's words: `About a minute`, `3 weeks`."""
-    whole = int(max(seconds, 0))
-    if whole < 1:
-        return "Less than a second"
-    if whole < 60:
-        return "1 second" if whole == 1 else f"{whole} seconds"
-    minutes = whole // 60
-    if minutes < 60:
-        return "About a minute" if minutes == 1 else f"{minutes} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours < 48:
-        return "About an hour" if hours == 1 else f"{hours} hours"
-    for limit, unit, length in ((24 * 14, "days", 24), (24 * 60, "weeks", 168), (24 * 730, "months", 720)):
-        if hours < limit:
-            return f"{hours // length} {unit}"
-    return f"{int(seconds / 3600) // 24 // 365} years"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InvalidArgument
 from ..logs import readers
-from ..model.times import rfc3339
+from ..logs.timestamps import fixed_rfc3339
 from .container import Container
 from .engine import Engine
 
@@ -80,15 +80,7 @@ def _piece(entry: readers.Entry, request: LogsRequest, tty: bool) -> bytes:
 
 
 def _prefix(entry: readers.Entry, request: LogsRequest) -> bytes:
-    text = ""
-    if request.timestamps:
-        text += timestamp(entry.timestamp_ns) + " "
+    prefix = fixed_rfc3339(entry.timestamp_ns) + b" " if request.timestamps else b""
     if request.details:
-        text += ",".join(f"{key}={value}" for key, value in sorted((entry.attrs or {}).items())) + " "
-    return text.encode()
-
-
-def timestamp(nanoseconds: int) -> str:
-    """As Docker prefixes lines: always nine digits."""
-    whole, _, fraction = rfc3339(nanoseconds).removesuffix("Z").partition(".")
-    return f"{whole}.{fraction:0<9}Z"
+        prefix += ",".join(f"{key}={value}" for key, value in sorted((entry.attrs or {}).items())).encode() + b" "
+    return prefix

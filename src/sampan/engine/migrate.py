@@ -21,7 +21,7 @@ from ..image.tarsplit import assemble
 from ..linux.libc import syncfs
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig
 from ..model.progress import Progress, Report
-from ..model.state import ContainerState
+from ..model.state import NEVER, ContainerState
 from ..model.times import now
 from ..oci import config as configs
 from ..oci import digest as digests
@@ -37,8 +37,6 @@ from .container import Container, MountPoint
 from .dockerroot import DockerRoot, VolumeRow
 from .engine import Engine
 from .recover import POWER_CUT
-
-_NEVER_STARTED = "0001-01-01T00:00:00Z"
 
 
 async def migrate(engine: Engine, path: str, report: Report) -> None:
@@ -214,15 +212,15 @@ def _record(engine: Engine, config: dict[str, Any], host: dict[str, Any]) -> Con
 
 def _state(config: dict[str, Any]) -> ContainerState:
     old = config["State"]
-    started = old.get("StartedAt") or _NEVER_STARTED
+    started = old.get("StartedAt") or NEVER
     cut_off = bool(old.get("Running"))
     return ContainerState(
-        status="created" if started == _NEVER_STARTED else "exited",
+        status="created" if started == NEVER else "exited",
         exit_code=POWER_CUT if cut_off else old.get("ExitCode", 0),
         oom_killed=old.get("OOMKilled", False),
         error=old.get("Error", ""),
         started_at=started,
-        finished_at=now() if cut_off else old.get("FinishedAt") or _NEVER_STARTED,
+        finished_at=now() if cut_off else old.get("FinishedAt") or NEVER,
         restart_count=config.get("RestartCount", 0),
         # Nothing of it starts by itself before somebody has looked at it.
         stopped_by_user=True,

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 import msgspec
 
 from ..errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
-from ..image.listing import parse_time
 from ..linux.namespaces import CLONE_NEWNET, open_namespace
 from ..model.container import ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig, PortMap
+from ..model.filters import Filters, parse_moment
+from ..model.filters import check as check_filters
 from ..model.times import rfc3339
 from ..network.checks import check_settings
 from ..network.creation import PREDEFINED
@@ -21,8 +22,6 @@ from ..network.spec import Network, NetworkContainer, NetworkSpec
 from . import copies, environment, etc
 from .container import Container
 from .engine import Engine
-
-Filters = dict[str, list[str]]
 
 
 def mode(host_config: HostConfig) -> str:
@@ -225,10 +224,8 @@ async def remove(engine: Engine, ref: str) -> None:
 
 async def prune(engine: Engine, filters: Filters) -> list[str]:
     """Remove unused networks; their names."""
-    for name in filters:
-        if name not in ("label", "label!", "until"):
-            raise InvalidArgument(f"invalid filter '{name}'")
-    before = [rfc3339(int(parse_time(text) * 1e9)) for text in filters.get("until", ())]
+    check_filters(filters, ("label", "label!", "until"))
+    before = [rfc3339(int(parse_moment(text) * 1e9)) for text in filters.get("until", ())]
     gone = await engine.networks.prune({**filters, "until": before})
     for network in gone:
         _event(engine, "destroy", network)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import Conflict, InvalidArgument, NotFound
-from ..image.listing import parse_time
+from ..errors import Conflict, NotFound
+from ..model.filters import Filters, check, labelled, moment
 from ..model.times import nanoseconds
 from . import listing, remove
-from .container import Container
 from .engine import Engine
 
 FILTERS = frozenset(("label", "label!", "until"))
@@ -25,15 +22,15 @@ class Pruned:
     freed: int
 
 
-async def containers(engine: Engine, filters: Mapping[str, list[str]]) -> Pruned:
+async def containers(engine: Engine, filters: Filters) -> Pruned:
     """Remove every stopped container that the filters select; InvalidArgument in Docker's words."""
-    for name in filters:
-        if name not in FILTERS:
-            raise InvalidArgument(f"invalid filter '{name}'")
-    until = _until(filters.get("until", []))
+    check(filters, FILTERS)
+    until = moment(filters, "until")
     removed, freed = [], 0
     for container in engine.containers:
-        if container.state.status not in STOPPED or not _selected(container, filters, until):
+        if container.state.status not in STOPPED or not labelled(container.config.labels, filters):
+            continue
+        if until is not None and nanoseconds(container.created) / 1e9 > until:
             continue
         held = listing.size(engine, container).rw
         try:
@@ -44,23 +41,3 @@ async def containers(engine: Engine, filters: Mapping[str, list[str]]) -> Pruned
         freed += held
     engine.events.publish("container", "prune", "", {"reclaimed": str(freed)})
     return Pruned(removed, freed)
-
-
-def _until(values: list[str]) -> float:
-    if len(values) > 1:
-        raise InvalidArgument("more than one until filter specified")
-    return parse_time(values[0]) if values else time.time()
-
-
-def _selected(container: Container, filters: Mapping[str, list[str]], until: float) -> bool:
-    labels = container.config.labels or {}
-    return (
-        nanoseconds(container.created) / 1e9 <= until
-        and all(_has(labels, wanted) for wanted in filters.get("label", ()))
-        and not any(_has(labels, unwanted) for unwanted in filters.get("label!", ()))
-    )
-
-
-def _has(labels: Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)

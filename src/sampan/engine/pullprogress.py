@@ -7,11 +7,11 @@ import time
 from dataclasses import dataclass, field
 
 from ..model.progress import Progress, ProgressDetail, Report, layer_status
+from ..model.quantity import human_size
 from ..oci import digest as digests
 from ..registry.download import Download, DownloadReader
 
 _INTERVAL = 0.1
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 @dataclass
@@ -91,12 +91,4 @@ def bar(current: int, total: int) -> str:
     """As Docker draws it: fifty columns, then the sizes."""
     filled = min(50, current * 50 // total) if total else 0
     drawn = "=" * 50 if filled >= 50 else "=" * filled + ">" + " " * (50 - filled - 1)
-    return f"[{drawn}{'>' if filled >= 50 else ''}] {human(current):>8}/{human(total)}"
-
-
-def human(size: float) -> str:
-    """Four significant digits in decimal units, as go-units' HumanSize."""
-    unit = 0
-    while size >= 1000 and unit < len(_UNITS) - 1:
-        size, unit = size / 1000, unit + 1
-    return f"{size:.4g}{_UNITS[unit]}"
+    return f"[{drawn}{'>' if filled >= 50 else ''}] {human_size(current):>8}/{human_size(total)}"

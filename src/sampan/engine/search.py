@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from ..errors import InvalidArgument
-from ..image.listing import Filters
+from ..model.filters import Filters, check, flag
 from ..oci.reference import DEFAULT_DOMAIN
 from ..registry.config import ANONYMOUS, AuthConfig, Endpoint
 from ..registry.failures import RegistryFailure, translate
@@ -42,11 +42,11 @@ class _Catalog(Struct):
 
 
 async def search(
-    host: ImageHost, term: str, *, limit: int = 25, filters: Mapping[str, Sequence[str]] | None = None,
+    host: ImageHost, term: str, *, limit: int = 25, filters: Filters | None = None,
     auth: AuthConfig = ANONYMOUS,
 ) -> list[SearchResult]:  # fmt: skip
     """At most `limit` repositories whose name or description has the term; `reg.example/term` asks that registry."""
-    checked = Filters(filters or {}).check(_FILTERS)
+    check(filters or {}, _FILTERS)
     if not 0 <= limit <= 100:
         raise InvalidArgument(f"limit {limit} is outside the range of [1, 100]")
     domain, slash, rest = term.partition("/")
@@ -56,7 +56,7 @@ async def search(
         found = [result for name, wanted in places for result in await _in(host, name, wanted, limit, auth)]
     except RegistryFailure as error:
         raise translate(error) from error
-    return [result for result in found if _passes(result, checked)][: limit or 25]
+    return [result for result in found if _passes(result, filters or {})][: limit or 25]
 
 
 async def _in(host: ImageHost, domain: str, term: str, limit: int, auth: AuthConfig) -> list[SearchResult]:
@@ -89,9 +89,9 @@ async def _elsewhere(transport: Transport, term: str, limit: int) -> list[Search
 
 
 def _passes(result: SearchResult, filters: Filters) -> bool:
-    official, automated = filters.flag("is-official"), filters.flag("is-automated")
-    stars = filters.values.get("stars", ())
-    if stars and not stars[0].isdigit():
+    official, automated = flag(filters, "is-official"), flag(filters, "is-automated")
+    stars = filters.get("stars", ())
+    if stars and not re.fullmatch("[0-9]{1,9}", stars[0]):
         raise InvalidArgument(f"invalid filter 'stars=[{stars[0]}]'")
     return (
         (official is None or result.is_official == official)

@@ -11,12 +11,15 @@ import os
 import posixpath
 import re
 import secrets as random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..db import Row
 from ..errors import Conflict, InvalidArgument, NotFound
 from ..linux import mount as mounting
 from ..model.container import HostConfig
+from ..model.filters import Filters, has_label
+from ..model.filters import check as check_filters
 from ..model.times import now
 from ..runtime.bundle import BundleMount
 from . import userns
@@ -73,20 +76,18 @@ def _sealer(engine: Engine) -> Sealer:
     return Sealer(f"{engine.paths.data_root}/secrets.key")
 
 
-def list_secrets(engine: Engine, filters: dict[str, list[str]] | None = None) -> list[Secret]:
+def list_secrets(engine: Engine, filters: Filters | None = None) -> list[Secret]:
     """All secrets by name; filters `id`, `name` (prefixes) and `label`."""
     found = [_secret(row) for row in engine.db.query("SELECT * FROM secret ORDER BY name")]
+    check_filters(filters or {}, ("id", "name", "label"))
     for kind, values in (filters or {}).items():
-        if kind not in ("id", "name", "label"):
-            raise InvalidArgument(f"invalid filter '{kind}'")
         found = [secret for secret in found if _matches(secret, kind, values)]
     return found
 
 
-def _matches(secret: Secret, kind: str, values: list[str]) -> bool:
+def _matches(secret: Secret, kind: str, values: Sequence[str]) -> bool:
     if kind == "label":
-        pairs = (value.partition("=") for value in values)
-        return all(key in secret.labels and (not eq or secret.labels[key] == want) for key, eq, want in pairs)
+        return all(has_label(secret.labels, value) for value in values)
     return any(getattr(secret, kind).startswith(value) for value in values)
 
 

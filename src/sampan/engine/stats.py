@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ..linux.cgroup import files
 from ..linux.cgroup.stats import CgroupStat
+from ..model.state import NEVER
 from ..model.times import now
 from . import cgroups, info
 from .container import Container
@@ -78,11 +79,11 @@ async def stream(engine: Engine, ref: str) -> AsyncIterator[Sample]:
 def read(engine: Engine, container: Container, read: files.Read = files.read) -> Sample:
     """The figures now (about 0.2 ms); `read` is how a file is read."""
     if not container.running:
-        return Sample(container.id, container.name, "0001-01-01T00:00:00Z")
+        return Sample(container.id, container.name, NEVER)
     try:
         figures = cgroups.of(engine, container).stat(read)
     except OSError:
-        return Sample(container.id, container.name, "0001-01-01T00:00:00Z")  # it ended while we looked
+        return Sample(container.id, container.name, NEVER)  # it ended while we looked
     return Sample(
         id=container.id,
         name=container.name,

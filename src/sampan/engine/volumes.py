@@ -10,12 +10,11 @@ from contextlib import asynccontextmanager
 from ..cas.compression import Decompressed
 from ..cas.threads import run_in_thread
 from ..errors import Conflict
+from ..model.filters import Filters
 from ..volume import Pruned, Volume, copies
 from .bodies import fed
 from .engine import Engine
 from .export import in_threads
-
-Filters = dict[str, list[str]]
 
 
 def _publish(engine: Engine, action: str, volume: Volume, **attributes: str) -> None:

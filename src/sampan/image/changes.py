@@ -8,10 +8,9 @@ import shlex
 from collections.abc import Callable
 
 from ..errors import InvalidArgument
+from ..model.quantity import parse_duration
 from ..oci.config import ExecutionConfig, Healthcheck
 
-_DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _ENV_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:\\.|[^"\\])*"|'[^']*')+""", re.DOTALL)
 
 
@@ -167,11 +166,12 @@ def _onbuild(config: ExecutionConfig, text: str) -> None:
     config.on_build = [*(config.on_build or []), text]
 
 
-def duration(text: str) -> int:
+def _duration(text: str) -> int:
     """Nanoseconds of a Go duration such as `1m30s`."""
-    if text and _DURATION.sub("", text) == "":
-        return int(sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text)))
-    raise InvalidArgument(f"time: invalid duration {json.dumps(text)}")
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 _HEALTH_TIMES = {"interval": "interval", "timeout": "timeout", "start-period": "start_period",
@@ -183,7 +183,7 @@ def _healthcheck(config: ExecutionConfig, text: str) -> None:
     while found := re.match(r"--([a-z-]+)=(\S+)\s*", text):
         name, value = found[1], found[2]
         if name in _HEALTH_TIMES:
-            flags[_HEALTH_TIMES[name]] = duration(value)
+            flags[_HEALTH_TIMES[name]] = _duration(value)
         elif name == "retries" and value.isdigit():
             flags[name] = int(value)
         else:

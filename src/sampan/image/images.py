@@ -9,12 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from ..cas import Store
 from ..cas.compression import DEFAULT_LIMITS, Limits
 from ..db import Database, Row
 from ..errors import Conflict, InvalidArgument, NotFound
+from ..model.times import instant, now
 from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests
@@ -24,7 +24,7 @@ from ..oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
 from ..oci.reference import Reference
 from ..oci.shortnames import ShortNames
 from .layers import Layer, Layers, Snapshots
-from .record import HistoryLine, Image, timestamp
+from .record import HistoryLine, Image
 
 
 class Images:
@@ -226,7 +226,7 @@ class Images:
         lines = []
         for entry in image.config.history or []:
             size = 0 if entry.empty_layer or not sizes else sizes.pop(0)
-            created = int(timestamp(entry.created)) if entry.created else 0
+            created = instant(entry.created) // 10**9 if entry.created else 0
             lines.append(HistoryLine("<missing>", created, entry.created_by, None, size, entry.comment))
         if lines:
             top = lines[-1]
@@ -302,10 +302,3 @@ def _check_layers(config: bytes, layers: Sequence[Layer]) -> ImageConfig:
 def _make_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
     described = manifests.describe(config, OCI_CONFIG)
     return manifests.encode(Manifest(2, described, [layer.descriptor for layer in layers], media_type=OCI_MANIFEST))
-
-
-def now() -> str:
-    """The time in RFC 3339 with nanoseconds, as Docker writes it."""
-    nanoseconds = time.time_ns()
-    moment = datetime.fromtimestamp(nanoseconds // 10**9, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds % 10**9:09d}Z"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..model.times import now
 from ..oci.config import ExecutionConfig, History, ImageConfig, RootFS
 from ..oci.platform import Platform
 from .changes import apply_changes
-from .images import now
 from .layers import Layer
 
 

@@ -3,82 +3,36 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import InvalidArgument, NotFound
+from ..model.filters import Filters, check, flag, labelled, moment
 from ..oci.reference import Reference
 from . import variants
-from .changes import duration
 from .images import Images
-from .record import Image, timestamp
+from .record import Image
 
-_TRUE, _FALSE = {"1", "t", "T", "TRUE", "true", "True"}, {"0", "f", "F", "FALSE", "false", "False"}
 LIST_FILTERS = frozenset({"dangling", "label", "label!", "before", "since", "reference", "until"})
 PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until", "unused-since"})
 
 
-@dataclass(frozen=True)
-class Filters:
-    """Docker's filters: each key's values."""
-
-    values: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def check(self, allowed: frozenset[str]) -> Filters:
-        """Raise InvalidArgument for a key that is not allowed."""
-        for key in self.values:
-            if key not in allowed:
-                raise InvalidArgument(f"invalid filter '{key}'")
-        return self
-
-    def flag(self, key: str, *, default: bool | None = None) -> bool | None:
-        """A boolean filter."""
-        values = set(self.values.get(key, ()))
-        if not values:
-            return default
-        if not values <= _TRUE and not values <= _FALSE:
-            raise InvalidArgument(f"invalid filter '{key}=[{' '.join(sorted(values))}]'")
-        return values <= _TRUE
-
-    def time(self, key: str) -> float | None:
-        """A time filter: RFC 3339, seconds since the epoch, or an age such as `24h`; seconds since the epoch."""
-        values = self.values.get(key, ())
-        if len(values) > 1:
-            raise InvalidArgument(f"more than one {key} filter specified")
-        return parse_time(values[0]) if values else None
-
-
-def parse_time(text: str) -> float:
-    """Docker's timestamps: a Go duration counts back from now."""
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        return float(text)
-    try:
-        return time.time() - duration(text) / 1e9
-    except InvalidArgument:
-        pass
-    try:
-        return timestamp(text)
-    except ValueError:
-        raise InvalidArgument(f'failed to parse value as time or duration: "{text}"') from None
-
-
 def list_images(images: Images, filters: Filters, *, all_images: bool = False) -> list[Image]:
     """The images that pass the filters, newest first; of `reference` matches only the matching names are kept."""
-    filters.check(LIST_FILTERS)
+    check(filters, LIST_FILTERS)
     before, since = _bound(images, filters, "before"), _bound(images, filters, "since")
-    until = filters.time("until")
-    dangling = filters.flag("dangling")
+    until = moment(filters, "until")
+    dangling = flag(filters, "dangling")
     variant = set() if all_images else variants.kept_by_siblings(images)
     found = []
     for image in images.all():
         in_time = (before is None or image.created_at < before) and (since is None or image.created_at > since)
-        if not in_time or (until is not None and image.created_at > until) or not _labelled(image, filters):
+        if not in_time or (until is not None and image.created_at > until) or not labelled(labels_of(image), filters):
             continue
         if image.id in variant and not image.tags:
             continue
-        shown = _matching_names(image, filters.values.get("reference", ()))
+        shown = _matching_names(image, filters.get("reference", ()))
         if shown is not None and _visible(images, image, dangling, all_images):
             found.append(shown)
     return found
@@ -93,7 +47,7 @@ def _visible(images: Images, image: Image, dangling: bool | None, all_images: bo
 
 
 def _bound(images: Images, filters: Filters, key: str) -> float | None:
-    values = filters.values.get(key, ())
+    values = filters.get(key, ())
     if not values:
         return None
     if len(values) > 1:
@@ -104,18 +58,9 @@ def _bound(images: Images, filters: Filters, key: str) -> float | None:
         raise NotFound(f"No such image: {values[0]}") from None
 
 
-def _labelled(image: Image, filters: Filters) -> bool:
-    labels = (image.config.config.labels if image.config.config else None) or {}
-    wanted, unwanted = filters.values.get("label", ()), filters.values.get("label!", ())
-    return all(label_matches(labels, text) for text in wanted) and not any(
-        label_matches(labels, text) for text in unwanted
-    )
-
-
-def label_matches(labels: Mapping[str, str], wanted: str) -> bool:
-    """`key` or `key=value`."""
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)
+def labels_of(image: Image) -> dict[str, str]:
+    """Those of the configuration."""
+    return (image.config.config.labels if image.config.config else None) or {}
 
 
 def _matching_names(image: Image, patterns: Sequence[str]) -> Image | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..model.state import NEVER
+from ..model.times import instant
 from ..oci import reference
 from ..oci.config import ImageConfig
 from ..oci.reference import Reference
 from .layers import Layer
-
-NEVER = "0001-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Image:
     @cached_property
     def created_at(self) -> float:
         """Seconds since the epoch, as integers of the API count; Go's zero time where there is none."""
-        return timestamp(self.created or NEVER)
+        return instant(self.created or NEVER) / 1e9
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,6 @@ class ImageUser:
     container_id: str
     image_id: str
     running: bool
-
-
-def timestamp(text: str) -> float:
-    """Seconds since the epoch of an RFC 3339 time with any number of fractional digits."""
-    from datetime import UTC, datetime
-
-    whole, dot, rest = text.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    zone = rest[len(digits) :] if dot else ""
-    moment = datetime.fromisoformat((whole + zone).replace("Z", "+00:00"))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() + float(f"0.{digits or 0}")
 
 
 def parse_reference(text: str) -> Reference:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import Conflict, NotFound
+from ..model.filters import Filters, flag, labelled, moment
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci.platform import Platform
@@ -13,7 +14,7 @@ from ..oci.reference import Reference
 from . import attestations, variants
 from .archive import check_platform
 from .images import Images
-from .listing import Filters, label_matches
+from .listing import labels_of
 from .record import Deleted, Image, ImageUser, Removal
 
 
@@ -172,7 +173,7 @@ class Remover:
 
     def prune(self, filters: Filters) -> Removal:
         """`docker image prune`: dangling images, or all unused ones with `dangling=false`."""
-        dangling_only = filters.flag("dangling", default=True)
+        dangling_only = flag(filters, "dangling") is not False
         total = Removal()
         used = {user.image_id for user in self.users}
         if dangling_only:
@@ -209,16 +210,11 @@ def quoted(text: str) -> str:
 
 
 def _prunable(image: Image, filters: Filters) -> bool:
-    until = filters.time("until")
-    if until is not None and image.created_at > until:
-        return False
-    unused_since = filters.time("unused-since")
-    if unused_since is not None and image.used_at > unused_since:
-        return False
-    labels = (image.config.config.labels if image.config.config else None) or {}
-    wanted, unwanted = filters.values.get("label", []), filters.values.get("label!", [])
-    return all(label_matches(labels, text) for text in wanted) and not any(
-        label_matches(labels, text) for text in unwanted
+    until, unused_since = moment(filters, "until"), moment(filters, "unused-since")
+    return (
+        (until is None or image.created_at <= until)
+        and (unused_since is None or image.used_at <= unused_since)
+        and labelled(labels_of(image), filters)
     )
 
 

@@ -1,8 +1,8 @@
-"""Numbers with units as Docker reads and prints them: sizes, CPUs, durations, ages."""
+"""Numbers, truth values, sizes, CPUs, durations and ages as Go's strconv and go-units read and print them."""
 
 from __future__ import annotations
 
-NANOSECOND = {
+_NANOSECONDS = {
     "ns": 1,
     "us": 10**3,
     "µs": 10**3,
@@ -11,7 +11,18 @@ NANOSECOND = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-SUFFIXES = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_SUFFIXES = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+_TRUTHS = dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True)
+_TRUTHS |= dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
+
+
+def parse_bool(text: str) -> bool:
+    """Go's truth values; ValueError in strconv's words, as below where nothing else is said."""
+    if text not in _TRUTHS:
+        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+    return _TRUTHS[text]
 
 
 def parse_bytes(text: str) -> int:
@@ -21,9 +32,15 @@ def parse_bytes(text: str) -> int:
     if not _is_number(number):
         raise ValueError(f"invalid size: '{text}'")
     unit = suffix.removesuffix("b").removesuffix("i") or "b"
-    if unit not in SUFFIXES:
+    if unit not in _SUFFIXES:
         raise ValueError(f"invalid suffix: '{suffix}'")
-    return int(float(number) * 1024 ** SUFFIXES[unit])
+    return _whole(float(number) * 1024 ** _SUFFIXES[unit], text)
+
+
+def _whole(value: float, text: str) -> int:
+    if not abs(value) < 1 << 63:
+        raise ValueError(f"value out of range: '{text}'")
+    return int(value)
 
 
 def parse_swap(text: str) -> int:
@@ -60,16 +77,16 @@ def parse_duration(text: str) -> int:
         rest = rest[len(unit) :]
         if not number or number.count(".") > 1 or number == ".":
             raise ValueError(f'time: invalid duration "{text}"')
-        if unit not in NANOSECOND:
+        if unit not in _NANOSECONDS:
             raise ValueError(
                 f'time: unknown unit "{unit}" in duration "{text}"'
                 if unit
                 else f'time: missing unit in duration "{text}"'
             )
-        total += float(number) * NANOSECOND[unit]
+        total += float(number) * _NANOSECONDS[unit]
     if not body:
         raise ValueError(f'time: invalid duration "{text}"')
-    return -int(total) if text.startswith("-") else int(total)
+    return _whole(-total if text.startswith("-") else total, text)
 
 
 def _scaled(value: float, base: float, units: tuple[str, ...]) -> tuple[float, str]:
@@ -80,13 +97,13 @@ def _scaled(value: float, base: float, units: tuple[str, ...]) -> tuple[float, s
     return value, units[index]
 
 
-DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
-BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
+_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
 
 
 def human_size(value: float, precision: int = 4) -> str:
     """`1.98MB`: powers of 1000."""
-    number, unit = _scaled(float(value), 1000.0, DECIMAL)
+    number, unit = _scaled(float(value), 1000.0, _DECIMAL)
     return f"{go_float(number, precision)}{unit}"
 
 
@@ -97,7 +114,7 @@ def human_size3(value: float) -> str:
 
 def bytes_size(value: float) -> str:
     """`23.54GiB`: powers of 1024, four digits."""
-    number, unit = _scaled(float(value), 1024.0, BINARY)
+    number, unit = _scaled(float(value), 1024.0, _BINARY)
     return f"{go_float(number, 4)}{unit}"
 
 
@@ -110,20 +127,20 @@ def go_float(number: float, precision: int) -> str:
     return text
 
 
-AGES = (
+_AGES = (
     (1, "Less than a second", 0),
     (2, "1 second", 0),
     (60, "{} seconds", 1),
     (120, "About a minute", 0),
-    (46 * 60, "{} minutes", 60),
+    (3600, "{} minutes", 60),
     (90 * 60, "About an hour", 0),
 )
 
 
 def human_duration(seconds: float) -> str:
     """`3 minutes`, `About an hour`, `2 weeks` as in go-units."""
-    whole = int(seconds)
-    for limit, words, unit in AGES:
+    whole = max(int(seconds), 0)
+    for limit, words, unit in _AGES:
         if whole < limit:
             return words.format(whole // unit if unit else "")
     hours = int(seconds / 3600 + 0.5)
@@ -147,8 +164,8 @@ def go_duration(nanoseconds: int) -> str:
     for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
         if value < size * 1000:
             return f"{sign}{_trim(value / size)}{unit}"
-    hours, rest = divmod(value, NANOSECOND["h"])
-    minutes, rest = divmod(rest, NANOSECOND["m"])
+    hours, rest = divmod(value, _NANOSECONDS["h"])
+    minutes, rest = divmod(rest, _NANOSECONDS["m"])
     text = f"{_trim(rest / 10**9)}s"
     if hours or minutes:
         text = f"{minutes}m{text}"

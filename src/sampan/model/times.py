@@ -21,12 +21,15 @@ def now() -> str:
 
 
 def nanoseconds(text: str) -> int:
-    """Nanoseconds since the epoch of an RFC 3339 time with any zone; ValueError when it is none.
+    """Nanoseconds since the epoch of an RFC 3339 time with any zone; ValueError, OverflowError when it is none.
 
     `NEVER` (Go's zero time) is 0.
     """
-    if text == NEVER:
-        return 0
+    return 0 if text == NEVER else instant(text)
+
+
+def instant(text: str) -> int:
+    """The same, negative for `NEVER`, as integers of the API count it."""
     whole, dot, rest = text.partition(".")
     if not dot:
         return round(datetime.fromisoformat(text).timestamp()) * 1_000_000_000

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ..errors import InvalidArgument
+from ..model.filters import Filters, has_label, labelled
 from .creation import PREDEFINED
 from .spec import Network
-
-Filters = Mapping[str, "list[str]"]
-
-
-def _has_label(network: Network, wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in network.labels and (not equals or network.labels[key] == value)
 
 
 def _matches_name(network: Network, wanted: str) -> bool:
@@ -52,7 +46,7 @@ def matches(network: Network, filters: Filters, dangling: bool) -> bool:
     """Whether a network passes: any value of each filter, but all labels."""
     for name, wanted in filters.items():
         if name == "label":
-            if not all(_has_label(network, label) for label in wanted):
+            if not all(has_label(network.labels, label) for label in wanted):
                 return False
         elif not any(TESTS[name](network, value, dangling) for value in wanted):
             return False
@@ -61,11 +55,4 @@ def matches(network: Network, filters: Filters, dangling: bool) -> bool:
 
 def prunable(network: Network, filters: Filters) -> bool:
     """Whether `network prune` may take it: `label`, `label!` and `until` (RFC 3339, made into that by the caller)."""
-    for name, wanted in filters.items():
-        if name == "label" and not all(_has_label(network, label) for label in wanted):
-            return False
-        if name == "label!" and any(_has_label(network, label) for label in wanted):
-            return False
-        if name == "until" and not all(network.created < value for value in wanted):
-            return False
-    return True
+    return labelled(network.labels, filters) and all(network.created < value for value in filters.get("until", ()))

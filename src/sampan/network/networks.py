@@ -16,6 +16,7 @@ from ..errors import Forbidden, NotFound, SampanError
 from ..linux.rtnetlink import Route
 from ..model import times
 from ..model.container import EndpointSettings, PortMap
+from ..model.filters import Filters
 from ..plugin import Directories
 from . import files, foreign
 from .bridge import BridgeDriver, delete_link
@@ -23,7 +24,7 @@ from .config import NetworkDefaults
 from .creation import PREDEFINED, describe, new_id, with_pools
 from .default import default_bridge
 from .endpoint import Driver, Endpoint
-from .filters import Filters, check_filters, matches, prunable
+from .filters import check_filters, matches, prunable
 from .firewall import Firewall
 from .inspection import Inspection
 from .ipam import IPNetwork

@@ -23,9 +23,10 @@ import msgspec
 from sampan import faults
 from sampan.cas.threads import run_abandonable
 from sampan.db import Database, Row
-from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError, Unavailable
+from sampan.errors import Conflict, NotFound, SampanError, Unavailable
 from sampan.linux.libc import syncfs
 from sampan.linux.openat2 import open_in_root
+from sampan.model.filters import Filters, check, flag, labelled
 from sampan.tree.copy import copy_tree
 from sampan.tree.remove import remove
 from sampan.tree.walk import usage
@@ -37,9 +38,7 @@ from .plugins import Plugins
 from .volume import ANONYMOUS, Driver, Volume
 
 T = TypeVar("T")
-Filters = dict[str, list[str]]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_TRUE, _FALSE = ("1", "t", "T", "true", "True", "TRUE"), ("0", "f", "F", "false", "False", "FALSE")
 
 
 @dataclass(frozen=True)
@@ -174,19 +173,19 @@ class Volumes:
     def list(self, filters: Filters | None = None) -> list[Volume]:
         """Volumes by name that match all filters: dangling, name (part of it), driver, label."""
         filters = filters or {}
-        _check_filters(filters, ("dangling", "name", "driver", "label"))
+        check(filters, ("dangling", "name", "driver", "label"))
         volumes = [self._volume(row) for row in self._db.query("SELECT * FROM volume ORDER BY name")]
         return [volume for volume in volumes if self._matches(volume, filters)]
 
     def _matches(self, volume: Volume, filters: Filters) -> bool:
-        names, drivers, dangling = filters.get("name"), filters.get("driver"), filters.get("dangling")
+        names, drivers, dangling = filters.get("name"), filters.get("driver"), flag(filters, "dangling")
         if names and not any(name in volume.name for name in names):
             return False
         if drivers and volume.driver not in drivers:
             return False
-        if dangling and _boolean("dangling", dangling) == bool(self.users(volume.name)):
+        if dangling is not None and dangling == bool(self.users(volume.name)):
             return False
-        return _has_labels(volume.labels or {}, filters.get("label", []))
+        return labelled(volume.labels, filters)
 
     async def remove(self, name: str, force: bool = False) -> bool:
         """Remove a volume nobody uses, with Docker's errors; whether there was one.
@@ -215,15 +214,14 @@ class Volumes:
 
     def prunable(self, filters: Filters | None = None) -> Sequence[Volume]:
         """Unused local volumes: anonymous ones only, unless the filter `all` says otherwise."""
-        filters = dict(filters or {})
-        _check_filters(filters, ("label", "label!", "all"))
-        everything = _boolean("all", filters.pop("all", ["false"]))
+        filters = filters or {}
+        check(filters, ("label", "label!", "all"))
+        everything = flag(filters, "all")
         found = []
         for volume in self.list():
             if volume.driver != "local" or self.users(volume.name) or not (everything or volume.anonymous):
                 continue
-            labels, unwanted = volume.labels or {}, filters.get("label!", [])
-            if _has_labels(labels, filters.get("label", [])) and not (unwanted and _has_labels(labels, unwanted)):
+            if labelled(volume.labels, filters):
                 found.append(volume)
         return found
 
@@ -364,23 +362,3 @@ def _json(value: dict[str, str] | None) -> str:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _check_filters(filters: Filters, known: tuple[str, ...]) -> None:
-    for key in filters:
-        if key not in known:
-            raise InvalidArgument(f"invalid filter '{key}'")
-
-
-def _boolean(key: str, values: list[str]) -> bool:
-    if len(values) == 1 and values[0] in (*_TRUE, *_FALSE):
-        return values[0] in _TRUE
-    raise InvalidArgument(f"invalid filter '{key}=[{' '.join(values)}]'")
-
-
-def _has_labels(labels: dict[str, str], wanted: list[str]) -> bool:
-    for text in wanted:
-        key, equals, value = text.partition("=")
-        if key not in labels or (equals and labels[key] != value):
-            return False
-    return True

@@ -1,8 +1,10 @@
+"""Sizes, CPUs, durations and ages in Go's and go-units' words."""
+
 from __future__ import annotations
 
 import pytest
 
-from sampan.cli import quantity
+from sampan.model import quantity
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,8 @@ def test_printed_sizes() -> None:
         (59, "59 seconds"),
         (61, "About a minute"),
         (121, "2 minutes"),
-        (46 * 60, "About an hour"),
+        (59 * 60, "59 minutes"),
+        (89 * 60, "About an hour"),
         (7200, "2 hours"),
         (3 * 86400, "3 days"),
         (15 * 86400, "2 weeks"),
@@ -74,3 +77,11 @@ def test_printed_sizes() -> None:
 )
 def test_ages(seconds: int, text: str) -> None:
     assert quantity.human_duration(seconds) == text
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1" + "0" * 20, "9000p"])
+def test_numbers_that_no_go_program_can_hold(text: str) -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        quantity.parse_bytes(text)
+    with pytest.raises(ValueError, match=r"out of range|unit"):
+        quantity.parse_duration(f"{text}h")
