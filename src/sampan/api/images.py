@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -212,6 +212,18 @@ async def _save(call: Call, names: Sequence[str]) -> None:
     await call.stream_bytes(images.save(call.engine, selection), "application/x-tar")
 
 
+async def create(call: Call) -> None:
+    """Pull (`fromImage`) or import (`fromSrc`)."""
+    if call.query.text("fromImage"):
+        from .registry import pull  # registries' client, which an import does without
+
+        await pull(call)
+    elif call.query.text("fromSrc"):
+        await import_image(call)
+    else:
+        raise InvalidArgument("one of fromImage and fromSrc is needed")
+
+
 async def import_image(call: Call) -> None:
     query = call.query
     source = query.text("fromSrc")
@@ -225,15 +237,20 @@ async def import_image(call: Call) -> None:
     )
 
     async def work(report: Report) -> None:
-        from ..engine.download import download  # urllib.request: half a megabyte
-
         if source != "-":
             report(Progress(status=f"Downloading from {source}"))
-        body = call.chunks() if source == "-" else download(source)
-        image = await images.import_image(call.engine, body, options, target)
+        image = await images.import_image(call.engine, _root_file_system(call, source), options, target)
         report(Progress(status=image.id))
 
     await progress.stream(call, work)
+
+
+def _root_file_system(call: Call, source: str) -> AsyncIterator[bytes]:
+    if source == "-":
+        return call.chunks()
+    from ..engine.download import download  # urllib.request: half a megabyte
+
+    return download(source)
 
 
 def _target(repository: str, tag_name: str) -> Reference | None:
@@ -247,6 +264,7 @@ def _target(repository: str, tag_name: str) -> Reference | None:
 
 ROUTES: list[Route] = [
     ("GET", "/images/json", list_images),
+    ("POST", "/images/create", create),
     ("GET", "/images/get", save),
     ("POST", "/images/load", load),
     ("POST", "/images/prune", prune),

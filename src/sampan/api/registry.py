@@ -14,7 +14,7 @@ from ..engine import pull as pulling
 from ..engine import push as pushing
 from ..engine.pull import PullRequest
 from ..engine.push import PushRequest
-from ..errors import InvalidArgument, SampanError, Unauthorized
+from ..errors import SampanError, Unauthorized
 from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
@@ -24,7 +24,6 @@ from ..registry.config import ANONYMOUS, AuthConfig
 from ..wire.system import AuthConfig as AuthBody
 from . import platform, progress
 from .call import Call
-from .images import import_image
 
 
 def credentials(call: Call) -> AuthConfig:
@@ -45,16 +44,6 @@ def _credentials_for(auth: AuthConfig, name: str) -> Callable[[str], AuthConfig]
     host = meant.partition("/")[0] or DEFAULT_DOMAIN
     meant = DEFAULT_DOMAIN if host == f"index.{DEFAULT_DOMAIN}" else host
     return lambda domain: auth if domain == meant else ANONYMOUS
-
-
-async def create(call: Call) -> None:
-    """`POST /images/create`: pull (`fromImage`) or import (`fromSrc`)."""
-    if call.query.text("fromImage"):
-        await pull(call)
-    elif call.query.text("fromSrc"):
-        await import_image(call)
-    else:
-        raise InvalidArgument("one of fromImage and fromSrc is needed")
 
 
 async def pull(call: Call) -> None:

@@ -54,7 +54,6 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/commit", "commit_container"),
     ],
     "registry": [
-        ("POST", "/images/create", "create"),
         ("GET", "/images/search", "find"),
         ("POST", "/images/{name:*}/push", "push"),
         ("POST", "/auth", "authenticate"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from _blake2 import blake2b  # hashlib would load OpenSSL
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -196,7 +196,9 @@ def _network_settings(container: Container, version: Version) -> wire.NetworkSet
     if container.running and container.networks:
         # A file that nsenter takes, as Docker's is; no mount of ours has to be kept for it.
         settings.sandbox_key = f"/proc/{container.state.pid}/ns/net"
-        settings.sandbox_id = sha256(f"{container.id} {container.state.started_at}".encode()).hexdigest()
+        settings.sandbox_id = blake2b(
+            f"{container.id} {container.state.started_at}".encode(), digest_size=32
+        ).hexdigest()
     default = container.networks.get("bridge")
     if default is not None:
         settings.endpoint_id = default.endpoint_id

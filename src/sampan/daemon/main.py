@@ -31,9 +31,10 @@ def main() -> None:
 
 
 def _configure(arguments: list[str], zygote: tuple[int, socket] | None) -> int:
-    from . import memory
+    from . import imports, memory
 
     memory.begin()
+    imports.defer()
     from .start import start
 
     return start(arguments, zygote)

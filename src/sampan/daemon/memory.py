@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
+from typing import TYPE_CHECKING
 
 from ..linux import allocator
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
 
 SETTLE_SECONDS = 3.0
 """After the first request of a burst; later ones of the burst do not put it off."""
@@ -20,13 +23,14 @@ def begin() -> None:
 class Settling:
     """`touch` says that something was done."""
 
-    def __init__(self) -> None:
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._timer: TimerHandle | None = None
 
     def touch(self) -> None:
         """Settle soon."""
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_SECONDS, self._settle)
+            self._timer = self._loop.call_later(SETTLE_SECONDS, self._settle)
 
     def _settle(self) -> None:
         self._timer = None

@@ -31,7 +31,7 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
     stop = asyncio.Event()
     async with Engine.open(config.engine, zygote) as engine:
         await recover_builds(engine)
-        settling = memory.Settling()
+        settling = memory.Settling(asyncio.get_running_loop())
         app = App(engine, settling.touch)
         servers = await listeners.listen(config, app.connection)
         servers += await listeners.listen_for_metrics(config.settings.metrics_addr, app.metrics_connection)
@@ -51,8 +51,9 @@ async def serve(config: DaemonConfig, zygote: Zygote | None) -> None:
 def _on_signals(config: DaemonConfig, engine: Engine, stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload, config, engine)
+        # Not loop.add_signal_handler, which imports inspect.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(reload, config, engine))
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
 

@@ -29,6 +29,8 @@ class Runtime:
 
 @dataclass(frozen=True)
 class RegistryDefaults:
+    """What the daemon's configuration says of registries."""
+
     mirrors: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
     max_concurrent_downloads: int = 3

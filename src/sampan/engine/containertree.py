@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -31,7 +31,7 @@ async def opened(engine: Engine, container: Container) -> AsyncIterator[PrivateT
 
 @asynccontextmanager
 async def _volumes(engine: Engine, container: Container) -> AsyncIterator[list[Bind]]:
-    user = f"archive-{secrets.token_hex(8)}"
+    user = f"archive-{os.urandom(8).hex()}"
     mounted: list[str] = []
     directory = engine.paths.container(container.id)
     binds = [Bind(f"{directory}/{name}", f"/etc/{name}") for name in FILES if container.has_been_started]

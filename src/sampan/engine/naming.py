@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
-import secrets
 from collections.abc import Callable
 
 from ..errors import InvalidArgument
@@ -38,7 +38,7 @@ SURNAMES = tuple(_SURNAMES.split())
 def new_id() -> str:
     """64 hex digits; the first twelve, a default host name, are never all decimal: such a name would be a number."""
     while True:
-        identity = secrets.token_hex(32)
+        identity = os.urandom(32).hex()
         if not identity[:12].isdecimal():
             return identity
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -74,7 +74,7 @@ def rename(engine: Engine, name: str, new: str) -> Volume:
 @asynccontextmanager
 async def mounted(engine: Engine, name: str) -> AsyncIterator[str]:
     """The path of a volume's data while something is done with it."""
-    user = f"copy-{secrets.token_hex(8)}"
+    user = f"copy-{os.urandom(8).hex()}"
     path = await engine.volumes.mount(name, user)
     try:
         yield path

@@ -336,6 +336,8 @@ def masquerade() -> bytes:
 
 @dataclass(frozen=True)
 class Rule:
+    """One rule of a chain, by the number that the kernel gave it."""
+
     chain: str
     handle: int
     expressions: bytes

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from calendar import timegm
-from time import strptime
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -49,7 +48,7 @@ def parse_time(text: str) -> int:
     global _second
     whole, fraction = text[:19], text[20:].removesuffix("Z")
     if _second[0] != whole:
-        _second = (whole, timegm(strptime(whole, "%Y-%m-%dT%H:%M:%S")))
+        _second = (whole, int(datetime.fromisoformat(f"{whole}+00:00").timestamp()))
     return _second[1] * 1_000_000_000 + int(fraction.ljust(9, "0")[:9])
 
 

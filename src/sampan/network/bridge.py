@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import secrets
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
@@ -218,7 +217,7 @@ def _bridge_mac(stored: Stored) -> str:
     gateway = stored.pools.gateway(4) or stored.pools.gateway(6)
     if stored.network.driver == "overlay" and gateway is not None:
         return mac_of(gateway)  # the same on every host
-    return "02:42:" + secrets.token_bytes(4).hex(":")
+    return "02:42:" + os.urandom(4).hex(":")
 
 
 def interface_sysctls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from ipaddress import IPv6Network, ip_address, ip_network
 
 import msgspec
@@ -22,7 +22,7 @@ OVERLAY_OPTIONS = {MTU: "1450"}
 
 def new_id() -> str:
     """Docker's form of an id: 64 hexadecimal digits."""
-    return secrets.token_hex(32)
+    return os.urandom(32).hex()
 
 
 def describe(spec: NetworkSpec, store: Store, defaults: NetworkDefaults) -> Network:
@@ -190,7 +190,7 @@ def _free_subnet(version: int, defaults: NetworkDefaults, taken: list[IPNetwork]
     if version == 6 and not any(":" in pool.base for pool in pools):
         while True:
             # RFC 4193: fd00::/8 and forty random bits
-            subnet = IPv6Network((b"\xfd" + secrets.token_bytes(5) + bytes(10), 64))
+            subnet = IPv6Network((b"\xfd" + os.urandom(5) + bytes(10), 64))
             if not overlapping(subnet, taken):
                 return subnet
     return choose_subnet(pools, taken, version)

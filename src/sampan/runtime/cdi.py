@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -74,8 +73,7 @@ class _Spec(_Struct, frozen=True):
     container_edits: Edits = Edits()
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(_Struct, frozen=True):
     file: str
     shared: Edits
     own: Edits

@@ -38,6 +38,7 @@ _MAX_FD = 1 << 20
 def fork() -> tuple[int, socket.socket]:
     """Fork a zygote off the daemon: (pid, the daemon's end of the socket). To be called while there is one thread."""
     ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    _freeze()
     pid = os.fork()
     if pid == 0:
         ours.close()
@@ -72,11 +73,15 @@ def _serve(sock: fds.socket, *, new_session: bool) -> None:
     config = _configure(sock)
     prctl.set_child_subreaper()  # containers whose shim was killed become ours
     ignore_children()
-    gc.collect()
-    gc.freeze()  # a collection in a shim then leaves the shared pages alone
     _fork_shims(sock, config)
     if config.cgroup_parent:
         cgroups.remove_empty(_shims_group(config))
+
+
+def _freeze() -> None:
+    """Keep collections from writing to what forked processes share; the one here writes to all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _close_others(kept: int) -> None:
@@ -159,6 +164,7 @@ def _run_container(
 
 def main(arguments: list[str]) -> None:
     """`python -m sampan.shim.zygote FD`: serve the daemon at the other end of FD."""
+    _freeze()
     _become(lambda: _serve(fds.socket(fileno=int(arguments[0])), new_session=False))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 
@@ -42,7 +41,7 @@ class FuseOverlay(Overlay):
 
     def _view(self, lowers: list[str]) -> int:
         """Mounted for a moment; the open directory keeps it alive until it is closed."""
-        target = f"{self.root}/view-{secrets.token_hex(8)}"
+        target = f"{self.root}/view-{os.urandom(8).hex()}"
         os.mkdir(target, 0o700)
         try:
             self._run(lowers, None, None, target)

@@ -6,7 +6,6 @@ Without it these would be made in each container and show up in `docker diff` an
 from __future__ import annotations
 
 import os
-import secrets
 
 from sampan.linux.openat2 import make_directories, make_file, open_in_root
 
@@ -29,7 +28,7 @@ def init_layer(snapshotter: Snapshotter, parent: str | None) -> str | None:
         return key
     if snapshotter.copies_parents:
         return parent
-    made = f"{UNFINISHED}{secrets.token_hex(16)}"
+    made = f"{UNFINISHED}{os.urandom(16).hex()}"
     snapshotter.prepare(made, parent)
     try:
         _fill(snapshotter.mount(made))

@@ -14,7 +14,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
-from secrets import token_hex
 
 import msgspec
 
@@ -182,7 +181,7 @@ class Layers(ABC):
         while os.path.lexists(f"{self.root}/{number}"):
             number += 1
         # ext4 chooses the place by the name that a directory is born with (`spread_children`), and low numbers recur
-        born = f"{self.root}/{_UNNAMED}{token_hex(8)}"
+        born = f"{self.root}/{_UNNAMED}{os.urandom(8).hex()}"
         os.mkdir(born, 0o700)
         os.rename(born, f"{self.root}/{number}")
         return number

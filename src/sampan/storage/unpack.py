@@ -9,7 +9,6 @@ A crash leaves an active snapshot "unpack-…", which `sweep` removes at the nex
 from __future__ import annotations
 
 import os
-import secrets
 
 from sampan import faults
 from sampan.errors import Conflict
@@ -32,7 +31,7 @@ class Unpacking:
     def __init__(self, snapshotter: Snapshotter, chain_id: str, parent: str | None) -> None:
         self._snapshotter = snapshotter
         self._chain_id = chain_id
-        self._key = f"{UNFINISHED}{secrets.token_hex(16)}"
+        self._key = f"{UNFINISHED}{os.urandom(16).hex()}"
         self._usage: Usage | None = None
         snapshotter.prepare(self._key, parent)
         self._upper = snapshotter.upper(self._key)

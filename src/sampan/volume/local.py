@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import socket
 import stat
 import subprocess
@@ -85,7 +84,7 @@ class Local:
         self._detach(name)
         if "size" in options and os.path.isdir(self.path(name)) and quota.enforced(self.root):
             quota.release(self.path(name))
-        removed = f"{REMOVED}{secrets.token_hex(16)}"
+        removed = f"{REMOVED}{os.urandom(16).hex()}"
         try:
             os.rename(f"{self.root}/{name}", f"{self.root}/{removed}")
         except FileNotFoundError:

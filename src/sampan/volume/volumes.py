@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,7 +113,7 @@ class Volumes:
     ) -> Volume:
         """Make a volume; an existing one is returned as it is unless another driver is asked for."""
         if not name:
-            name = secrets.token_hex(32)
+            name = os.urandom(32).hex()
             labels = {**(labels or {}), ANONYMOUS: ""}
         async with self._lock(name):
             row = self._row(name)

@@ -11,7 +11,7 @@ from sampan.daemon import memory
 async def test_collection_begins_once_the_daemon_has_settled(monkeypatch):
     monkeypatch.setattr(memory, "SETTLE_SECONDS", 0.0)
     frozen = gc.get_freeze_count()
-    settling = memory.Settling()
+    settling = memory.Settling(asyncio.get_running_loop())
     try:
         memory.begin()
         assert not gc.isenabled()
