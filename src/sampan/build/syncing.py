@@ -12,7 +12,7 @@ import re
 import stat
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import NoReturn
 
@@ -55,12 +55,43 @@ class Manifest(Struct, frozen=True, rename="pascal"):
     files: list[Listed]
 
 
+class OpenPacks:
+    """Packs that a tree reads; each is opened once, and all are closed together."""
+
+    def __init__(self, store: ContextStore) -> None:
+        self._store = store
+        self._stack = ExitStack()
+        self._opened: dict[int, Pack] = {}
+
+    def attach(self, place: Place, inodes: Iterable[Inode]) -> bool:
+        """Let these have their contents there; False when the pack has gone."""
+        if place.pack not in self._opened:
+            try:
+                self._opened[place.pack] = self.own(self._store.open(place.pack), trusted=False)
+            except FileNotFoundError:
+                self._store.drop(place.pack)
+                return False
+        for inode in inodes:
+            inode.pack, inode.offset = self._opened[place.pack], place.position
+        return True
+
+    def own(self, fd: int, *, trusted: bool) -> Pack:
+        """A pack of the tree's own."""
+        pack = Pack(fd, trusted=trusted)
+        self._stack.callback(pack.close)
+        return pack
+
+    def close(self) -> None:
+        """Give them back."""
+        self._stack.close()
+
+
 class Incoming:
     """A context on its way: `missing` are the numbers of entries whose contents are wanted, in this order."""
 
     def __init__(self, store: ContextStore, manifest: Manifest) -> None:
         self._store = store
-        self._stack = ExitStack()
+        self._packs = OpenPacks(store)
         self._inodes = _inodes(manifest.files)
         self.tree = FileTree()
         for one, inode in zip(manifest.files, self._inodes, strict=True):
@@ -74,33 +105,16 @@ class Incoming:
             if inode.sha256 and inode.pack is None:
                 wanted.setdefault(_key(inode), []).append(number)
         found = self._store.find(wanted)
-        packs: dict[int, Pack] = {}
         for key, numbers in wanted.items():
             place = found.get(key)
-            if place is None or not self._attach(place, packs, numbers):
+            if place is None or not self._packs.attach(place, [self._inodes[number] for number in numbers]):
                 self.missing.append(numbers[0])
         return self.missing
-
-    def _attach(self, place: Place, packs: dict[int, Pack], numbers: list[int]) -> bool:
-        if place.pack not in packs:
-            try:
-                packs[place.pack] = self._owned(self._store.open(place.pack), trusted=False)
-            except FileNotFoundError:
-                self._store.drop(place.pack)
-                return False
-        for number in numbers:
-            self._inodes[number].pack, self._inodes[number].offset = packs[place.pack], place.position
-        return True
-
-    def _owned(self, fd: int, *, trusted: bool) -> Pack:
-        pack = Pack(fd, trusted=trusted)
-        self._stack.callback(pack.close)
-        return pack
 
     def receive(self, stream: Readable, path: str) -> list[int]:
         """Store what was missing in a new file; numbers of what is not what the manifest says. Run it in a thread."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        pack = self._owned(fd, trusted=True)
+        pack = self._packs.own(fd, trusted=True)
         source, target = _Exactly(stream), _Gathered(pack)
         changed, position = [], 0
         for number in self.missing:
@@ -136,7 +150,7 @@ class Incoming:
 
     def close(self) -> None:
         """Give the packs back."""
-        self._stack.close()
+        self._packs.close()
 
 
 def _inodes(listed: list[Listed]) -> list[Inode]:

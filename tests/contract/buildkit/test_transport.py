@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +15,6 @@ from sampan.buildkit.proto.secrets_pb2 import GetSecretRequest, GetSecretRespons
 from sampan.buildkit.proto.session_pb2 import BytesMessage
 from sampan.buildkit.sessions import Sessions, sessions_of
 from sampan.buildkit.transport import Calls
-from sampan.engine.config import EngineConfig
-from sampan.engine.engine import Engine
 from sampan.errors import NotFound, Unavailable
 
 from ...support import buildx
@@ -48,23 +44,6 @@ class Secrets:
             finally:
                 self.cancelled.set()
         await stream.send_message(GetSecretResponse(data=request.ID.encode() * 100_000))
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    made = Engine(EngineConfig(data_root=f"{tmp_path}/data", exec_root=f"{tmp_path}/run"))
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-async def app(engine: Engine) -> AsyncIterator[App]:
-    made = App(engine, lambda: None)
-    yield made
-    made.end()
-    for task in made.tasks():
-        await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 30)
-    assert not made.connections
 
 
 async def ask(channel: Any, identity: str) -> bytes:

@@ -1,0 +1,127 @@
+"""The client's half of fsutil's transfers, as buildx has it: gives a directory, takes a tree."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from grpclib.const import Cardinality, Handler
+from grpclib.server import Stream
+
+from sampan.buildkit.filemodes import to_go
+from sampan.buildkit.filesync import METHOD
+from sampan.buildkit.proto.fsutil_pb2 import Packet, Stat
+from sampan.errors import NotFound
+
+PIECE = 32 << 10
+PacketStream = Stream[Packet, Packet]
+
+
+def stat_of(root: Path, path: str, seen: dict[int, str]) -> Stat:
+    """What fsutil says of a file."""
+    found = os.lstat(root / path)
+    made = Stat(path=path, mode=to_go(found.st_mode), uid=found.st_uid, gid=found.st_gid, modTime=found.st_mtime_ns)
+    if stat.S_ISLNK(found.st_mode):
+        made.linkname = os.readlink(root / path)
+    elif stat.S_ISREG(found.st_mode):
+        first = seen.setdefault(found.st_ino, path)
+        made.size = found.st_size
+        made.linkname = first if first != path else ""
+    return made
+
+
+def names(root: Path, below: str = "") -> Iterator[str]:
+    """Parents first, sorted."""
+    for name in sorted(os.listdir(root / below)):
+        path = f"{below}/{name}" if below else name
+        yield path
+        if stat.S_ISDIR(os.lstat(root / path).st_mode):
+            yield from names(root, path)
+
+
+@dataclass
+class Directories:
+    """FileSync of directories by name; `asked` are the paths whose contents were asked for, `wanted` the metadata."""
+
+    roots: dict[str, Path]
+    asked: list[str] = field(default_factory=list)
+    wanted: dict[str, list[str]] = field(default_factory=dict)
+    workers: int = 4
+    _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {METHOD: Handler(self.diff_copy, Cardinality.STREAM_STREAM, Packet, Packet)}
+
+    async def diff_copy(self, stream: PacketStream) -> None:
+        assert stream.metadata is not None
+        self.wanted = {name: [str(one) for one in stream.metadata.getall(name)] for name in stream.metadata}
+        for name in list(self.wanted):
+            if f"{name}-encoded" in self.wanted:
+                self.wanted[name] = [unquote_plus(text) for text in self.wanted[name]]
+        (name,) = self.wanted["dir-name"]
+        if name not in self.roots:
+            raise NotFound(f'no access allowed to dir "{name}"')
+        await self._send(stream, self.roots[name])
+
+    async def _send(self, stream: PacketStream, root: Path) -> None:
+        paths, seen = list(names(root)), dict[int, str]()
+        for path in paths:
+            await stream.send_message(Packet(type=Packet.PACKET_STAT, stat=stat_of(root, path, seen)))
+        await stream.send_message(Packet(type=Packet.PACKET_STAT))
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        workers = [asyncio.ensure_future(self._work(stream, root, paths, queue)) for _ in range(self.workers)]
+        try:
+            async for packet in stream:
+                if packet.type == Packet.PACKET_FIN:
+                    await stream.send_message(Packet(type=Packet.PACKET_FIN))
+                    return
+                assert packet.type == Packet.PACKET_REQ
+                queue.put_nowait(packet.ID)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, stream: PacketStream, root: Path, paths: list[str], queue: asyncio.Queue[int]) -> None:
+        while True:
+            number = await queue.get()
+            self.asked.append(paths[number])
+            data = (root / paths[number]).read_bytes()
+            pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)]
+            for piece in (*pieces, b""):
+                async with self._sending:
+                    await stream.send_message(Packet(type=Packet.PACKET_DATA, ID=number, data=piece))
+                await asyncio.sleep(0)  # pieces of several files come between each other
+
+
+@dataclass
+class Script:
+    """FileSync of whatever packets: `names` at once, `contents` when something was asked for or all is said to be here.
+
+    `hang`: then nothing more, until the other side ends.
+    """
+
+    names: Sequence[Packet]
+    contents: Sequence[Packet] = ()
+    hang: bool = False
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {METHOD: Handler(self.diff_copy, Cardinality.STREAM_STREAM, Packet, Packet)}
+
+    async def diff_copy(self, stream: Any) -> None:
+        for packet in self.names:
+            await stream.send_message(packet)
+        if self.names and await stream.recv_message() is None:
+            return
+        for packet in self.contents:
+            await stream.send_message(packet)
+        self.reached.set()
+        if self.hang:
+            await asyncio.Event().wait()
