@@ -95,6 +95,8 @@ async def test_s28_the_operators_chain_wins_over_published_ports(lab: Lab) -> No
         async with server(web, 80):
             assert await call(other, "10.99.0.1", 8080, REFUSAL) == "TimeoutError"
             assert await call(other, "fd99::1", 8080, REFUSAL) == "TimeoutError", "relayed ports obey as well"
+            lab.nft("add", "rule", "inet", "sampan", "operator", "tcp", "dport", "8080", "counter")
             assert await call(friend, "10.99.1.1", 8080) == "10.99.1.2"
         networks._firewall.load()
+        assert "counter packets 1 " in lab.nft("list", "chain", "inet", "sampan", "operator"), "once, for limits' sake"
         assert "10.99.0.0/24" in lab.nft("list", "chain", "inet", "sampan", "operator")

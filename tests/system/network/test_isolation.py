@@ -107,6 +107,7 @@ async def test_the_table_of_another_version(lab: Lab) -> None:
         map entrance4 { type ifname : verdict; elements = { "x" : goto old }; }
         chain old { drop; }
         chain forward { type filter hook forward priority 5; ip saddr @bridges drop; oifname vmap @entrance4; }
+        chain guard { type filter hook forward priority 10; drop; }
         chain operator { ip saddr 10.99.0.0/24 tcp dport { 8080, 8443 } drop; }
     }""")
     lab.nft("-f", str(rules))
