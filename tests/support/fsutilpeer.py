@@ -14,10 +14,12 @@ from urllib.parse import unquote_plus
 from grpclib.const import Cardinality, Handler
 from grpclib.server import Stream
 
-from sampan.buildkit.filemodes import to_go
+from sampan.buildkit.filemodes import from_go, to_go
 from sampan.buildkit.filesync import METHOD
+from sampan.buildkit.proto.filesync_pb2 import BytesMessage
 from sampan.buildkit.proto.fsutil_pb2 import Packet, Stat
-from sampan.errors import NotFound
+from sampan.buildkit.sending import METHOD as SEND
+from sampan.errors import Conflict, NotFound
 
 PIECE = 32 << 10
 PacketStream = Stream[Packet, Packet]
@@ -125,3 +127,62 @@ class Script:
         self.reached.set()
         if self.hang:
             await asyncio.Event().wait()
+
+
+@dataclass
+class Target:
+    """FileSend into a directory, or of one file into `data`."""
+
+    root: Path | None = None
+    data: bytearray = field(default_factory=bytearray)
+    told: dict[str, str] = field(default_factory=dict)
+    exists: bool = False
+
+    def __mapping__(self) -> dict[str, Handler]:
+        kind = Packet if self.root is not None else BytesMessage
+        return {SEND: Handler(self.diff_copy, Cardinality.STREAM_STREAM, kind, kind)}
+
+    async def diff_copy(self, stream: Any) -> None:
+        self.told = {name: str(stream.metadata[name]) for name in stream.metadata}
+        if self.exists:
+            raise Conflict("target already exists")
+        if self.root is not None:
+            await self._receive(stream, self.root)
+            return
+        async for message in stream:
+            self.data += message.data
+
+    async def _receive(self, stream: PacketStream, root: Path) -> None:
+        stats: list[Stat] = []
+        while (packet := await stream.recv_message()) is not None and packet.HasField("stat"):
+            stats.append(packet.stat)
+        assert [one.path for one in stats] == sorted((one.path for one in stats), key=lambda path: path.split("/"))
+        for number, one in enumerate(stats):
+            kind = stat.S_IFMT(from_go(one.mode))
+            if kind == stat.S_IFDIR:
+                (root / one.path).mkdir()
+            elif kind == stat.S_IFLNK:
+                (root / one.path).symlink_to(one.linkname)
+            elif one.linkname:
+                os.link(root / one.linkname, root / one.path)
+            else:
+                (root / one.path).touch()
+                await stream.send_message(Packet(type=Packet.PACKET_REQ, ID=number))
+        regular = {number for number, one in enumerate(stats) if stat.S_ISREG(from_go(one.mode)) and not one.linkname}
+        files = {number: bytearray() for number in regular}
+        pending = set(regular)
+        while pending:
+            packet = await stream.recv_message()
+            assert packet is not None and packet.type == Packet.PACKET_DATA
+            files[packet.ID] += packet.data
+            if not packet.data:
+                pending.remove(packet.ID)
+                (root / stats[packet.ID].path).write_bytes(files[packet.ID])
+                assert len(files[packet.ID]) == stats[packet.ID].size
+        for one in reversed(stats):
+            if not stat.S_ISLNK(from_go(one.mode)):
+                os.chmod(root / one.path, stat.S_IMODE(from_go(one.mode)))
+            os.utime(root / one.path, ns=(one.modTime, one.modTime), follow_symlinks=False)
+        await stream.send_message(Packet(type=Packet.PACKET_FIN))
+        packet = await stream.recv_message()
+        assert packet is not None and packet.type == Packet.PACKET_FIN

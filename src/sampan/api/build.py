@@ -34,7 +34,7 @@ from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci import reference
-from ..registry.config import ANONYMOUS, AuthConfig
+from ..registry.config import ANONYMOUS, AuthConfig, AuthFor
 from ..runtime.privileges import security_options
 from . import progress
 from .buildlog import ClassicLog
@@ -298,7 +298,7 @@ def _json(query: Query, name: str, kind: Any) -> Any:
         raise InvalidArgument(f"invalid {name}: {error}") from None
 
 
-def _credentials(call: Call) -> Any:
+def _credentials(call: Call) -> AuthFor:
     text = call.request_headers.get("x-registry-config", "")
     try:
         data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -306,7 +306,11 @@ def _credentials(call: Call) -> Any:
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         known = {}
     hosts = {_host(name): auth for name, auth in known.items()}
-    return lambda domain: hosts.get(domain, ANONYMOUS)
+
+    async def given(domain: str) -> AuthConfig:
+        return hosts.get(domain, ANONYMOUS)
+
+    return given
 
 
 def _host(address: str) -> str:

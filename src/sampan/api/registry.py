@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.reference import DEFAULT_DOMAIN
 from ..oci.shortnames import is_short
-from ..registry.config import ANONYMOUS, AuthConfig
+from ..registry.config import ANONYMOUS, AuthConfig, AuthFor
 from ..wire.system import AuthConfig as AuthBody
 from . import platform, progress
 from .call import Call
@@ -36,14 +35,17 @@ def credentials(call: Call) -> AuthConfig:
         return ANONYMOUS
 
 
-def _credentials_for(auth: AuthConfig, name: str) -> Callable[[str], AuthConfig]:
+def _credentials_for(auth: AuthConfig, name: str) -> AuthFor:
     """Which registry gets what the client sent. Of a short name the client thinks Docker Hub's, and sends those."""
-    if not is_short(name, reference.parse(name)):
-        return lambda _: auth
+    short = is_short(name, reference.parse(name))
     meant = auth.serveraddress.partition("://")[2] or auth.serveraddress
     host = meant.partition("/")[0] or DEFAULT_DOMAIN
     meant = DEFAULT_DOMAIN if host == f"index.{DEFAULT_DOMAIN}" else host
-    return lambda domain: auth if domain == meant else ANONYMOUS
+
+    async def given(domain: str) -> AuthConfig:
+        return auth if domain == meant or not short else ANONYMOUS
+
+    return given
 
 
 async def pull(call: Call) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import InvalidArgument, NotFound, SampanError
@@ -13,19 +13,11 @@ from ..model.progress import Progress, Report
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci.platform import Platform
-from ..registry.config import ANONYMOUS, AuthConfig
+from ..registry.config import AuthFor, no_credentials
 from .frontend.request import ResolvedImage
 from .graph import ImageSource, Vertex
 from .progress import StepDone, StepLog, StepStarted
 from .session import Session
-
-AuthFor = Callable[[str], AuthConfig]
-"""Credentials by registry host, from the request's X-Registry-Config."""
-
-
-def no_credentials(_: str) -> AuthConfig:
-    """For callers that have none."""
-    return ANONYMOUS
 
 
 class Bases:

@@ -20,8 +20,9 @@ from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
+from ..registry.config import AuthFor, no_credentials
 from . import contextstore, sourcecache
-from .bases import AuthFor, Bases, no_credentials
+from .bases import Bases
 from .cache import BuildCache, Record
 from .cacheconfig import inline
 from .cacheexport import CacheTarget, export

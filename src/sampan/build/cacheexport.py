@@ -15,7 +15,7 @@ from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Index
-from .bases import AuthFor
+from ..registry.config import AuthFor
 from .cacheconfig import Cache, compose
 from .progress import Warned
 from .result import Solved
@@ -110,7 +110,7 @@ async def _push(engine: Engine, name: str, cache: Cache, auth: AuthFor) -> None:
     with store.lease([config.digest]):
         store.add(cache.config)
         try:
-            await engine.registries.connect(ref.domain, auth(ref.domain), work, mirrors=False)
+            await engine.registries.connect(ref.domain, await auth(ref.domain), work, mirrors=False)
         finally:
             store.delete(config.digest)
 

@@ -26,7 +26,7 @@ from ..oci.config import RootFS
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .bases import AuthFor
+from ..registry.config import AuthFor
 from .cacheconfig import MAX_CONFIG, CachedLayers, config_of, parse, parse_inline
 from .progress import Warned
 from .result import Result
@@ -224,7 +224,7 @@ class _Registry:
         async def work(transport: Transport) -> RemoteManifest:
             return await Repository(transport, self._ref.path).manifest(name)
 
-        found = await self._engine.registries.connect(self._ref.domain, self._auth(self._ref.domain), work)
+        found = await self._engine.registries.connect(self._ref.domain, await self._auth(self._ref.domain), work)
         return manifests.parse(found.data, media_type or found.descriptor.media_type)
 
     async def blob(self, part: Descriptor, limit: int) -> bytes:
@@ -233,7 +233,7 @@ class _Registry:
         async def work(transport: Transport) -> bytes:
             return await Repository(transport, self._ref.path).blob(part, limit)
 
-        return await self._engine.registries.connect(self._ref.domain, self._auth(self._ref.domain), work)
+        return await self._engine.registries.connect(self._ref.domain, await self._auth(self._ref.domain), work)
 
     async def fetch(self, part: Descriptor) -> None:
         from ..registry.download import Download
@@ -245,7 +245,7 @@ class _Registry:
             repository = Repository(transport, self._ref.path)
             await Download(engine.store, part).run(repository, engine.registries.downloads, engine.registries.locks)
 
-        await engine.registries.connect(self._ref.domain, self._auth(self._ref.domain), work)
+        await engine.registries.connect(self._ref.domain, await self._auth(self._ref.domain), work)
 
 
 class _Layout:

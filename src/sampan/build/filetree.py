@@ -106,6 +106,10 @@ class HeldFile:
         return self.inode.rdev
 
     @property
+    def size(self) -> int:
+        return self.inode.size
+
+    @property
     def identity(self) -> Hashable | None:
         return id(self.inode) if self.inode.names > 1 else None
 

@@ -41,6 +41,10 @@ class SourceFile(Protocol):
     @property
     def rdev(self) -> int: ...
     @property
+    def size(self) -> int:
+        """Of a regular file, in bytes."""
+
+    @property
     def mtime_ns(self) -> int: ...
     @property
     def identity(self) -> Hashable | None:
@@ -124,6 +128,10 @@ class DiskFile:
     @property
     def rdev(self) -> int:
         return self._found.st_rdev
+
+    @property
+    def size(self) -> int:
+        return self._found.st_size
 
     @property
     def mtime_ns(self) -> int:

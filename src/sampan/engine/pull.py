@@ -7,7 +7,7 @@ manifest ─► configuration ─► layers: all downloads at once (within the l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from ..oci.config import ImageConfig
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from ..registry.config import ANONYMOUS, AuthConfig
+from ..registry.config import ANONYMOUS, AuthConfig, AuthFor
 from ..registry.download import Download, DownloadReader
 from ..registry.failures import RegistryFailure, translate_pull
 from ..registry.repository import RemoteManifest, Repository
@@ -58,12 +58,16 @@ class PullRequest:
     auth: AuthConfig = ANONYMOUS
     all_tags: bool = False
     others: tuple[Reference, ...] = ()
-    auth_for: Callable[[str], AuthConfig] | None = None
+    auth_for: AuthFor | None = None
 
-    def choices(self) -> list[PullRequest]:
+    async def choices(self) -> list[PullRequest]:
         """One request for each registry that is to be asked."""
-        auth_for = self.auth_for or (lambda domain: self.auth if domain == self.ref.domain else ANONYMOUS)
-        return [replace(self, ref=ref, others=(), auth=auth_for(ref.domain)) for ref in (self.ref, *self.others)]
+        return [replace(self, ref=ref, others=(), auth=await self._auth(ref)) for ref in (self.ref, *self.others)]
+
+    async def _auth(self, ref: Reference) -> AuthConfig:
+        if self.auth_for is not None:
+            return await self.auth_for(ref.domain)
+        return self.auth if ref.domain == self.ref.domain else ANONYMOUS
 
 
 async def pull(host: ImageHost, request: PullRequest, report: Report) -> list[Image]:
@@ -72,7 +76,7 @@ async def pull(host: ImageHost, request: PullRequest, report: Report) -> list[Im
     Of several registries the next is asked only where the one before says that it has no such image: one that is out
     of reach must not hand its names to another.
     """
-    choices = request.choices()
+    choices = await request.choices()
     if len(choices) == 1:
         return await _pull_all(host, choices[0], report)
     refusals = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -43,6 +44,14 @@ class AuthConfig(Struct, frozen=True, omit_defaults=True):
 
 
 ANONYMOUS = AuthConfig()
+
+AuthFor = Callable[[str], Awaitable[AuthConfig]]
+"""Credentials by registry host. Whoever asks may wait for a client of ours to tell them."""
+
+
+async def no_credentials(_: str) -> AuthConfig:
+    """For callers that have none."""
+    return ANONYMOUS
 
 
 @dataclass(frozen=True)

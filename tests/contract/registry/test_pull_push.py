@@ -235,7 +235,7 @@ async def test_short_names_are_asked_for_in_every_registry_in_turn(
         refs = other.images.short_names.candidates("team/thing", "1")
         auths: list[str] = []
 
-        def auth_for(domain: str) -> AuthConfig:
+        async def auth_for(domain: str) -> AuthConfig:
             auths.append(domain)
             return ANONYMOUS
 

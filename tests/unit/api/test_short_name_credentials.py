@@ -18,8 +18,8 @@ from sampan.registry.config import ANONYMOUS, AuthConfig
         ("reg.example:5000/app", "", {"reg.example:5000", "docker.io", "other.example"}),  # only its own is asked
     ],
 )
-def test_who_gets_them(name: str, server: str, receives: set[str]) -> None:
+async def test_who_gets_them(name: str, server: str, receives: set[str]) -> None:
     sent = AuthConfig(username="ann", password="secret", serveraddress=server)
     given = _credentials_for(sent, name)
     for domain in ("docker.io", "reg.example:5000", "other.example"):
-        assert given(domain) == (sent if domain in receives else ANONYMOUS)
+        assert await given(domain) == (sent if domain in receives else ANONYMOUS)
