@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..errors import InvalidArgument, NotFound, SampanError
+from ..errors import InvalidArgument, NotFound
 from ..image import variants
 from ..image.record import Image
 from ..model.progress import Progress, Report
@@ -16,7 +15,7 @@ from ..oci.platform import Platform
 from ..registry.config import AuthFor, no_credentials
 from .frontend.request import ResolvedImage
 from .graph import ImageSource, Vertex
-from .progress import StepDone, StepLog, StepStarted
+from .progress import StepLog
 from .session import Session
 
 
@@ -66,19 +65,14 @@ class Bases:
     def _shown(self, ref: str, platform: Platform) -> Iterator[Report]:
         """A pull as a step of the build; its output are the layers that are there."""
         step, tell = f"pull {ref} {platform}", self._session.tell
-        tell(StepStarted(step=step, name=f"pull {ref}", time=time.time_ns()))
 
         def report(progress: Progress) -> None:
             if progress.status and (not progress.id or progress.status == "Pull complete"):
                 name = f"{progress.id}: " if progress.id else ""
                 tell(StepLog(step=step, stream=1, text=f"{name}{progress.status}\n"))
 
-        try:
+        with self._session.showing(f"pull {ref}", step, bare=False):
             yield report
-        except SampanError as error:
-            tell(StepDone(step=step, error=str(error), time=time.time_ns()))
-            raise
-        tell(StepDone(step=step, time=time.time_ns()))
 
 
 def _is_id(ref: str) -> bool:

@@ -20,6 +20,7 @@ from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
+from ..oci.reference import Reference
 from ..registry.config import AuthFor, no_credentials
 from . import contextstore, sourcecache
 from .bases import Bases
@@ -188,6 +189,9 @@ class Builder:
                 await self._import(session, request)
                 solved = await self._solve(session, await targets(session), stack)
                 built = await self._store(session, request, solved)
+                built.hold(self.engine, held if held is not None else stack)
+                if request.listed:
+                    self._name(session, built, tags)
                 built = await self._export(session, request, built, held if held is not None else stack)
             except SampanError as error:
                 if isinstance(error, DamagedContext):
@@ -195,10 +199,6 @@ class Builder:
                     sources_of(self.engine).clear()
                 _point(session, request, error)
                 raise
-            built.hold(self.engine, held if held is not None else stack)
-        if request.listed:
-            for tag in tags:
-                set_tag(self.engine, built.image, tag, built.index_digest)
         listener(built.event())
         return built
 
@@ -248,6 +248,18 @@ class Builder:
             for config, result in documents:
                 config.inline_cache = inline(session.solved, result.layers)
         return store(self.engine, documents, listed=request.listed)
+
+    def _name(self, session: Session, built: Built, tags: Sequence[Reference]) -> None:
+        """What was stored, shown as BuildKit's exporter shows it, and its names."""
+        with session.showing("exporting to image") as did:
+            did("exporting layers")
+            for image in built.images:
+                did(f"writing image {image.id}")
+            if built.index:
+                did(f"exporting manifest list {built.index_digest}")
+            for tag in tags:
+                set_tag(self.engine, built.image, tag, built.index_digest)
+                did(f"naming to {tag}")
 
     async def _import(self, session: Session, request: BuildRequest) -> None:
         if request.cache_from:

@@ -82,7 +82,12 @@ async def export(
             local.append((target, cache))
         elif target.kind == "registry":
             try:
-                await _push(session.engine, target.ref, cache, auth)
+                with session.showing("exporting cache to registry", f"export cache {target.ref}") as did:
+                    await _push(session.engine, target.ref, cache, auth)
+                    for layer in cache.layers:
+                        did(f"writing layer {layer.digest}")
+                    did(f"writing config {cache.config_descriptor.digest}")
+                    did(f"writing cache image manifest {digests.of_bytes(cache.manifest)}")
             except SampanError as error:
                 if not target.ignore_error:
                     raise SampanError(f"error writing cache to {target.ref}: {error}") from error

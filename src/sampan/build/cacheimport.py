@@ -115,7 +115,8 @@ class Imports:
         for source in sources:
             origin = _origin(self._engine, source, auth)
             try:
-                records = await _records(self._engine, source, origin, platform)
+                with session.showing(f"importing cache manifest from {source.where}"):
+                    records = await _records(self._engine, source, origin, platform)
             except (SampanError, OSError) as error:
                 session.tell(Warned(text=f"failed to import cache from {source.where}: {error}"))
                 continue

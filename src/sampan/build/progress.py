@@ -14,12 +14,24 @@ class Event(Struct, frozen=True, tag=True, tag_field="event", kw_only=True, omit
 
 
 class StepStarted(Event, frozen=True, kw_only=True):
-    """`number` of `total` counts the Dockerfile's own steps of one stage; 0 for internal ones."""
+    """`number` of `total` counts the Dockerfile's own steps of one stage; 0 for internal ones.
+
+    `bare`: what is done with the result, or with caches; no part of the graph.
+    """
 
     name: str
     stage: str = ""
     number: int = 0
     total: int = 0
+    bare: bool = False
+    time: int = 0
+
+
+class StepStatus(Event, frozen=True, kw_only=True):
+    """What an internal step is doing: told when it begins, and again when it is done."""
+
+    text: str
+    done: bool = False
     time: int = 0
 
 
@@ -96,6 +108,6 @@ class Warned(Event, frozen=True, kw_only=True):
     line: int = 0
 
 
-BuildEvent = Planned | StepStarted | StepLog | StepDone | Explained | Failed | Warned | ImageBuilt
+BuildEvent = Planned | StepStarted | StepStatus | StepLog | StepDone | Explained | Failed | Warned | ImageBuilt
 Listener = Callable[[BuildEvent], None]
 """Receives events on the event loop's thread; must not block."""

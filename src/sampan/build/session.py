@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import ExitStack
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakValueDictionary
 
 from ..cas.threads import run_in_thread
+from ..errors import SampanError
 from ..model.container import HostConfig
-from .progress import BuildEvent, Listener
+from .progress import BuildEvent, Listener, StepDone, StepStarted, StepStatus
 from .result import Solved
 
 if TYPE_CHECKING:
@@ -99,6 +101,18 @@ class Session:
     def tell(self, event: BuildEvent) -> None:
         """Pass an event on."""
         self.listener(event)
+
+    @contextmanager
+    def showing(self, name: str, step: str = "", *, bare: bool = True) -> Iterator[Callable[[str], None]]:
+        """Work beside the graph as a step of its own. What is given tells what has been done of it."""
+        step = step or name
+        self.tell(StepStarted(step=step, name=name, bare=bare, time=time.time_ns()))
+        try:
+            yield lambda text: self.tell(StepStatus(step=step, text=text, done=True, time=time.time_ns()))
+        except (SampanError, OSError) as error:
+            self.tell(StepDone(step=step, error=str(error), time=time.time_ns()))
+            raise
+        self.tell(StepDone(step=step, time=time.time_ns()))
 
 
 async def _after(work: Coroutine[object, object, None], path: str) -> str:

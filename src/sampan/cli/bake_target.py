@@ -13,6 +13,7 @@ from typing import Any
 from .command import CommandFailed
 
 Target = dict[str, Any]
+_LINK = "target:"
 
 
 def _scalar(value: Any) -> str:
@@ -142,3 +143,9 @@ def with_load(outputs: list[dict[str, str]]) -> list[dict[str, str]]:
     if any(one.get("type") == "docker" and not one.get("dest") for one in outputs):
         return outputs
     return [*outputs, {"type": "docker"}]
+
+
+def links(target: Target) -> dict[str, str]:
+    """Contexts that are other targets' results."""
+    contexts = target.get("contexts", {}).items()
+    return {name: where.removeprefix(_LINK) for name, where in contexts if where.startswith(_LINK)}

@@ -19,7 +19,7 @@ from .build_cache import local, parse_cache, send_caches, write_caches
 from .build_context import ignore_rules
 from .build_metadata import write_identity, write_metadata
 from .build_output import Output, names, push_tags, wanted, write_outputs
-from .build_progress import Outcome, choose, follow
+from .build_progress import Outcome, View, choose, closing, follow
 from .build_secrets import read_secret
 from .build_sync import MAIN, CannotSync, send
 from .command import CommandFailed, command, exactly
@@ -84,7 +84,18 @@ EXTERNAL = ".dockerfile.from-outside"
 )
 def build(session: Session, options: Options, arguments: list[str]) -> int:
     quiet = options["quiet"] or options["progress"] == "quiet"
-    view = choose("quiet" if quiet else options["progress"])
+    outputs = wanted(options)
+    with closing(choose("quiet" if quiet else options["progress"])) as view:
+        outcome = run(session, options, arguments[0], view)
+    if options["check"]:
+        return _checked(session, outcome.warnings)
+    if quiet and outcome.identity and any(one.kind not in ("local", "tar", "cacheonly") for one in outputs):
+        session.say(outcome.identity)
+    return 0
+
+
+def run(session: Session, options: Options, where: str, view: View, identity: str = "") -> Outcome:
+    """One build, shown in a view, and what becomes of its result. By `identity` it can be cancelled."""
     outputs = wanted(options)
     secrets = dict(read_secret(text) for text in options["secret"])
     extras = build_extras(options)
@@ -92,22 +103,20 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     extras["Deliver"] = any(one.fetched for one in outputs) or bool(local(extras["CacheTo"], "dest"))
     agents = dict(read_agent(text) for text in options["ssh"])
     _hand_over(session, secrets, options["build-context"], agents, extras)
-    context, query = _context(session, options, arguments[0], extras["Session"])
-    query.update(build_query(options), t=names(options["tag"], outputs))
+    context, query = _context(session, options, where, extras["Session"])
+    query.update(build_query(options), t=names(options["tag"], outputs), buildid=identity or None)
     auths = credentials.all_auths(session.config)
     registry_config = credentials.encode_auth(auths) if auths else None
     outcome = follow(session.client.build(context, query, registry_config, extras), view)
     if options["check"]:
-        return _checked(session, outcome.warnings)
+        return outcome
     try:
-        write_caches(session, extras["CacheTo"], outcome)
-        _deliver(session, options, outcome, outputs)
+        write_caches(session, extras["CacheTo"], outcome, view)
+        _deliver(session, options, outcome, outputs, view)
     finally:
         if outcome.delivery:
             session.client.build_end(outcome.delivery)
-    if quiet and outcome.identity and any(one.kind not in ("local", "tar", "cacheonly") for one in outputs):
-        session.say(outcome.identity)
-    return 0
+    return outcome
 
 
 def build_extras(options: Options) -> dict[str, Any]:
@@ -166,10 +175,10 @@ def _checked(session: Session, found: int) -> int:
     return 1
 
 
-def _deliver(session: Session, options: Options, outcome: Outcome, outputs: list[Output]) -> None:
+def _deliver(session: Session, options: Options, outcome: Outcome, outputs: list[Output], view: View) -> None:
     tags = names(options["tag"], outputs)
-    write_outputs(session, outputs, outcome, tags)
-    pushed = push_tags(session, tags) if any(output.push for output in outputs) else ""
+    write_outputs(session, outputs, outcome, tags, view)
+    pushed = push_tags(session, tags, view) if any(output.push for output in outputs) else ""
     if options["iidfile"]:
         write_identity(options["iidfile"], outcome)
     if options["metadata-file"]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from sampan.dockerfile.ignore import IgnoreRules
 
 from .build_output import unpack
+from .build_progress import aside
 from .build_sync import send
 from .command import CommandFailed
 
 if TYPE_CHECKING:
-    from .build_progress import Outcome
+    from .build_progress import Outcome, View
     from .session import Session
 
 Fields = dict[str, str]
@@ -55,9 +56,11 @@ def send_caches(session: Session, identity: str, caches: list[Fields]) -> None:
             session.client.build_manifest(identity, f"cache:{number}", [])
 
 
-def write_caches(session: Session, caches: list[Fields], outcome: Outcome) -> None:
+def write_caches(session: Session, caches: list[Fields], outcome: Outcome, view: View) -> None:
     """Fetch what `--cache-to type=local` asks for."""
     for number, (_, directory) in enumerate(local(caches, "dest")):
         if not outcome.delivery:
             raise CommandFailed("a local cache needs a daemon of Sampan's")
-        unpack(session.client.build_cache(outcome.delivery, number), directory)
+        with aside(view, "exporting cache to client directory") as begin:
+            begin(f"writing {directory}")
+            unpack(session.client.build_cache(outcome.delivery, number), directory)

@@ -52,8 +52,9 @@ class Live(Steps):
             elif event["event"] == "Text":
                 self._notes.append(event["text"].rstrip("\n"))
             elif event["event"] == "Explained" and not event["hit"]:
-                step = self.steps[event["step"]]
-                self._notes += [f"{step.title}: not cached: {reason}" for reason in event.get("reasons", ())]
+                step = self.step(event)
+                title = step.title if step is not None else ""
+                self._notes += [f"{title}: not cached: {reason}" for reason in event.get("reasons", ())]
 
     def close(self, failed: bool) -> None:
         self._over.set()
@@ -91,13 +92,19 @@ class Live(Steps):
         blocks = {step.index: self._block(step, width, lines) for step in running}
         left = room - sum(len(block) for block in blocks.values())
         done = [step for step in self.steps.values() if step.ended]
-        blocks |= {step.index: [self._row(step, width)] for step in done[len(done) - left :] if left > 0}
+        for step in reversed(done):
+            rows = [self._row(step, width), *self._statuses(step, width)]
+            if len(rows) > left:
+                break
+            blocks[step.index] = rows
+            left -= len(rows)
         return [self._header("", width), *(row for index in sorted(blocks) for row in blocks[index])]
 
     def _whole(self, failed: bool) -> list[str]:
         width, _ = _size(self.out)
         return [self._header("" if failed else " FINISHED", width),
-                *(self._row(step, width, over=True) for step in self.steps.values())]  # fmt: skip
+                *(row for step in self.steps.values()
+                  for row in (self._row(step, width, over=True), *self._statuses(step, width)))]  # fmt: skip
 
     def _header(self, state: str, width: int) -> str:
         done = sum(1 for step in self.steps.values() if step.ended)
@@ -105,15 +112,26 @@ class Live(Steps):
         return cut(f"[+] Building {time.time() - self._began:.1f}s ({done}/{total}){state}", width)
 
     def _block(self, step: Step, width: int, lines: int) -> list[str]:
-        shown = step.shown()[-lines:] if lines else []
-        return [self._row(step, width), *(cut(f" => => # {line}", width) for line in shown)]
+        shown = [*self._statuses(step, width), *(cut(f" => => # {line}", width) for line in step.shown())]
+        return [self._row(step, width), *(shown[-lines:] if lines else ())]
+
+    def _statuses(self, step: Step, width: int) -> list[str]:
+        now = time.time()
+        return [
+            _timed(f" => => {text}", (ended or now) - began, width) for text, (began, ended) in step.statuses.items()
+        ]
 
     def _row(self, step: Step, width: int, *, over: bool = False) -> str:
         mark = "ERROR " if step.error else "CACHED " if step.cached else "CANCELED " if over and not step.ended else ""
-        right = f"{step.took:.1f}s"
-        text = fill(f" => {mark}{step.title}", max(10, width - len(right) - 1)) + f" {right}"
+        text = _timed(f" => {mark}{step.title}", step.took, width)
         coloured = self._coloured and (step.ended or over)
         return f"\x1b[{_COLOURS[mark]}m{text}\x1b[0m" if coloured else text
+
+
+def _timed(text: str, seconds: float, width: int) -> str:
+    """A row that ends with how long it took."""
+    right = f"{max(0.0, seconds):.1f}s"
+    return fill(text, max(10, width - len(right) - 1)) + f" {right}"
 
 
 def _size(out: TextIO) -> tuple[int, int]:

@@ -8,16 +8,23 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, BinaryIO
 
+from .build_progress import aside
 from .command import CommandFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from .build_progress import Outcome
+    from sampan.client.types import Progress
+
+    from .build_progress import Outcome, View
     from .flags import Options
     from .session import Session
 
 TYPES = ("image", "docker", "local", "tar", "oci", "registry", "cacheonly")
+_EXPORTED = {
+    "local": "client directory", "tar": "client tarball", "oci": "oci image format", "docker": "docker image format",
+}  # fmt: skip
+"""BuildKit's words for where a result goes."""
 _KEYS = {"type": "type", "dest": "dest", "destination": "dest", "name": "name", "push": "push", "tar": "tar"}
 
 
@@ -97,29 +104,40 @@ def _fields(text: str) -> dict[str, str]:
     return found
 
 
-def write_outputs(session: Session, outputs: list[Output], outcome: Outcome, tags: list[str]) -> None:
+def write_outputs(session: Session, outputs: list[Output], outcome: Outcome, tags: list[str], view: View) -> None:
     """Fetch and write all that does not stay with the daemon."""
     fetched = [output for output in outputs if output.fetched]
-    if not fetched:
-        return
-    if not outcome.delivery:
+    if fetched and not outcome.delivery:
         raise CommandFailed(f"output of type {fetched[0].kind} needs a daemon of Sampan's")
     for output in fetched:
-        _write(session, output, outcome, tags)
+        if output.kind == "docker" and len(outcome.platforms) > 1:
+            raise CommandFailed(
+                "docker exporter does not support exporting manifest lists, use the oci exporter instead"
+            )
+        with aside(view, f"exporting to {_EXPORTED[output.kind]}") as begin:
+            _write(session, output, outcome, tags, begin)
 
 
-def _write(session: Session, output: Output, outcome: Outcome, tags: list[str]) -> None:
+def _write(session: Session, output: Output, outcome: Outcome, tags: list[str], begin: Callable[[str], None]) -> None:
     client, delivery = session.client, outcome.delivery
     if output.kind == "local":
         several = len(outcome.platforms) > 1
         for platform in outcome.platforms:
             directory = os.path.join(output.dest, platform.replace("/", "_")) if several else output.dest
+            begin(f"copying files {platform}" if several else "copying files")
             unpack(client.build_tree(delivery, platform), directory)
-    elif output.kind == "tar":
+        return
+    if output.kind == "tar":
+        begin("sending tarball")
         _stream(client.build_tree(delivery), output.dest)
-    elif output.kind == "docker" and len(outcome.platforms) > 1:
-        raise CommandFailed("docker exporter does not support exporting manifest lists, use the oci exporter instead")
-    elif output.tar:
+        return
+    for image in outcome.images:
+        begin(f"exporting manifest {image['manifest']}")
+        begin(f"exporting config {image['id']}")
+    if outcome.index:
+        begin(f"exporting manifest list {outcome.index}")
+    begin("sending tarball")
+    if output.tar:
         _stream(client.build_archive(delivery, tags), output.dest)
     else:
         unpack(client.build_archive(delivery, tags), output.dest)
@@ -165,7 +183,7 @@ class _Pieces:
         return data
 
 
-def push_tags(session: Session, tags: list[str]) -> str:
+def push_tags(session: Session, tags: list[str], view: View) -> str:
     """Push every tag; the digest that the registry has it under."""
     from . import credentials, reference
     from .progress import display
@@ -174,6 +192,18 @@ def push_tags(session: Session, tags: list[str]) -> str:
     for tag in tags:
         repository, name, _ = reference.split(reference.with_default_tag(tag))
         auth = credentials.registry_auth(session, repository)
-        display(session.client.image_push(repository, name, auth=auth), sys.stderr,
-                lambda aux: digests.append(aux.get("Digest", "")))  # fmt: skip
+        with aside(view, f"pushing {reference.canonical(tag)} with docker") as begin:
+            messages = session.client.image_push(repository, name, auth=auth)
+            display(_told(messages, begin), None, lambda aux: digests.append(aux.get("Digest", "")))
     return digests[-1]
+
+
+def _told(messages: Iterable[Progress], begin: Callable[[str], None]) -> Iterator[Progress]:
+    """A push's messages, while each layer is told of once."""
+    told: set[str] = set()
+    for message in messages:
+        layer = message.get("id", "")
+        if layer and layer not in told and "progressDetail" in message:
+            told.add(layer)
+            begin(f"pushing layer {layer}")
+        yield message

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from .command import CommandFailed
@@ -65,22 +67,68 @@ class Outcome:
 def follow(messages: Iterable[Progress], view: View) -> Outcome:
     """Show all messages; CommandFailed where one is an error."""
     outcome = Outcome()
+    for message in messages:
+        if "error" in message or "errorDetail" in message:
+            detail = message.get("errorDetail") or {}
+            text = detail.get("message") or message.get("error", "")
+            raise CommandFailed(f"ERROR: failed to build: failed to solve: {text}", detail.get("code") or 1)
+        event = outcome.note(message.get("aux") or {})
+        if event is not None:
+            view.event(event)
+        elif "stream" in message:  # another engine's builder, or the last words of ours
+            view.event({"event": "Text", "text": message["stream"]})
+    return outcome
+
+
+@contextmanager
+def closing(view: View) -> Iterator[View]:
+    """A view for as long as it is needed; it ends as a failure does where something is raised."""
     failed = True
     try:
-        for message in messages:
-            if "error" in message or "errorDetail" in message:
-                detail = message.get("errorDetail") or {}
-                text = detail.get("message") or message.get("error", "")
-                raise CommandFailed(f"ERROR: {text}", detail.get("code") or 1)
-            event = outcome.note(message.get("aux") or {})
-            if event is not None:
-                view.event(event)
-            elif "stream" in message:  # another engine's builder, or the last words of ours
-                view.event({"event": "Text", "text": message["stream"]})
+        yield view
         failed = False
     finally:
         view.close(failed)
-    return outcome
+
+
+@contextmanager
+def aside(view: View, name: str) -> Iterator[Callable[[str], None]]:
+    """Work of the client's own as a step. What is given tells what is being done, and ends what was told before."""
+    last = ""
+
+    def tell(kind: str, **more: Any) -> None:
+        view.event({"event": kind, "step": name, "time": time.time_ns(), **more})
+
+    def begin(text: str) -> None:
+        nonlocal last
+        if last:
+            tell("StepStatus", text=last, done=True)
+        if text:
+            tell("StepStatus", text=text)
+        last = text
+
+    tell("StepStarted", name=name, bare=True)
+    try:
+        yield begin
+    except Exception as error:
+        tell("StepDone", error=str(error))
+        raise
+    begin("")
+    tell("StepDone")
+
+
+class Part:
+    """One target's part of a display that several builds share."""
+
+    def __init__(self, view: View, target: str, lock: Lock) -> None:
+        self._view, self._target, self._lock = view, target, lock
+
+    def event(self, event: Event) -> None:
+        with self._lock:
+            self._view.event({**event, "target": self._target})
+
+    def close(self, failed: bool) -> None:
+        """The whole is closed by its owner."""
 
 
 def choose(mode: str) -> View:
@@ -136,13 +184,19 @@ class Step:
         self.lines: list[tuple[float, str]] = []
         """With the seconds after which each came."""
         self._part = ""
-        place = f"{event.get('number')}/{event.get('total')}" if event.get("number") else "internal"
-        words = " ".join(part for part in (event.get("stage", ""), place) if part)
-        self.title = f"[{words}] {event['name']}"
+        self.title = _title(event)
+        self.statuses: dict[str, tuple[float, float]] = {}
+        """What it is doing beside its output: when each began and ended, 0 where it has not."""
 
     @property
     def took(self) -> float:
         return max(0.0, (self.ended or time.time()) - self.began)
+
+    def note(self, event: Event) -> None:
+        """Keep what it does now."""
+        now = event.get("time", 0) / 1e9 or time.time()
+        began, _ = self.statuses.get(event["text"], (now, 0.0))
+        self.statuses[event["text"]] = began, now if event.get("done") else 0.0
 
     def log(self, text: str) -> list[str]:
         """Whole lines that this piece completes."""
@@ -169,29 +223,42 @@ class Step:
         return rest
 
 
+def _title(event: Event) -> str:
+    place = f"{event.get('number')}/{event.get('total')}" if event.get("number") else "internal"
+    words = [event.get("target", ""), *(() if event.get("bare") else (event.get("stage", ""), place))]
+    shown = " ".join(filter(None, words))
+    return f"[{shown}] {event['name']}" if shown else str(event["name"])
+
+
 class Steps:
-    """The steps in the order of their beginning, and which are to come."""
+    """The steps in the order of their beginning, and which are to come; by target, for equal ones of two are two."""
 
     def __init__(self, out: TextIO) -> None:
         self.out = out
-        self.steps: dict[str, Step] = {}
-        self.planned: set[str] = set()
-        self._excerpt = ""
+        self.steps: dict[tuple[str, str], Step] = {}
+        self.planned: set[tuple[str, str]] = set()
+        self._excerpts: list[str] = []
+
+    def step(self, event: Event) -> Step | None:
+        """The step that an event is of."""
+        return self.steps.get((event.get("target", ""), event.get("step", "")))
 
     def note(self, event: Event) -> list[str]:
         """Keep what an event tells; the lines of output that it completes."""
-        step = self.steps.get(event.get("step", ""))
+        step, target = self.step(event), event.get("target", "")
         match event["event"]:
             case "Planned":
-                self.planned |= {one["step"] for one in event["steps"] if one["step"]}
+                self.planned |= {(target, one["step"]) for one in event["steps"] if one["step"]}
             case "StepStarted" if step is None:
-                self.steps[event["step"]] = Step(event, len(self.steps) + 1)
+                self.steps[target, event["step"]] = Step(event, len(self.steps) + 1)
+            case "StepStatus" if step is not None:
+                step.note(event)
             case "StepLog" if step is not None:
                 return step.log(event["text"])
             case "StepDone" if step is not None:
                 return step.done(event)
             case "Failed":
-                self._excerpt = event["excerpt"]
+                self._excerpts.append(event["excerpt"])
         return []
 
     def epilogue(self) -> None:
@@ -200,9 +267,8 @@ class Steps:
             if step.error:
                 lines = "".join(f"{moment:.3f} {line}\n" for moment, line in step.lines[-TAIL:])
                 self.out.write(f"------\n > {step.title}:\n{lines}------\n")
-                break
-        if self._excerpt:
-            self.out.write(self._excerpt + "\n")
+        for excerpt in self._excerpts:
+            self.out.write(excerpt + "\n")
         self.out.flush()
 
 
@@ -211,7 +277,7 @@ class Plain(Steps):
 
     def event(self, event: Event) -> None:
         lines = self.note(event)
-        step = self.steps.get(event.get("step", ""))
+        step = self.step(event)
         number = f"#{step.index} " if step is not None else ""
         match event["event"]:
             case "StepStarted" if step is not None:
@@ -219,6 +285,8 @@ class Plain(Steps):
             case "StepLog" if step is not None:
                 for line in lines:
                     self._say(f"{number}{step.took:.3f} {line}")
+            case "StepStatus" if step is not None:
+                self._say(f"{number}{_status(step, event)}")
             case "StepDone" if step is not None:
                 for line in lines:
                     self._say(f"{number}{step.took:.3f} {line}")
@@ -240,7 +308,19 @@ class Plain(Steps):
 
     def close(self, failed: bool) -> None:
         if failed:
+            for step in self.steps.values():
+                if not step.ended:
+                    self._say(f"#{step.index} CANCELED\n")
             self.epilogue()
+
+
+def _status(step: Step, event: Event) -> str:
+    """`exporting layers 0.1s done`; what takes no time says none."""
+    if not event.get("done"):
+        return str(event["text"])
+    began, ended = step.statuses[event["text"]]
+    took = f" {ended - began:.1f}s" if ended - began >= 0.05 else ""
+    return f"{event['text']}{took} done"
 
 
 def warning(event: Event) -> str:

@@ -56,6 +56,12 @@ class Session:
             self._client = self._connect()
         return self._client
 
+    def another(self) -> Session:
+        """The same for another thread."""
+        made = Session(self.options, self.name)
+        made._client = self.client.clone()
+        return made
+
     def _connect(self) -> Client:
         from sampan.client.sync import Client
 

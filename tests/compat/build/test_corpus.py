@@ -79,7 +79,8 @@ def test_refusal(case: Case, daemon: Daemon, tmp_path: Path, _origins: None) -> 
     said = failed.err.strip().splitlines()[-1]
     if (case.name, "text") not in EXPLAINED:
         assert (
-            said.removeprefix("ERROR: ").removeprefix("Error response from daemon: ") == GOLDENS["failures"][case.name]
+            said.removeprefix("ERROR: failed to build: failed to solve: ").removeprefix("Error response from daemon: ")
+            == GOLDENS["failures"][case.name]
         )
 
 

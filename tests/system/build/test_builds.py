@@ -62,7 +62,8 @@ def test_check_and_mistakes_show_the_place(daemon: Daemon, tmp_path: Path) -> No
     failed = daemon.sampan("build", where)
     assert failed.err.splitlines()[-6:] == [
         "   1 |     FROM busybox", "   2 |", "   3 | >>> RUM echo", "           ^", "-" * 20,
-        "ERROR: dockerfile parse error on line 3: unknown instruction: RUM (did you mean RUN?)",
+        "ERROR: failed to build: failed to solve: "
+        "dockerfile parse error on line 3: unknown instruction: RUM (did you mean RUN?)",
     ]  # fmt: skip
     write_context(tmp_path, "FROM busybox\nRUN echo why; exit 7\n")
     failed = daemon.sampan("build", "--progress", "plain", where)
@@ -239,6 +240,36 @@ def test_bake_builds_the_targets_of_a_file(daemon: Daemon, name: str, tmp_path: 
         "builder", "bake", "-f", file, "--set", f"*.output=type=local,dest={tmp_path}/out", "web", "lib"
     )
     assert done.status != 0 and "its output cannot be elsewhere only" in done.err, done
+
+
+def test_bake_builds_at_the_same_time(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """Each target waits for the other inside its step; then the failure of one ends the other."""
+    meet = "RUN --mount=type=cache,id={0},target=/c touch /c/{1} && until [ -e /c/{2} ]; do sleep 0.1; done\n"
+    targets = {
+        one: {"dockerfile-inline": "FROM busybox\n" + meet.format(name, one, other), "context": str(tmp_path),
+              "tags": [f"{name}:{one}"]}
+        for one, other in (("a", "b"), ("b", "a"))
+    }  # fmt: skip
+    targets["bad"] = {
+        "dockerfile-inline": f"FROM busybox\nRUN : {name} && echo failing && exit 3\n", "context": str(tmp_path)
+    }  # fmt: skip
+    targets["endless"] = {
+        "dockerfile-inline": f"FROM busybox\nRUN : {name} && sleep 1000\n", "context": str(tmp_path)
+    }  # fmt: skip
+    (tmp_path / "bake.json").write_text(json.dumps({"target": targets}))
+    bake = ("builder", "bake", "--progress", "plain", "-f", str(tmp_path / "bake.json"))
+    built = daemon.sampan(*bake, "a", "b")
+    assert built.status == 0, built
+    for one in ("a", "b"):
+        assert f"[{one} 2/2] RUN" in built.err and f"[{one}] exporting to image" in built.err, built.err
+        assert f"naming to docker.io/library/{name}:{one} done" in built.err
+    failed = daemon.sampan(*bake, "endless", "bad")
+    assert failed.status == 3, failed
+    assert failed.err.splitlines()[-1].startswith('ERROR: target bad: failed to solve: process "/bin/sh -c :'), (
+        failed.err
+    )
+    assert "CANCELED" in failed.err and " > [bad 2/2] RUN" in failed.err
+    assert not list((daemon.exec_root / "builds").iterdir()), "the client leaves when all have ended"
 
 
 def test_usage_and_prune(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:

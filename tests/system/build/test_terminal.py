@@ -23,9 +23,9 @@ def test_a_failing_build_and_one_that_is_interrupted(daemon: Daemon, tmp_path: P
         "FROM one\nCOPY --from=two / /x\n"
     )
     command = [str(BIN / "sampan"), "build", str(tmp_path)]
-    with Terminal(command, daemon.environment(), rows=50, columns=100) as terminal:
+    with Terminal(command, daemon.environment(), rows=50, columns=140) as terminal:
         assert terminal.finish(60) == 3
-        rows = _screen(terminal.shown, 50, 100)
+        rows = _screen(terminal.shown, 50, 140)
     assert rows[0].startswith("[+] Building"), rows
     assert [row[:40].rstrip() for row in rows if row.startswith(" => ERROR")] == [
         " => ERROR [two 2/2] RUN seq 100; exit 3"

@@ -11,8 +11,8 @@ from sampan.build.explain import differences
 from sampan.build.frontend.files import file_name, git_source, is_git
 from sampan.build.graph import SCRATCH, Files, MakeFile, Remove, Vertex, walk
 from sampan.build.writing import change_mode
-from sampan.cli.bake import flags_of
 from sampan.cli.bake_file import BakeFile
+from sampan.cli.bake_flags import flags_of
 from sampan.cli.build_output import parse_output
 from sampan.cli.build_secrets import read_secret
 from sampan.cli.command import CommandFailed

@@ -139,6 +139,32 @@ def test_a_failure_shows_its_last_output_again(window: Window, view: Live) -> No
     assert "------\nDockerfile:2\n----\n" in shown and "FINISHED" not in shown
 
 
+def status(step: str, text: str, *, at: float = 0, done: bool = True) -> dict[str, Any]:
+    return {"event": "StepStatus", "step": step, "text": text, "done": done, "time": T0 + int(at * 10**9)}
+
+
+def test_an_export_says_what_it_does(window: Window, view: Live) -> None:
+    out = io.StringIO()
+    plain = Plain(out)
+    export = {**started("export", number=0), "name": "exporting to image", "bare": True}
+    for event in (
+        export, status("export", "exporting layers", done=False), status("export", "exporting layers", at=0.31),
+        status("export", "writing image sha256:1", at=0.31), {**export, "target": "web"}, done("export", at=0.4),
+    ):  # fmt: skip
+        plain.event(event)
+        view.event(event)
+    plain.close(True)
+    assert out.getvalue() == (
+        "#1 exporting to image\n#1 exporting layers\n#1 exporting layers 0.3s done\n"
+        "#1 writing image sha256:1 done\n#2 [web] exporting to image\n#1 DONE 0.4s\n\n#2 CANCELED\n\n"
+    )
+    view.close(False)
+    assert plainly(window.settle()) == [
+        "[+] Building *s (1/2) FINISHED", " => exporting to image *s", " => => exporting layers *s",
+        " => => writing image sha256:1 *s", " => CANCELED [web] exporting to image *s",
+    ]  # fmt: skip
+
+
 def test_output_cannot_draw(window: Window, view: Live) -> None:
     """What a step writes is shown, and neither moves the cursor nor changes colours or titles."""
     view.event(started("evil"))
