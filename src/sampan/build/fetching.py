@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..cas.threads import run_in_thread
 from ..errors import DataLoss, InvalidArgument, NotFound, SampanError, Unavailable
 from ..linux.openat2 import open_in_root
 from ..oci import digest as digests
@@ -107,7 +108,7 @@ async def _store(response: aiohttp.ClientResponse, path: str) -> str:
     with open(path, "xb") as file:
         async for chunk in response.content.iter_chunked(_CHUNK):
             hashed.update(chunk)
-            await asyncio.to_thread(file.write, chunk)
+            await run_in_thread(lambda data=chunk: file.write(data))  # type: ignore[misc]  # bound at once
     return hashed.hexdigest()
 
 
@@ -182,7 +183,7 @@ async def _fetched(session: Session, source: GitSource) -> tuple[str, str]:
     if not source.keep_git_dir:
         from .removing import remove_tree
 
-        await asyncio.to_thread(remove_tree, f"{directory}/.git")
+        await run_in_thread(lambda: remove_tree(f"{directory}/.git"))
     return directory, commit
 
 

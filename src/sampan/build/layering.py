@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from threading import Event
 
+from ..cas.threads import run_in_thread
 from ..engine.commit import Chunks
 from ..engine.engine import Engine
+from ..errors import SampanError
 from ..image.layers import Layer, chain_on
 from ..oci.manifest import Descriptor
 from ..tree.directories import Directories
@@ -27,6 +29,9 @@ class Growing:
         self._base = base
         self.key = f"build-{secrets.token_hex(12)}"
         self.path = ""
+        self._stopped = Event()
+        self._stored = ""
+        """The digest of a blob that no layer is made of yet."""
 
     def open(self) -> None:
         """Make and mount it."""
@@ -38,8 +43,9 @@ class Growing:
         snapshots = self._engine.snapshots
         upper = snapshots.upper(self.key)
         if epoch is not None and upper is not None:
-            await asyncio.to_thread(clamp, upper, epoch)
-        descriptor, diff_id = await asyncio.to_thread(self._store)
+            await run_in_thread(lambda: clamp(upper, epoch))
+        descriptor, diff_id = await run_in_thread(self._store, self._stopped.set)
+        self._stored = ""
         snapshots.unmount(self.key)
         chain = chain_on(self._base.chain_id or None, diff_id)
         if snapshots.exists(chain):
@@ -50,12 +56,23 @@ class Growing:
         return Result((*self._base.layers, Layer(descriptor, diff_id, chain, size)))
 
     def _store(self) -> tuple[Descriptor, str]:
-        return self._engine.images.layers.store_blob(Chunks(self._engine.snapshots.diff(self.key)))
+        found = self._engine.images.layers.store_blob(Chunks(self._changes()))
+        self._stored = found[0].digest
+        return found
+
+    def _changes(self) -> Iterator[bytes]:
+        """The difference, until nobody wants it any more."""
+        for chunk in self._engine.snapshots.diff(self.key):
+            if self._stopped.is_set():
+                raise SampanError("the build was cancelled")
+            yield chunk
 
     def discard(self) -> None:
         """Leave nothing behind, whatever state it is in."""
         self._engine.snapshots.unmount(self.key)
         self._engine.snapshots.remove(self.key)
+        if self._stored:
+            self._engine.images.release((), (self._stored,))
 
 
 def clamp(path: str, epoch: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import stat
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from ..cas.threads import run_in_thread
 from ..errors import InvalidArgument, NotFound
 from ..linux.mount import MNT_DETACH, mount, umount2
 from ..linux.openat2 import make_directories, open_in_root
@@ -18,6 +18,7 @@ from ..runtime.bundle import BundleMount
 from ..tree.copy import copy_tree
 from .graph import Exec, Mount
 from .layering import growing, shown
+from .removing import remove_tree
 from .result import Result
 from .session import Locks, Session
 
@@ -118,15 +119,19 @@ class StepMounts:
 
     async def _fill(self, one: Mount, path: str) -> None:
         new = f"{self._session.engine.paths.tmp}/build-{os.path.basename(path)}"
-        os.makedirs(new, exist_ok=True)
-        if one.input >= 0:
-            result = self._inputs[one.input]
-            result = replace(result, directory=await self._directory(result), files=None)
-            async with shown(self._session.engine, result) as origin:
-                await asyncio.to_thread(_copy, inside(origin, one.source), new)
-        os.chmod(new, one.mode)
-        os.chown(new, one.uid, one.gid)
-        os.rename(new, path)
+        os.mkdir(new)
+        try:
+            if one.input >= 0:
+                result = self._inputs[one.input]
+                result = replace(result, directory=await self._directory(result), files=None)
+                async with shown(self._session.engine, result) as origin:
+                    await run_in_thread(lambda: _copy(inside(origin, one.source), new))
+            os.chmod(new, one.mode)
+            os.chown(new, one.uid, one.gid)
+            os.rename(new, path)
+        except BaseException:
+            remove_tree(new)
+            raise
 
     def _secret(self, one: Mount) -> None:
         value = self._session.secrets.get(one.id)

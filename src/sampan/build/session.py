@@ -96,7 +96,7 @@ class Session:
             await asyncio.wait(pending)
         self.stack.close()
         for path in self._directories:
-            await asyncio.to_thread(remove_tree, path)
+            await run_in_thread(lambda path=path: remove_tree(path))  # type: ignore[misc]  # bound at once
 
     def tell(self, event: BuildEvent) -> None:
         """Pass an event on."""

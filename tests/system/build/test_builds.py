@@ -191,6 +191,45 @@ def test_cancel_ends_the_step_at_once(make_daemon: Callable[..., Daemon], tmp_pa
     _wait_until_nothing_is_left(daemon)
 
 
+def test_cancelling_a_large_copy_leaves_nothing(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """While files are written, and while the layer is: threads are not left alone with what is about to go."""
+    daemon = make_daemon()
+    where = write_context(tmp_path, "FROM busybox\nCOPY data /data\n")
+    for number in range(2000):
+        (tmp_path / "data" / str(number % 50)).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / str(number % 50) / str(number)).write_bytes(os.urandom(1 << 14))
+    stored = _stored(daemon)
+    for has_begun in (lambda daemon: _leftovers(daemon)["mounts"], _is_being_stored):
+        command = [str(BIN / "sampan"), "build", "--no-cache", "--progress", "plain", where]
+        client = daemon.popen(command, stderr=subprocess.PIPE, text=True)
+        assert client.stderr is not None
+        while "COPY data /data" not in client.stderr.readline():
+            pass
+        while not has_begun(daemon):
+            assert client.poll() is None
+        client.kill()
+        client.communicate(timeout=30)
+        _wait_until_nothing_is_left(daemon)
+        deadline = time.monotonic() + 60
+        while _stored(daemon) != stored and time.monotonic() < deadline:
+            time.sleep(0.05)  # trees are removed in the background
+        assert _stored(daemon) == stored
+    assert daemon.sampan("build", where).status == 0
+
+
+def _stored(daemon: Daemon) -> set[Path]:
+    """Blobs and snapshots that the daemon keeps."""
+    return {
+        *(daemon.data_root / "content/blobs/sha256").iterdir(),
+        *(daemon.data_root / "snapshots/overlay2").iterdir(),
+    }
+
+
+def _is_being_stored(daemon: Daemon) -> bool:
+    """Whether a layer of more than a MiB is on its way into the store."""
+    return any(path.stat().st_size > 1 << 20 for path in (daemon.data_root / "tmp").iterdir() if path.is_file())
+
+
 def _interrupt(client: subprocess.Popen[str]) -> None:
     client.send_signal(signal.SIGINT)
 
