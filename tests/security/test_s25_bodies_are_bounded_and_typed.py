@@ -42,7 +42,8 @@ KEYS = (
 TEXTS = (
     "", "0", "1", "-1", "busybox", "nosuch", "a" * 5000, "../../etc/passwd", "/etc/passwd", "x\x00y",
     "\ud7ff ü \U0001f40b", '{"label":{"a":true}}', '{"status":["nosuch"]}', "{", "[]", "sha256:" + "0" * 64, "%zz",
-    "1e9", "99999999999999999999", "host", "none", "container:nosuch", "80/tcp", "1.1.1.1", "::1", "'; rm -rf /", "-",
+    "1e9", "99999999999999999999", "9" * 5000, "\u00b2", "1.\u00b2", "\u0661",
+    "host", "none", "container:nosuch", "80/tcp", "1.1.1.1", "::1", "'; rm -rf /", "-",
     "on-failure:x", "*" * 50, "(" * 50,
 )  # fmt: skip
 TALKS_TO_REGISTRIES = ("/images/search", "/auth", "/distribution/{name:*}/json", "/images/{name:*}/push")

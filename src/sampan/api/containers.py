@@ -24,6 +24,7 @@ from ..engine.listing import Size
 from ..engine.update import UpdateRequest
 from ..errors import InvalidArgument
 from ..model.container import CreateRequest
+from ..model.quantity import parse_int
 from . import shown
 from .bridging import adapt_create
 from .call import Call, encode
@@ -112,11 +113,10 @@ def terminal_size(call: Call) -> tuple[int, int]:
     found = []
     for key, name in (("h", "height"), ("w", "width")):
         text = call.query.text(key)
-        if not (text.isascii() and text.isdigit()):
-            raise InvalidArgument(f'invalid resize {name} "{text}": invalid syntax')
-        if int(text) > 65535:
-            raise InvalidArgument(f'invalid resize {name} "{text}": value out of range')
-        found.append(int(text))
+        try:
+            found.append(parse_int(text, 0, 65535))
+        except ValueError as error:
+            raise InvalidArgument(f'invalid resize {name} "{text}": {str(error).rpartition(": ")[2]}') from None
     return found[0], found[1]
 
 

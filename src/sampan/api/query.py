@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs
 
 from ..errors import InvalidArgument
+from ..model.quantity import parse_int
 from ..model.times import nanoseconds
 from . import body
 
@@ -60,20 +62,17 @@ class Query:
 
 
 def _integer(text: str) -> int:
-    digits = text.removeprefix("-").removeprefix("+")
-    if not (digits.isascii() and digits.isdigit()):
-        raise InvalidArgument(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    value = int(text) if len(digits) < 20 else 1 << 64
-    if not -(1 << 63) <= value < 1 << 63:
-        raise InvalidArgument(f'strconv.Atoi: parsing "{text}": value out of range')
-    return value
+    try:
+        return parse_int(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def moment(text: str, name: str) -> int:
     """Nanoseconds since the epoch; InvalidArgument names the parameter."""
     seconds, _, fraction = text.partition(".")
     sign, digits = (-1, seconds[1:]) if seconds.startswith("-") else (1, seconds)
-    if digits.isascii() and digits.isdigit() and len(digits) < 12 and (fraction + "0").isdigit():
+    if digits.isascii() and digits.isdigit() and len(digits) < 12 and re.fullmatch("[0-9]*", fraction):
         return sign * (int(digits) * 1_000_000_000 + int(fraction[:9].ljust(9, "0")))
     try:
         return nanoseconds(text)

@@ -39,11 +39,7 @@ def _integer(text: str) -> int:
 
 
 def _uint16(text: str) -> int:
-    if not text.isdigit():
-        raise ValueError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
-    if int(text) > 65535:
-        raise ValueError(f'strconv.ParseUint: parsing "{text}": value out of range')
-    return int(text)
+    return quantity.parse_int(text, 0, 65535, "strconv.ParseUint")
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {

@@ -11,7 +11,7 @@ from typing import Final
 from ..errors import InvalidArgument, NotFound
 from ..model import filters as filters_
 from ..model.filters import Filters, has_label
-from ..model.quantity import human_duration
+from ..model.quantity import human_duration, parse_int
 from ..model.times import nanoseconds
 from .container import Container
 from .engine import Engine
@@ -67,8 +67,10 @@ def check_filters(filters: Filters) -> None:
         if value not in ("true", "false", "1", "0"):
             raise InvalidArgument(f"invalid filter 'is-task={value}'")
     for value in filters.get("exited", ()):
-        if not (value.isascii() and value.removeprefix("-").isdigit()):
-            raise InvalidArgument(f"invalid filter 'exited={value}': strconv.Atoi: parsing \"{value}\": invalid syntax")
+        try:
+            parse_int(value)
+        except ValueError as error:
+            raise InvalidArgument(f"invalid filter 'exited={value}': {error}") from None
 
 
 def size(engine: Engine, container: Container) -> Size:
@@ -215,12 +217,11 @@ def _ports(values: Sequence[str], name: str) -> set[str]:
     for value in values:
         span, _, protocol = value.partition("/")
         first, _, last = span.partition("-")
-        for number in (first, last or first):
-            if not (number.isascii() and number.isdigit() and int(number[:6]) <= 65535):
-                raise InvalidArgument(
-                    f'error while looking up for {name} {value}: strconv.ParseUint: parsing "{number}": invalid syntax'
-                )
-        ports |= {f"{port}/{protocol or 'tcp'}" for port in range(int(first), int(last or first) + 1)}
+        try:
+            low, high = (parse_int(number, 0, 65535, "strconv.ParseUint") for number in (first, last or first))
+        except ValueError as error:
+            raise InvalidArgument(f"error while looking up for {name} {value}: {error}") from None
+        ports |= {f"{port}/{protocol or 'tcp'}" for port in range(low, high + 1)}
     return ports
 
 

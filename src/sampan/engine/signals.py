@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-
 from ..errors import InvalidArgument
-
-RTMIN, RTMAX = 34, 64
+from ..linux import signals
 
 
 def number(text: str) -> int:
     """`9`, `KILL`, `SIGKILL`, `RTMIN+3`, in any case; InvalidArgument in Docker's words."""
-    if text.isascii() and text.isdecimal():
-        if int(text) == 0 or int(text) > RTMAX:
-            raise InvalidArgument(f"invalid signal: {text}")
-        return int(text)
-    name = text.upper().removeprefix("SIG")
     try:
-        return _real_time(name) or signal.Signals[f"SIG{name}"]
-    except (KeyError, ValueError):
-        raise InvalidArgument(f"invalid signal: {text}") from None
-
-
-def _real_time(name: str) -> int:
-    for base, start in (("RTMIN", RTMIN), ("RTMAX", RTMAX)):
-        if name == base:
-            return start
-        if name.startswith((f"{base}+", f"{base}-")):
-            value = start + int(name[len(base) :])
-            if not RTMIN <= value <= RTMAX:
-                raise ValueError(name)
-            return value
-    return 0
+        found = signals.number(text)
+    except ValueError:
+        found = 0
+    if not found:
+        raise InvalidArgument(f"invalid signal: {text}")
+    return found

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 
 from ..errors import InvalidArgument
+from ..linux import signals
 from ..model.quantity import parse_duration
 from ..oci.config import ExecutionConfig, Healthcheck
 
@@ -142,17 +143,13 @@ def _user(config: ExecutionConfig, text: str) -> None:
 
 
 def _stopsignal(config: ExecutionConfig, text: str) -> None:
-    import signal
-
-    name = text.upper()
-    known = {item.name for item in signal.Signals} | {item.name[3:] for item in signal.Signals}
-    if not (name in known or re.fullmatch(r"(SIG)?RTM(IN|AX)([+-][0-9]+)?", name) or _is_signal_number(name)):
+    try:
+        known = signals.number(text) > 0
+    except ValueError:
+        known = False
+    if not known:
         raise InvalidArgument(f"invalid signal: {text}")
     config.stop_signal = text
-
-
-def _is_signal_number(text: str) -> bool:
-    return text.isdigit() and 0 < int(text) <= 64
 
 
 def _onbuild(config: ExecutionConfig, text: str) -> None:
@@ -184,7 +181,7 @@ def _healthcheck(config: ExecutionConfig, text: str) -> None:
         name, value = found[1], found[2]
         if name in _HEALTH_TIMES:
             flags[_HEALTH_TIMES[name]] = _duration(value)
-        elif name == "retries" and value.isdigit():
+        elif name == "retries" and re.fullmatch("[0-9]{1,9}", value):
             flags[name] = int(value)
         else:
             raise InvalidArgument(f"unknown flag: --{name}")

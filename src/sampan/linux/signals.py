@@ -34,7 +34,7 @@ NAMES = {
 
 def number(word: str) -> int:
     """A signal from `TERM`, `SIGTERM`, `sigterm` or `15`; ValueError for no signal."""
-    if word.isascii() and word.isdigit() and int(word) <= 64:
+    if word.isascii() and word.isdigit() and len(word) < 5 and int(word) <= 64:
         return int(word)
     name = word.upper().removeprefix("SIG")
     if name not in NAMES:

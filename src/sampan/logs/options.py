@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from sampan import errors
+from sampan.model import quantity
 
 from .info import LogInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _COMMON = frozenset({"mode", "max-buffer-size"})
 _CACHE = frozenset({"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"})
@@ -35,9 +40,6 @@ OPTIONS: dict[str, frozenset[str]] = {
 REMOTE = frozenset({"journald", "syslog", "gelf", "fluentd"})
 """Drivers that cannot be read back: they get a local cache beside them (dual logging)."""
 
-_SIZE = r"(?i)(\d+(?:\.\d+)?) ?(?:([kmgtp])(?:i?b)?|b)?"
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 DEFAULT_SIZE = 20 << 20
 DEFAULT_COUNT = 5
 
@@ -83,37 +85,35 @@ def _validate_mode(options: dict[str, str]) -> None:
         size(options, "max-buffer-size", 0)
 
 
-def size(options: dict[str, str], name: str, default: int) -> int:
-    """Bytes of a human size (`10m`, 1024-based); `-1` is 0, no limit."""
+def size(options: dict[str, str], name: str, default: int, base: int = 1024) -> int:
+    """Bytes of a human size (`10m`); `-1` is 0, no limit."""
     text = options.get(name)
     if text is None or text == "":
         return default
     if text == "-1":
         return 0
-    import re  # 1 MB, for those who set a size
-
-    match = re.fullmatch(_SIZE, text)
-    if match is None:
-        raise errors.InvalidArgument(f"invalid size: '{text}'")
-    number, unit = match.groups()
-    return int(float(number) * 1024 ** (" kmgtp".index(unit.lower()) if unit else 0))
+    return _read(lambda text: quantity.parse_bytes(text, base), text)
 
 
 def count(options: dict[str, str], name: str, default: int) -> int:
     text = options.get(name)
     if text is None or text == "":
         return default
-    if not text.isdigit():
-        raise errors.InvalidArgument(f'strconv.Atoi: parsing "{text}": invalid syntax')
-    if int(text) < 1:
+    value = _read(quantity.parse_int, text)
+    if value < 1:
         raise errors.InvalidArgument(f"{name} cannot be less than 1")
-    return int(text)
+    return value
 
 
 def flag(options: dict[str, str], name: str, *, default: bool) -> bool:
     text = options.get(name, "")
     if text == "":
         return default
-    if text not in _TRUE | _FALSE:
-        raise errors.InvalidArgument(f'strconv.ParseBool: parsing "{text}": invalid syntax')
-    return text in _TRUE
+    return bool(_read(quantity.parse_bool, text))
+
+
+def _read(parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise errors.InvalidArgument(str(error)) from None

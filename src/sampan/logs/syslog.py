@@ -47,7 +47,7 @@ def facility(text: str) -> int:
         return _FACILITIES.index("daemon")
     if text in _FACILITIES:
         return _FACILITIES.index(text)
-    if text.isdigit() and int(text) < 24:
+    if text.isascii() and text.isdigit() and int(text[:3]) < 24:
         return int(text)
     raise errors.InvalidArgument("invalid syslog facility")
 

@@ -67,7 +67,7 @@ def open(driver: str, config: dict[str, str], directory: str, info: LogInfo) -> 
     """
     target = path(driver, directory, info.container_id)
     if driver in ("", "json-file"):
-        limit, count = _bounds(config, "max-")
+        limit, count = _bounds(config, "max-", base=1000)  # json-file's alone, as in Docker
         attrs = info.attributes(config)
         if "tag" in config:
             attrs["tag"] = info.tag(config)
@@ -83,8 +83,8 @@ def open(driver: str, config: dict[str, str], directory: str, info: LogInfo) -> 
     return [_open_local(target, config, "cache-max-", "cache-compress"), sink]
 
 
-def _bounds(config: dict[str, str], prefix: str) -> tuple[int, int]:
-    limit = opts.size(config, f"{prefix}size", opts.DEFAULT_SIZE)
+def _bounds(config: dict[str, str], prefix: str, base: int = 1024) -> tuple[int, int]:
+    limit = opts.size(config, f"{prefix}size", opts.DEFAULT_SIZE, base)
     return limit, opts.count(config, f"{prefix}file", opts.DEFAULT_COUNT)
 
 

@@ -25,8 +25,20 @@ def parse_bool(text: str) -> bool:
     return _TRUTHS[text]
 
 
-def parse_bytes(text: str) -> int:
-    """`512m`, `1.5GiB`, `1024`; powers of 1024."""
+def parse_int(text: str, least: int = -(1 << 63), most: int = (1 << 63) - 1, function: str = "strconv.Atoi") -> int:
+    """A whole number within bounds; Python's own `int` also takes other scripts' digits, and none of 4,300."""
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f'{function}: parsing "{text}": invalid syntax')
+    value = int(digits.lstrip("0")[:20] or "0")
+    value = -value if text[0] == "-" else value
+    if not least <= value <= most:
+        raise ValueError(f'{function}: parsing "{text}": value out of range')
+    return value
+
+
+def parse_bytes(text: str, base: int = 1024) -> int:
+    """`512m`, `1.5GiB`, `1024`; powers of 1024, in few places of 1000."""
     end = max(text.rfind(character) for character in "0123456789. ") + 1
     number, suffix = text[:end].rstrip(" "), text[end:].lower()
     if not _is_number(number):
@@ -34,7 +46,7 @@ def parse_bytes(text: str) -> int:
     unit = suffix.removesuffix("b").removesuffix("i") or "b"
     if unit not in _SUFFIXES:
         raise ValueError(f"invalid suffix: '{suffix}'")
-    return _whole(float(number) * 1024 ** _SUFFIXES[unit], text)
+    return _whole(float(number) * base ** _SUFFIXES[unit], text)
 
 
 def _whole(value: float, text: str) -> int:

@@ -122,6 +122,16 @@ def test_a_torn_record_is_skipped() -> None:
     assert [entry.data for entry in entries] == [b"a\n", b"b\n"]
 
 
+@pytest.mark.parametrize(("driver", "limit"), [("json-file", 1_000_000), ("local", 1 << 20)])
+def test_a_megabyte_is_the_driver_s_own(tmp_path: Path, driver: str, limit: int) -> None:
+    writer = open_writer(tmp_path, driver, {"max-size": "1m", "max-file": "2", "compress": "false"})
+    line, path = b"x" * 900 + b"\n", writers.path(driver, str(tmp_path), ID)
+    while not os.path.exists(f"{path}.1"):
+        writer.write(1, line, T)
+    writer.close()
+    assert 0 <= os.path.getsize(f"{path}.1") - limit < 1100
+
+
 @pytest.mark.parametrize("driver", ["json-file", "local"])
 @pytest.mark.parametrize("compress", ["true", "false"])
 async def test_rotated_files_are_read_in_order(tmp_path: Path, driver: str, compress: str) -> None:
@@ -190,7 +200,7 @@ def test_none_and_cached_drivers_tell_what_can_be_read() -> None:
     [
         ("nope", {}, "logger: no log driver named 'nope' is registered"),
         ("json-file", {"max-sze": "1"}, "unknown log opt 'max-sze' for json-file log driver"),
-        ("json-file", {"max-size": "1x"}, "invalid size: '1x'"),
+        ("json-file", {"max-size": "1x"}, "invalid suffix: 'x'"),
         ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
         ("local", {"mode": "maybe"}, "logger: logging mode not supported: maybe"),
         ("local", {"max-buffer-size": "1m"}, "max-buffer-size option is only supported with 'mode=non-blocking'"),

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from ...model.quantity import parse_int
 from ...oci.manifest import OCI_INDEX, Index
 from . import problems
 from .app import Context, parse_digest, route
@@ -30,10 +31,11 @@ async def catalog(context: Context) -> web.StreamResponse:
 def _page(context: Context, names: list[str]) -> tuple[list[str], dict[str, str]]:
     """`n` entries after `last`, and the link to the next page (distribution-spec, «Listing Tags»)."""
     last, text = context.query("last"), context.query("n")
-    if text and not text.isdigit():
-        raise Problem(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", {"n": text})
     rest = [name for name in names if name > last] if last else names
-    count = min(int(text), _MAX_PAGE) if text else len(rest)
+    try:
+        count = min(parse_int(text, 0), _MAX_PAGE) if text else len(rest)
+    except ValueError:
+        raise Problem(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", {"n": text}) from None
     if count >= len(rest):
         return rest, {}
     shown = rest[:count]
