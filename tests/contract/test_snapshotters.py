@@ -162,6 +162,30 @@ def test_the_init_layer_costs_no_copy(snapshotter: Layers) -> None:
     assert len(list(snapshotter.walk())) == (1 if snapshotter.copies_parents else 2)
 
 
+def test_an_image_that_cannot_have_an_init_layer_leaves_nothing(snapshotter: Layers) -> None:
+    if snapshotter.copies_parents:
+        return
+    unpack(snapshotter, "sha256:odd", None, tar(Member("etc", b"a file")))
+    with pytest.raises(NotADirectoryError):
+        init_layer(snapshotter, "sha256:odd")
+    assert [info.key for info in snapshotter.walk()] == ["sha256:odd"]
+    snapshotter.remove("sha256:odd")
+
+
+def test_the_files_go_once_the_row_is_gone_for_good(snapshotter: Layers) -> None:
+    key = base(snapshotter)
+    database = snapshotter._db
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        snapshotter.remove(key)
+        raise ZeroDivisionError
+    snapshotter.settle()
+    again = open_snapshotter(snapshotter.name, os.path.dirname(snapshotter.root), database)
+    assert os.listdir(f"{again.mount(key)}/etc")
+    again.unmount(key)
+    again.remove(key)
+    again.close()
+
+
 def test_unknown_keys(snapshotter: Layers) -> None:
     for use in (snapshotter.stat, snapshotter.mount, snapshotter.usage):
         with pytest.raises(NotFound):

@@ -73,7 +73,7 @@ def test_s31_killed_at_every_point(driver: str, tmp_path: Path) -> None:
 def test_s31_a_full_or_broken_disk_leaves_nothing(error: str, tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     made = opened("overlay2", tmp_path)
-    for point in ("storage.unpack.begin", "storage.unpack.applied"):
+    for point in ("storage.prepare.made", "storage.unpack.begin", "storage.unpack.applied"):
         faults.arm(f"{point}={error}")
         try:
             with pytest.raises(OSError):
@@ -81,6 +81,8 @@ def test_s31_a_full_or_broken_disk_leaves_nothing(error: str, tmp_path: Path) ->
         finally:
             faults.arm("")
         assert list(made.walk()) == [] and made.check() == []
+        made.settle()
+        assert not [name for name in os.listdir(made.root) if name.isdecimal()]
     unpack(made, "sha256:one", None, tar(Member("f")))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 Row = sqlite3.Row
@@ -28,6 +28,7 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self.damaged: str | None = None
+        self._after_commit: list[Callable[[], None]] = []
         self.is_new = not os.path.exists(path)
         """No earlier content: a first start, or what there was is lost."""
         try:
@@ -88,8 +89,19 @@ class Database:
             yield
             self.execute("COMMIT")
         except BaseException:
+            self._after_commit.clear()
             self._roll_back()
             raise
+        due, self._after_commit = self._after_commit, []
+        for work in due:
+            work()
+
+    def when_committed(self, work: Callable[[], None]) -> None:
+        """Do something once the present transaction is on the disk, never if it fails; at once where there is none."""
+        if self._connection.in_transaction:
+            self._after_commit.append(work)
+        else:
+            work()
 
     @contextmanager
     def losable(self) -> Iterator[None]:

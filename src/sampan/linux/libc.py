@@ -17,8 +17,24 @@ AT_EMPTY_PATH = 0x1000
 
 # Numbers below 424 differ between architectures: asm/unistd_64.h, asm-generic/unistd.h.
 _OLD_NUMBERS = {
-    "x86_64": {"pivot_root": 155, "keyctl": 250, "ioprio_set": 251, "sched_setattr": 314, "seccomp": 317, "bpf": 321},
-    "aarch64": {"pivot_root": 41, "keyctl": 219, "ioprio_set": 30, "sched_setattr": 274, "seccomp": 277, "bpf": 280},
+    "x86_64": {
+        "pivot_root": 155,
+        "keyctl": 250,
+        "ioprio_set": 251,
+        "sched_setattr": 314,
+        "seccomp": 317,
+        "bpf": 321,
+        "renameat2": 316,
+    },
+    "aarch64": {
+        "pivot_root": 41,
+        "keyctl": 219,
+        "ioprio_set": 30,
+        "sched_setattr": 274,
+        "seccomp": 277,
+        "bpf": 280,
+        "renameat2": 276,
+    },
 }
 NUMBERS = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "clone3": 435,
@@ -122,6 +138,14 @@ def filesystem_type(fd: int) -> int:
 def syncfs(fd: int) -> None:
     """syncfs(2): everything of the file system that `fd` lies on is on the disk; raises what writeback failed with."""
     check(libc.syncfs(fd), f"fd {fd}")
+
+
+RENAME_EXCHANGE = 2
+
+
+def exchange(directory: int, name: str, other: str) -> None:
+    """renameat2(2): two names of a directory change places, at one moment."""
+    syscall("renameat2", directory, path(name), directory, path(other), RENAME_EXCHANGE, about=name)
 
 
 SYNC_FILE_RANGE_WRITE = 2

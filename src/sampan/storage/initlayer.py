@@ -32,8 +32,11 @@ def init_layer(snapshotter: Snapshotter, parent: str | None) -> str | None:
     snapshotter.prepare(made, parent)
     try:
         _fill(snapshotter.mount(made))
-    finally:
+    except BaseException:
         snapshotter.unmount(made)
+        snapshotter.remove(made)
+        raise
+    snapshotter.unmount(made)
     # Not worth a syncfs: what a power cut takes of it is made again in the container, as without it.
     snapshotter.commit(made, key, synced=True)
     return key

@@ -166,12 +166,16 @@ class Layers(ABC):
         if below is not None and not below.committed:
             raise Conflict(f"snapshot {parent} is not committed")
         info = SnapshotInfo(key, parent, self._new_directory(), committed=False)
-        self._write_marker(info)
-        faults.point("storage.prepare.made")
-        if limit:
-            quota.limit(self.path(info), limit)
-        self._make(self.path(info), below)
-        self._insert(info)
+        try:
+            self._write_marker(info)
+            faults.point("storage.prepare.made")
+            if limit:
+                quota.limit(self.path(info), limit)
+            self._make(self.path(info), below)
+            self._insert(info)
+        except BaseException:
+            self._discard(info.directory)
+            raise
         self._index(info)
         return info
 
@@ -253,7 +257,7 @@ class Layers(ABC):
         self._db.execute("DELETE FROM snapshot WHERE directory = ? AND driver = ?", (info.directory, self.name))
         self._unindex(info)
         faults.point("storage.remove.row-gone")
-        self._discard(info.directory)
+        self._db.when_committed(lambda: self._discard(info.directory))
 
     def exchange(self, key: str, other: str) -> None:
         first, second = self.stat(key), self.stat(other)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from sampan import faults
 from sampan.errors import Conflict, InvalidArgument, NotFound
-from sampan.linux.libc import syncfs
+from sampan.linux.libc import exchange, syncfs
 from sampan.tree.copy import copy_tree
 from sampan.tree.directories import Directories
 from sampan.tree.entry import Limits
@@ -104,8 +104,9 @@ def restore(local: Local, volume: Volume, name: str) -> None:
         os.mkdir("_new", 0o700, dir_fd=fd)
         copy_contents(source, f"{home}/_new")
         faults.point("volume.restore.copied")
-        remove(fd, "_data")
-        os.rename("_new", "_data", src_dir_fd=fd, dst_dir_fd=fd)
+        exchange(fd, "_new", "_data")
+        faults.point("volume.restore.exchanged")
+        remove(fd, "_new")
 
 
 def export(path: str) -> Iterator[bytes]:

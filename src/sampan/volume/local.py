@@ -23,11 +23,11 @@ from sampan.linux import quota
 from sampan.linux.mount import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, UMOUNT_NOFOLLOW, mount, umount2
 from sampan.linux.mountinfo import is_mount_point
 from sampan.model.sizes import parse_size
+from sampan.ocirun.options import Options
 from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked
 
 from . import loop
-from .options import parse
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _OPTIONS = ("type", "o", "device", "size")
@@ -183,8 +183,10 @@ def check_options(options: dict[str, str]) -> None:
 
 def _mount_device(path: str, options: dict[str, str]) -> None:
     kind, device = options.get("type", ""), options["device"]
-    parsed = parse(options.get("o", ""))
-    data = list(parsed.data)
+    parsed = Options(options.get("o", "").split(","))
+    if parsed.recursive is not None:
+        raise InvalidArgument(f"invalid mount option of a volume: {options['o']}")
+    data = [*filter(None, parsed.data.split(",")), *parsed.extensions]
     if "loop" in data:
         data.remove("loop")
         _mount_loop(path, device, kind, parsed.flags, ",".join(data))
@@ -195,8 +197,8 @@ def _mount_device(path: str, options: dict[str, str]) -> None:
     if parsed.flags & MS_BIND and parsed.flags & ~(MS_BIND | MS_REC):
         # the other flags of a bind mount count only in a second call (mount(2))
         mount(None, path, None, parsed.flags & ~MS_REC | MS_REMOUNT)
-    if parsed.propagation:
-        mount(None, path, None, parsed.propagation)
+    for propagation in parsed.propagation:
+        mount(None, path, None, propagation)
 
 
 def _resolve_address(option: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.support.tars import Member, tar
 
+from sampan import faults
 from sampan.db import Database
 from sampan.errors import Conflict, InvalidArgument, NotFound, SampanError
 from sampan.volume import ANONYMOUS, Volumes, copies
@@ -137,6 +138,14 @@ async def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_
     copy = await volumes.create("copy")
     copies.import_tar(copy.mountpoint, __import__("io").BytesIO(b"".join(copies.export(renamed.mountpoint))))
     assert Path(copy.mountpoint, "file").read_text() == "first" and os.stat(copy.mountpoint).st_uid == 5
+    (data.parent.parent / "other/_data/file").write_text("third")
+    faults.arm("volume.restore.exchanged=EIO")
+    try:
+        with pytest.raises(OSError, match=r"volume\.restore"):
+            copies.restore(volumes.local, renamed, "s1")
+    finally:
+        faults.arm("")
+    assert Path(renamed.mountpoint, "file").read_text() == "first"  # at no moment without data
     copies.remove_snapshot(volumes.local, renamed, "s1")
     assert copies.snapshots(volumes.local, renamed) == []
     with pytest.raises(InvalidArgument):
