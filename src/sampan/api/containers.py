@@ -38,7 +38,7 @@ async def list_containers(call: Call) -> None:
     sizes = query.flag("size")
     names = shown.Names(call.engine)
     rows = [
-        shown.summary(names, container, listing.size(call.engine, container) if sizes else None, call.version)
+        shown.summary(names, container, await listing.size(call.engine, container) if sizes else None, call.version)
         for container in found
     ]
     await call.json(rows)
@@ -46,7 +46,7 @@ async def list_containers(call: Call) -> None:
 
 async def inspect(call: Call) -> None:
     container = call.engine.containers.get(call.path["id"])
-    size: Size | None = listing.size(call.engine, container) if call.query.flag("size") else None
+    size: Size | None = await listing.size(call.engine, container) if call.query.flag("size") else None
     await call.json(shown.inspect(call.engine, container, size, call.version))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,9 +25,8 @@ from ..wire.exec import ExecInspect, ProcessConfig
 from ..wire.stats import Stats
 from . import hijack, websocket
 from .call import Call
-from .connection import ClientGone
 from .containers import terminal_size
-from .hijack import Takeover, stream_type
+from .hijack import Detach, Takeover, stream_type
 from .readings import document
 from .router import Route
 
@@ -57,26 +57,34 @@ async def attach(call: Call) -> None:
     except SampanError as error:
         await hijack.refuse(call, error)
         return
+    async with _taken(call, hijack.upgrade_head(call, tty=attachment.tty, complete=False), attachment) as taken:
+        await _join(taken, attachment, attachment.detach)
+
+
+@asynccontextmanager
+async def _taken(call: Call, head: bytes, attachment: Attachment) -> AsyncIterator[Takeover]:
+    """The client's connection; at the end, whatever it is, both sides are closed."""
     try:
-        taken = await Takeover.take(call, hijack.upgrade_head(call, tty=attachment.tty, complete=False))
-    except ClientGone:
-        attachment.close()
-        raise
-    try:
-        await _join(taken, attachment)
+        taken = await Takeover.take(call, head)
+        try:
+            yield taken
+        finally:
+            taken.close()
     finally:
-        taken.close()
+        attachment.close()
 
 
-async def _join(taken: Takeover, attachment: Attachment) -> bool:
+async def _join(
+    taken: Takeover, attachment: Attachment, inward: Detach | None, outward: Callable[[bytes], bytes] | None = None
+) -> bool:
     """Send what was logged, then join the live streams; whether the client detached with the keys."""
     detached = False
     try:
         if attachment.history is not None:
             async for part in attachment.history:
-                await taken.send(part)
+                await taken.send(outward(part) if outward else part)
         if attachment.socket is not None:
-            detached = await taken.pump(attachment.socket, attachment.detach)
+            detached = await taken.pump(attachment.socket, inward, outward)
     finally:
         attachment.close(detached)
     return detached
@@ -103,19 +111,9 @@ async def attach_websocket(call: Call) -> None:
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {websocket.accept_key(key)}\r\n\r\n"
     )
-    detached = False
-    try:
-        taken = await Takeover.take(call, head.encode())
-        outward = websocket.Outward(framed=not attachment.tty)
-        if attachment.history is not None:
-            async for part in attachment.history:
-                await taken.send(outward(part))
-        assert attachment.socket is not None
-        inward = websocket.Inward(taken.write, attachment.detach)
-        detached = await taken.pump(attachment.socket, inward, outward)
-        taken.close()
-    finally:
-        attachment.close(detached)
+    async with _taken(call, head.encode(), attachment) as taken:
+        inward, outward = websocket.Inward(taken.write, attachment.detach), websocket.Outward(framed=not attachment.tty)
+        await _join(taken, attachment, inward, outward)
 
 
 async def create_exec(call: Call) -> None:
@@ -160,7 +158,7 @@ async def _start_attached(call: Call, exec_id: str, request: ExecStart) -> None:
     taken = await Takeover.take(call, hijack.upgrade_head(call, tty=tty, complete=True))
     try:
         attachment = await execs.start(call.engine, exec_id, request)
-        detached = await _join(taken, attachment) if attachment is not None else False
+        detached = await _join(taken, attachment, attachment.detach) if attachment is not None else False
         if not detached:
             await _first(execs.result(call.engine, exec_id), taken.gone())
     except SampanError as error:

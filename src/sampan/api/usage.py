@@ -74,7 +74,7 @@ def _images(call: Call) -> list[wire_image.ImageSummary]:
 async def _containers(call: Call) -> list[ContainerSummary]:
     found = listing.list_containers(call.engine, {}, all_containers=True)
     names = shown.Names(call.engine)
-    return [shown.summary(names, held, listing.size(call.engine, held), call.version) for held in found]
+    return [shown.summary(names, held, await listing.size(call.engine, held), call.version) for held in found]
 
 
 async def _volumes(call: Call) -> list[wire_storage.Volume]:

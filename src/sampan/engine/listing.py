@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -73,9 +74,12 @@ def check_filters(filters: Filters) -> None:
             raise InvalidArgument(f"invalid filter 'exited={value}': {error}") from None
 
 
-def size(engine: Engine, container: Container) -> Size:
-    """Octets on disk; walks the container's layer, so it belongs in a thread for large ones."""
-    rw = engine.snapshots.usage(container.id).bytes
+async def size(engine: Engine, container: Container) -> Size:
+    """Octets on disk; the container's layer is walked in a thread. None of a container that is removed meanwhile."""
+    try:
+        rw = (await asyncio.to_thread(engine.snapshots.usage, container.id)).bytes
+    except (NotFound, FileNotFoundError):
+        return Size(0, 0)
     try:
         return Size(rw, rw + engine.images.by_id(container.image_id).size)
     except NotFound:

@@ -32,7 +32,7 @@ async def containers(engine: Engine, filters: Filters) -> Pruned:
             continue
         if until is not None and nanoseconds(container.created) / 1e9 > until:
             continue
-        held = listing.size(engine, container).rw
+        held = (await listing.size(engine, container)).rw
         try:
             await remove.remove(engine, container.id)
         except (NotFound, Conflict):  # removed or started meanwhile
