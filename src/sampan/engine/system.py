@@ -41,8 +41,9 @@ def engine_id(engine: Engine) -> str:
             return file.read().strip()
     except FileNotFoundError:
         made = str(uuid.uuid4())
-        with open(path, "x", encoding="ascii") as file:
-            file.write(made + "\n")
+        with open(f"{path}.new", "w", encoding="ascii") as file:
+            file.write(f"{made}\n")
+        os.rename(f"{path}.new", path)
         return made
 
 
