@@ -12,7 +12,7 @@ from ..engine.container import Container
 from ..engine.engine import Engine
 from ..engine.listing import Size
 from ..errors import InvalidArgument, NotFound
-from ..model.container import EndpointSettings, HostConfig, PortMap
+from ..model.container import EndpointSettings, HostConfig, PortMap, port_number
 from ..model.times import nanoseconds
 from ..wire import container as wire
 from .versions import Version
@@ -163,14 +163,12 @@ def ports(container: Container) -> list[wire.Port]:
     """Published and merely exposed ports of a running container, as `ps` shows them."""
     shown = []
     for key, bindings in port_map(container).items():
-        number, _, protocol = key.partition("/")
+        number, protocol = port_number(key), key.partition("/")[2]
         if not bindings:
-            shown.append(wire.Port(private_port=int(number), type=protocol))
+            shown.append(wire.Port(private_port=number, type=protocol))
         for binding in bindings or ():
             public: int | UnsetType = int(binding.host_port) if binding.host_port.isdigit() else UNSET
-            shown.append(
-                wire.Port(ip=binding.host_ip or UNSET, private_port=int(number), public_port=public, type=protocol)
-            )
+            shown.append(wire.Port(ip=binding.host_ip or UNSET, private_port=number, public_port=public, type=protocol))
     return shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import SampanError
-from ..model.container import EndpointSettings
+from ..model.container import EndpointSettings, port_number
 from .container import Container
 from .engine import Engine
 
@@ -69,9 +69,9 @@ def _links(engine: Engine, container: Container) -> list[str]:
 def _link_variables(parent: Container, child: Container, alias: str, endpoint: EndpointSettings) -> list[str]:
     # https://docs.docker.com/engine/network/links/ "Environment variables"
     prefix = alias.replace("-", "_").upper()
-    ports = sorted((port.partition("/") for port in child.config.exposed_ports or ()), key=lambda port: int(port[0]))
+    ports = sorted(child.config.exposed_ports or (), key=port_number)
     variables = []
-    for index, (number, _, protocol) in enumerate(ports):
+    for index, (number, _, protocol) in enumerate(port.partition("/") for port in ports):
         url = f"{protocol}://{endpoint.ip_address}:{number}"
         if index == 0:
             variables.append(f"{prefix}_PORT={url}")

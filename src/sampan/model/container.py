@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType, field
 
 from .naming import docker_name
+from .quantity import parse_int
 
 Labels = dict[str, str]
 
@@ -32,6 +33,14 @@ class PortBinding(DockerValue, frozen=True):
 
 PortMap = dict[str, list[PortBinding] | None]
 """`"80/tcp"` to its host bindings."""
+
+
+def port_number(port: str) -> int:
+    """The number of `80/tcp`; 0 where it is none: images may expose anything, and dockerd shows it so."""
+    try:
+        return parse_int(port.partition("/")[0], 0, 65535)
+    except ValueError:
+        return 0
 
 
 class HealthConfig(DockerValue, frozen=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.api import shown
 from sampan.engine import attach, kill, pause, remove, rename, restart, start, stop, wait
 from sampan.engine.engine import Engine
 from sampan.errors import Conflict, InvalidArgument, NotFound, NotModified, SampanError
@@ -233,9 +234,19 @@ async def test_init_reaps_and_forwards(engine: Engine) -> None:
 
 
 async def test_links(engine: Engine) -> None:
-    await up(engine, "sleep", "1000", name="database", host=HostConfig(), exposed_ports={"5432/tcp": {}}, env=["A=b"])
+    await up(
+        engine,
+        "sleep",
+        "1000",
+        name="database",
+        host=HostConfig(),
+        exposed_ports={"5432/tcp": {}, "abc": {}},
+        env=["A=b"],
+    )
     ran = await run(engine, "sh", "-c", "env; cat /etc/hosts", host=HostConfig(links=["database:db"]))
-    address = engine.containers.get("database").networks["bridge"].ip_address
+    database = engine.containers.get("database")
+    assert [port.private_port for port in shown.ports(database)] == [5432, 0]  # an image may expose anything
+    address = database.networks["bridge"].ip_address
     assert f"DB_PORT_5432_TCP_ADDR={address}\n".encode() in ran.out
     assert b"DB_ENV_A=b\n" in ran.out
     assert f"{address}\tdb".encode() in ran.out
