@@ -75,6 +75,3 @@ async def import_volume(call: Call) -> None:
     """A tar, compressed or not, over what is in the volume; the volume is made when it does not exist."""
     await volumes.import_tar(call.engine, call.path["name"], call.chunks())
     await call.empty()
-
-
-"""They come before Docker's own: `/images/{name}/…` would take them for an image."""

@@ -79,7 +79,7 @@ async def connect(call: Call) -> None:
 
 async def disconnect(call: Call) -> None:
     request = await call.body(wire.Disconnect)
-    await networks.disconnect(call.engine, call.path["id"], request.container, request.force)
+    await networks.disconnect(call.engine, call.path["id"], request.container)
     await call.empty(200)
 
 

@@ -85,7 +85,7 @@ def _of(module: str) -> list[Route]:
 
 
 ROUTES: list[Route] = [
-    *_of("beyond"),
+    *_of("beyond"),  # before Docker's own: `/images/{name}/…` would take a bootstrap for an image
     *system.ROUTES,
     *containers.ROUTES,
     *streams.ROUTES,

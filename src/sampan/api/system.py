@@ -1,4 +1,4 @@
-"""`/_ping`, `/version`, `/info`, `/events`, `/system/df`, `/auth`."""
+"""`/_ping`, `/version`, `/info`, `/events`."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..engine.export import in_threads
+from ..engine.bodies import in_threads
 from ..engine.tasks import run_all
 from ..errors import InvalidArgument, SampanError
 from ..image.layers import Layer

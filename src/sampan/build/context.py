@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from ..cas.compression import DEFAULT_LIMITS, Decompressed
 from ..cas.threads import run_in_thread
 from ..dockerfile.ignore import IgnoreRules, read_patterns
-from ..engine.bodies import fed
-from ..engine.export import in_threads
+from ..engine.bodies import fed, in_threads
 from ..errors import InvalidArgument
 from ..storage import whole_tree
 from .filetree import FileTree, Pack, read_archive

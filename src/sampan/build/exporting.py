@@ -6,8 +6,8 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
 
+from ..engine.bodies import in_threads
 from ..engine.engine import Engine
-from ..engine.export import in_threads
 from ..image import saving
 from ..image.saving import Saved
 from ..image.variants import KeptIndex

@@ -22,10 +22,9 @@ from ..tree.directories import Directories
 from ..tree.extract import ExtractOptions, extract
 from ..tree.walk import Node, walk
 from . import containertree, userns
-from .bodies import fed
+from .bodies import fed, in_threads
 from .container import Container
 from .engine import Engine
-from .export import in_threads
 
 
 class PathStat(Struct, frozen=True, rename="camel"):

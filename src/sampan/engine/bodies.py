@@ -1,11 +1,11 @@
-"""Bodies of requests for code that runs in threads."""
+"""Bodies of requests and answers between the event loop and code that runs in threads."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
@@ -103,3 +103,18 @@ def _write_all(file: BinaryIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+
+
+async def in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """An iterator that reads the disk, each step in a thread; one that was cancelled ends before its files close."""
+    step: asyncio.Task[bytes] | None = None
+    try:
+        while True:
+            step = asyncio.create_task(asyncio.to_thread(next, chunks, b""))
+            chunk = await asyncio.shield(step)
+            if not chunk:
+                return
+            yield chunk
+    finally:
+        if step is not None and not step.done():
+            await asyncio.wait({step})

@@ -24,6 +24,7 @@ from ..oci import config as configs
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.reference import Reference
+from . import info
 from .imagehost import ImageHost, image_event
 from .images import set_tag
 
@@ -52,7 +53,8 @@ async def bootstrap(host: ImageHost, name: str, report: Report) -> Image:
     if kind not in _DISTRIBUTIONS:
         known = ", ".join(["busybox", *(f"{distribution}:SUITE" for distribution in _DISTRIBUTIONS)])
         raise InvalidArgument(f"cannot bootstrap {name}: known are {known}")
-    own_id, own_suite = await asyncio.to_thread(_host_release)
+    release = info.os_release()
+    own_id, own_suite = release.get("ID", ""), release.get("VERSION_CODENAME", "")
     latest = not suite or suite == "latest" or (own_id == kind and suite == own_suite)
     if not suite or suite == "latest":
         suite = own_suite if own_id == kind else _DISTRIBUTIONS[kind].default_suite
@@ -68,11 +70,7 @@ async def _busybox(host: ImageHost, target: Reference, report: Report) -> Image:
         applets = (await _output(path, "--list")).split()
         with open(path, "rb") as program:
             data = busybox_tar(program.read(), applets, os.stat(path).st_mtime)
-        return await _import(host, [target], lambda file: _write(file, data), 'CMD ["sh"]')
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
+        return await _import(host, [target], lambda file: file.write(data), 'CMD ["sh"]')
 
 
 async def _fetch_busybox(work: str, report: Report) -> str:
@@ -102,7 +100,7 @@ async def _debian(host: ImageHost, kind: str, suite: str, names: list[Reference]
         return await _import(host, names, lambda file: tree_tar(root, file), 'CMD ["bash"]')
 
 
-async def _import(host: ImageHost, names: list[Reference], fill: Callable[[BinaryIO], None], command: str) -> Image:
+async def _import(host: ImageHost, names: list[Reference], fill: Callable[[BinaryIO], object], command: str) -> Image:
     config = import_config(
         ImportOptions(platforms.host(), message="made by sampan image bootstrap", changes=[_PATH, command])
     )
@@ -115,16 +113,6 @@ async def _import(host: ImageHost, names: list[Reference], fill: Callable[[Binar
         set_tag(host, image, name)
     image_event(host, "import", image)
     return host.images.by_id(image.id)
-
-
-def _host_release() -> tuple[str, str]:
-    """Distribution and suite of this host (os-release(5))."""
-    fields: dict[str, str] = {}
-    with open("/etc/os-release") as file:
-        for line in file:
-            key, _, value = line.strip().partition("=")
-            fields[key] = value.strip('"')
-    return fields.get("ID", ""), fields.get("VERSION_CODENAME", "")
 
 
 async def _output(*command: str) -> str:

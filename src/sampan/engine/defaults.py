@@ -6,16 +6,8 @@ import os
 
 from ..errors import InvalidArgument
 from ..model.container import ContainerConfig, HostConfig, LogConfig, RestartPolicy
+from ..runtime.bundle import MASKED_PATHS, READONLY_PATHS
 from .config import SAMPAN_RUNTIME, EngineConfig
-
-# The kernel's interfaces that Docker hides from containers (the list that `docker inspect` shows).
-MASKED_PATHS = (
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-)  # fmt: skip
-READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-
 
 _DEFAULT_RUNTIMES = ("runc", "io.containerd.runc.v2")
 """The names by which Docker's clients know the default runtime; ours is the same to them."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 from ..storage import whole_tree
 from . import userns
+from .bodies import in_threads
 from .engine import Engine
 
 
@@ -24,18 +24,3 @@ async def export(engine: Engine, ref: str) -> AsyncIterator[bytes]:
         os.close(root)
         engine.snapshots.unmount(container.id)
     engine.container_event(container, "export")
-
-
-async def in_threads(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """An iterator that reads the disk, each step in a thread; one that was cancelled ends before its files close."""
-    step: asyncio.Task[bytes] | None = None
-    try:
-        while True:
-            step = asyncio.create_task(asyncio.to_thread(next, chunks, b""))
-            chunk = await asyncio.shield(step)
-            if not chunk:
-                return
-            yield chunk
-    finally:
-        if step is not None and not step.done():
-            await asyncio.wait({step})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import BinaryIO
 
 from ..cas.compression import CHUNK
@@ -29,7 +29,7 @@ from ..oci import reference
 from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .bodies import fed, spooled
+from .bodies import fed, in_threads, spooled
 from .imagehost import ImageHost, image_event
 
 
@@ -208,10 +208,5 @@ async def save(host: ImageHost, selection: list[Saved]) -> AsyncIterator[bytes]:
     """`docker save`: the archive, chunk by chunk."""
     for saved in selection:
         image_event(host, "save", saved.image)
-    chunks = archive_of(host.images, selection)
-    while (chunk := await asyncio.to_thread(_next, chunks)) is not None:
+    async for chunk in in_threads(archive_of(host.images, selection)):
         yield chunk
-
-
-def _next(chunks: Iterator[bytes]) -> bytes | None:
-    return next(chunks, None)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..errors import InvalidArgument
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_ID = re.compile("[0-9a-f]{64}")
 _SAID = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 
 _ADJECTIVES = """
@@ -41,6 +42,11 @@ def new_id() -> str:
         identity = os.urandom(32).hex()
         if not identity[:12].isdecimal():
             return identity
+
+
+def is_id(text: str) -> bool:
+    """Whether a text is a full id, as containers and build steps have it."""
+    return _ID.fullmatch(text) is not None
 
 
 def check_name(name: str) -> str:

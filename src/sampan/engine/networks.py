@@ -271,8 +271,8 @@ def _refuse_connection(container: Container, network: Network, settings: Endpoin
         check_settings(network, settings)
 
 
-async def disconnect(engine: Engine, ref: str, container_ref: str, force: bool) -> None:
-    """Disconnect a container from a network; `force` also where the container is gone."""
+async def disconnect(engine: Engine, ref: str, container_ref: str) -> None:
+    """Disconnect a container from a network. No endpoint outlives its container, so there is nothing to force."""
     network = engine.networks.get(ref)
     container = engine.containers.get(container_ref)
     if network.name == "host" and network.name in container.networks:

@@ -28,10 +28,6 @@ from .container import Container
 from .engine import Engine
 from .launch import launch
 
-KILLED = 137
-"""The exit code of a container whose shim was killed, and the container with it."""
-SHIM_SECONDS = 5.0
-"""How long a shim may take to answer: start-up never hangs on one."""
 BOOT_SECONDS = 5.0
 """How long the start of one container may hold up the next: its volume's plugin may not answer for minutes."""
 POWER_CUT = 255
@@ -82,7 +78,7 @@ async def _reconcile(engine: Engine) -> list[tuple[Container, Shim]]:
 
 async def _reconcile_one(engine: Engine, container: Container) -> Shim | None:
     try:
-        shim, status = await asyncio.wait_for(_ask(engine, container), SHIM_SECONDS)
+        shim, status = await asyncio.wait_for(_ask(engine, container), strays.SHIM_SECONDS)
     except (NotFound, ShimGone):
         await _without_shim(engine, container)
         return None
@@ -142,7 +138,7 @@ def _how_it_ended(engine: Engine, container: Container) -> Exit:
     ended, started = read_exit(engine.paths.container(container.id)), nanoseconds(container.state.started_at)
     if ended is not None and ended.finished_at >= started:
         return ended
-    status = POWER_CUT if started < _booted() else KILLED
+    status = POWER_CUT if started < _booted() else exits.SHIM_KILLED
     return Exit(status=status, finished_at=time.time_ns())
 
 

@@ -11,6 +11,7 @@ from . import mounts
 from .container import Container
 from .engine import Engine
 from .live import WaitResult
+from .naming import is_id
 
 
 async def finish(engine: Engine, container: Container, *, volumes: bool) -> None:
@@ -52,7 +53,7 @@ async def _remove_volumes(engine: Engine, container: Container, *, volumes: bool
 
 def remove_directory(engine: Engine, container_id: str) -> None:
     """Delete the container's own directories; only ever names below our roots that are a full id (S29)."""
-    if len(container_id) != 64 or not container_id.isalnum():
+    if not is_id(container_id):
         raise SampanError(f"not a container id: {container_id}")
     _remove_tree(engine, engine.paths.containers, container_id)
     remove_shim_directory(engine, container_id)

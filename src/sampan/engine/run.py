@@ -13,6 +13,7 @@ from .create import create
 from .engine import Engine
 from .remove import remove
 from .start import start
+from .tasks import cancel_all
 from .wait import wait
 
 OUTPUT_LIMIT = 64 << 20
@@ -67,7 +68,7 @@ async def _converse(attachment: Attachment, stdin: bytes, limit: int) -> tuple[b
             if len(raw) > limit:
                 raise SampanError(f"the container wrote more than {limit} bytes")
     finally:
-        sending.cancel()
+        await cancel_all([sending])
     return (bytes(raw), b"") if attachment.tty else _split(raw)
 
 

@@ -15,9 +15,10 @@ from ..runtime import Shim, ShimGone
 from ..tree.remove import remove as remove_tree
 from . import removal
 from .engine import Engine
+from .naming import is_id
 
 SHIM_SECONDS = 5.0
-"""How long a shim may take to end: start-up never hangs on one."""
+"""How long a shim may take to answer, or to end: start-up never hangs on one."""
 
 
 async def collect(engine: Engine) -> None:
@@ -25,7 +26,7 @@ async def collect(engine: Engine) -> None:
     kept = {*engine.containers.unreadable, *(container.id for container in engine.containers)}
     names = {name for root in (engine.paths.containers, engine.paths.shims) for name in os.listdir(root)}
     for name in sorted(names - kept):
-        if _is_id(name):
+        if is_id(name):
             await _end(engine, name)
             removal.remove_directory(engine, name)
     engine.store.sweep()
@@ -76,12 +77,8 @@ def _remove_directories(engine: Engine, parent: str) -> None:
 
 def _remove_layers(engine: Engine, kept: set[str]) -> None:
     for info in list(engine.snapshots.walk()):
-        if not info.committed and info.key not in kept and (_is_id(info.key) or info.key.startswith("build-")):
+        if not info.committed and info.key not in kept and (is_id(info.key) or info.key.startswith("build-")):
             try:
                 engine.snapshots.remove(info.key)
             except (SampanError, OSError) as error:
                 engine.warnings.append(f"layer {info.key}: cannot be removed: {error}")
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)

@@ -12,9 +12,8 @@ from ..cas.threads import run_in_thread
 from ..errors import Conflict
 from ..model.filters import Filters
 from ..volume import Pruned, Volume, copies
-from .bodies import fed
+from .bodies import fed, in_threads
 from .engine import Engine
-from .export import in_threads
 
 
 def _publish(engine: Engine, action: str, volume: Volume, **attributes: str) -> None:

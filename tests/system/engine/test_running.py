@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ from sampan.linux.cgroup import Cgroup
 from sampan.model.container import HostConfig
 from sampan.runtime import CommandFailed
 
-from ...support.engine import make, run, talk, up
+from ...support.engine import make, run, talk, up, up_and_ready
 
 
 async def execute(engine: Engine, container: Container, *cmd: str, stdin: bytes | None = None,
@@ -105,12 +104,13 @@ async def test_top(engine: Engine) -> None:
     assert shown.titles == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     (row,) = shown.rows
     assert (row[0], row[1], row[-1]) == ("root", str(container.state.pid), "sleep 1234")
-    Path(f"/proc/{container.state.pid}/comm").write_bytes(b"l\xf6we")
-    assert top.top(engine, container.id, "-o comm").rows == [["l\ufffdwe"]]
     assert top.top(engine, container.id, "aux").titles[2:4] == ["%CPU", "%MEM"]
     assert top.top(engine, container.id, "-o pid,comm=NAME").titles == ["PID", "NAME"]
     with pytest.raises(InvalidArgument, match='unknown user-defined format specifier "foo"'):
         top.top(engine, container.id, "-o foo")
+    script = "printf 'l\\366we' > /proc/$$/comm; echo ready; read line; sleep 1"
+    odd = await up_and_ready(engine, script, open_stdin=True)
+    assert top.top(engine, odd.id, "-o comm").rows == [["l\ufffdwe"]]
 
 
 async def test_stats(engine: Engine) -> None:
