@@ -3,7 +3,9 @@
     build/remembered/<digest of shared key and name>    path → size, mtime in ns, sha256
 
 As with BuildKit, a client vouches by its shared key that a file of the same path, size and time has the same contents.
-What was modified shortly before it travelled is not remembered: it may change again within the same tick of its clock.
+buildx's key is hardly more than a directory's last name, so that is doubted where times tell little: a full second is
+what archives and `touch` leave behind, whatever is in the file; and what was modified shortly before it travelled may
+change again within the same tick of its clock.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 64
 """Contexts that are remembered; what was used least recently goes first."""
-SETTLED_NS: Final = 2_000_000_000
+_SECOND: Final = 10**9
+_SETTLED: Final = 2 * _SECOND
 
 
 class _Known(msgspec.Struct, array_like=True, frozen=True):
@@ -69,7 +72,7 @@ class Remembered:
         known = {
             file.path: _Known(file.size, file.mtime_ns, bytes.fromhex(file.inode.sha256))
             for file in files
-            if file.inode.size == file.size and file.mtime_ns < sent_ns - SETTLED_NS
+            if file.inode.size == file.size and file.mtime_ns % _SECOND and file.mtime_ns < sent_ns - _SETTLED
         }
         os.makedirs(os.path.dirname(self._place), mode=0o700, exist_ok=True)
         draft = f"{self._place}.{token_hex(4)}"
