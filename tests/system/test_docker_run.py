@@ -67,6 +67,20 @@ def test_a_terminal_with_its_size(daemon: Daemon) -> None:
         assert terminal.finish() == 3
 
 
+def test_a_terminal_with_an_init(daemon: Daemon) -> None:
+    argv = ["docker", "run", "--rm", "-it", "--init", "--network", "none", "busybox", "sh"]
+    with Terminal(argv, daemon.environment()) as terminal:
+        terminal.expect("# ")
+        terminal.type("sleep 999 &\n")
+        terminal.expect("# ")
+        terminal.type("fg\n")  # job control
+        terminal.expect("sleep 999\r\n")
+        terminal.type("\x03")
+        terminal.expect("# ")
+        terminal.type("exit 4\n")
+        assert terminal.finish() == 4
+
+
 def test_hundred_megabytes_through_standard_input_and_back(daemon: Daemon, tmp_path: Path) -> None:
     data, block = hashlib.sha256(), os.urandom(1 << 20)
     path = tmp_path / "data"

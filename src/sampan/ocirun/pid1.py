@@ -22,10 +22,11 @@ def supervise(execute: Callable[[], NoReturn], started: Callable[[], None]) -> N
     signals.block_all()
     child = os.fork()
     if child == 0:
-        signals.reset()
-        # The program leads its own process group, in the foreground, so that a shell's job control works.
+        # The program leads its own process group, in the foreground, so that a shell's job control works. SIGTTOU is
+        # still blocked: it would stop a process that takes the foreground from behind (tcsetpgrp(3)).
         os.setpgid(0, 0)
         _foreground(os.getpid())
+        signals.reset()
         execute()
     started()
     while True:
