@@ -10,7 +10,7 @@ from ..engine.bodies import in_threads
 from ..engine.tasks import run_all
 from ..errors import InvalidArgument, SampanError
 from ..image.layers import Layer
-from ..image.saving import archive, blob_name
+from ..image.saving import archive
 from ..oci import digest as digests
 from ..oci import manifest as manifests
 from ..oci import reference
@@ -127,8 +127,8 @@ async def layout(engine: Engine, target: CacheTarget, cache: Cache) -> AsyncIter
         OCI_MANIFEST, digest, len(cache.manifest), annotations={"org.opencontainers.image.ref.name": target.tag}
     )
     documents = {
-        blob_name(digest): cache.manifest,
-        blob_name(cache.config_descriptor.digest): cache.config,
+        digests.blob_path(digest): cache.manifest,
+        digests.blob_path(cache.config_descriptor.digest): cache.config,
         "index.json": manifests.encode(Index(2, [entry], media_type=OCI_INDEX)),
         "oci-layout": b'{"imageLayoutVersion": "1.0.0"}',
     }

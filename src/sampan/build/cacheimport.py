@@ -17,7 +17,6 @@ from ..cas.threads import run_in_thread
 from ..errors import DataLoss, InvalidArgument, NotFound, SampanError
 from ..image.archive import choose
 from ..image.layers import Layer, chain_on
-from ..image.saving import blob_name
 from ..oci import config as configs
 from ..oci import digest as digests
 from ..oci import manifest as manifests
@@ -272,7 +271,7 @@ class _Layout:
         return manifests.parse(await self.blob(part, manifests.MAX_MANIFEST_SIZE), part.media_type)
 
     async def blob(self, part: Descriptor, limit: int) -> bytes:
-        data = await run_in_thread(lambda: self._read(blob_name(part.digest), limit))
+        data = await run_in_thread(lambda: self._read(digests.blob_path(part.digest), limit))
         if digests.of_bytes(data) != part.digest:
             raise DataLoss(f"{part.digest} is damaged")
         return data
@@ -282,7 +281,7 @@ class _Layout:
 
     def _store(self, part: Descriptor) -> None:
         with self._engine.store.writer(part.digest) as writer:
-            for chunk in self._files.file(self._resolved(blob_name(part.digest))).chunks():
+            for chunk in self._files.file(self._resolved(digests.blob_path(part.digest))).chunks():
                 writer.write(chunk)
             writer.commit()
 

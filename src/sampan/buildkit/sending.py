@@ -23,7 +23,7 @@ from grpclib.client import Stream
 
 from ..build.sources import SourceFile, SourceTree
 from ..cas.threads import run_in_thread
-from ..engine.export import in_threads
+from ..engine.bodies import in_threads
 from ..errors import InvalidArgument
 from .callee import next_message, opened
 from .filemodes import from_go, to_go

@@ -23,8 +23,7 @@ SUBSCRIBER_BACKLOG = 8192
 
 
 PAGE_ROWS = 512
-# By sequence, which orders: with the index on time_ns each page would sort all the rest (the plus keeps it out).
-_PAGE = "SELECT * FROM event WHERE sequence > ? AND +time_ns >= ? AND +time_ns <= ? ORDER BY sequence LIMIT ?"
+_PAGE = "SELECT * FROM event WHERE sequence > ? AND time_ns >= ? AND time_ns <= ? ORDER BY sequence LIMIT ?"
 
 
 class Event(Struct, frozen=True):

@@ -33,5 +33,4 @@ class ImageHost(Protocol):
 
 def image_event(host: ImageHost, action: str, image: Image, name: str = "") -> None:
     """Publish an event about an image, with its labels and its name as Docker does."""
-    labels = (image.config.config.labels if image.config.config else None) or {}
-    host.publish_image(action, image.id, {**labels, "name": name or image.id})
+    host.publish_image(action, image.id, {**image.labels, "name": name or image.id})

@@ -307,8 +307,7 @@ class _Pull:
         elif ref.tag and variants.index_digest(images, name.familiar) != through:
             images.tag(image.id, name, through)
         image = images.by_id(image.id)
-        labels = (image.config.config.labels if image.config.config else None) or {}
-        self._host.publish_image("pull", ref.familiar, {**labels, "name": ref.familiar_name})
+        self._host.publish_image("pull", ref.familiar, {**image.labels, "name": ref.familiar_name})
         newer = fresh or (bool(ref.tag) and previous != image.id)
         self._report(Progress(status=f"Digest: {digest}"))
         what = "Downloaded newer image for" if newer else "Image is up to date for"

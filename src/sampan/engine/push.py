@@ -180,8 +180,7 @@ class _Push:
     def _finish(self, image: Image, digest: str, size: int) -> None:
         target = self._target
         self._host.images.add_digest(image.id, target, digest)
-        labels = (image.config.config.labels if image.config.config else None) or {}
-        self._host.publish_image("push", target.familiar, {**labels, "name": target.familiar_name})
+        self._host.publish_image("push", target.familiar, {**image.labels, "name": target.familiar_name})
         self._report(Progress(status=f"{target.tag}: digest: {digest} size: {size}"))
         result = {"Tag": target.tag, "Digest": digest, "Size": size}
         self._report(Progress(progress_detail=ProgressDetail(), aux=result))

@@ -76,7 +76,8 @@ class Archive:
         self._links: dict[str, str] = {}
         try:
             self._index(tarfile.open(fileobj=self._file, mode="r:"))
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, ArithmeticError, RecursionError) as error:
+            # tarfile lets the last three through for headers that are made to harm
             raise InvalidArgument(f"invalid archive: {error}") from error
 
     def _index(self, tar: TarFile) -> None:
@@ -165,18 +166,18 @@ class Archive:
 
     def manifest_of(self, entry: Descriptor) -> tuple[bytes, Manifest] | None:
         """A manifest and its bytes, when it and all that it names are here."""
-        if not self.has(_blob(entry.digest)):
+        if not self.has(digests.blob_path(entry.digest)):
             return None
         data, document = self._manifest(entry)
         if isinstance(document, Manifest) and all(
-            self.has(_blob(part.digest)) for part in (document.config, *document.layers)
+            self.has(digests.blob_path(part.digest)) for part in (document.config, *document.layers)
         ):
             return data, document
         return None
 
     def open_blob(self, digest: str) -> Readable:
         """A reader of one blob of an OCI layout."""
-        return self.open(_blob(digest))
+        return self.open(digests.blob_path(digest))
 
     def _docker_images(self, wanted: Platform | None) -> list[ArchivedImage]:
         try:
@@ -202,7 +203,7 @@ class Archive:
         for descriptor in self._layout_index().manifests if self.has("index.json") else ():
             if descriptor.media_type not in manifests.MANIFESTS | manifests.INDEXES:
                 continue
-            if self.has(_blob(descriptor.digest)):
+            if self.has(digests.blob_path(descriptor.digest)):
                 self._note_originals(*self._manifest(descriptor), None, found)
         return found
 
@@ -240,7 +241,7 @@ class Archive:
             index = data
             data, document = self._manifest(choose(document, wanted))
         config = self._verified(document.config, configs.MAX_CONFIG_SIZE)
-        layers = tuple(_blob(layer.digest) for layer in document.layers)
+        layers = tuple(digests.blob_path(layer.digest) for layer in document.layers)
         if not _is_compressed(document):
             return ArchivedImage(config, layers)  # its layers will be compressed: neither digest can be kept
         check_platform(descriptor.digest, configs.parse(config).platform, wanted)
@@ -251,7 +252,7 @@ class Archive:
         return data, manifests.parse(data, descriptor.media_type)
 
     def _verified(self, descriptor: Descriptor, limit: int) -> bytes:
-        data = self.read(_blob(descriptor.digest), limit)
+        data = self.read(digests.blob_path(descriptor.digest), limit)
         if digests.of_bytes(data) != descriptor.digest:
             raise DataLoss(f"blob {descriptor.digest} is damaged")
         return data
@@ -301,10 +302,6 @@ def decompress_archive(source: BinaryIO, target: BinaryIO) -> bool:
         target.write(chunk)
     target.flush()
     return True
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
 
 
 def _is_compressed(document: Manifest) -> bool:

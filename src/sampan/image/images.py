@@ -14,6 +14,7 @@ from ..cas import Store
 from ..cas.compression import DEFAULT_LIMITS, Limits
 from ..db import Database, Row
 from ..errors import Conflict, InvalidArgument, NotFound
+from ..model.state import NEVER
 from ..model.times import instant, now
 from ..oci import config as configs
 from ..oci import digest as digests
@@ -173,7 +174,7 @@ class Images:
         with self.db.transaction():
             self.db.execute(
                 "INSERT INTO image VALUES (?, ?, ?, ?, ?, ?)",
-                (image_id, manifest, parent, sum(layer.size for layer in layers), "0001-01-01T00:00:00Z", time.time()),
+                (image_id, manifest, parent, sum(layer.size for layer in layers), NEVER, time.time()),
             )
             self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self.on_change()

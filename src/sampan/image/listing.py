@@ -28,7 +28,7 @@ def list_images(images: Images, filters: Filters, *, all_images: bool = False) -
     found = []
     for image in images.all():
         in_time = (before is None or image.created_at < before) and (since is None or image.created_at > since)
-        if not in_time or (until is not None and image.created_at > until) or not labelled(labels_of(image), filters):
+        if not in_time or (until is not None and image.created_at > until) or not labelled(image.labels, filters):
             continue
         if image.id in variant and not image.tags:
             continue
@@ -56,11 +56,6 @@ def _bound(images: Images, filters: Filters, key: str) -> float | None:
         return images.get(values[0]).created_at
     except NotFound:
         raise NotFound(f"No such image: {values[0]}") from None
-
-
-def labels_of(image: Image) -> dict[str, str]:
-    """Those of the configuration."""
-    return (image.config.config.labels if image.config.config else None) or {}
 
 
 def _matching_names(image: Image, patterns: Sequence[str]) -> Image | None:

@@ -7,7 +7,6 @@ from functools import cached_property
 
 from ..model.state import NEVER
 from ..model.times import instant
-from ..oci import reference
 from ..oci.config import ImageConfig
 from ..oci.reference import Reference
 from .layers import Layer
@@ -58,6 +57,11 @@ class Image:
         """RFC 3339; empty where the configuration names no time."""
         return self.config.created or ""
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Those of its configuration."""
+        return (self.config.config.labels if self.config.config else None) or {}
+
     @cached_property
     def created_at(self) -> float:
         """Seconds since the epoch, as integers of the API count; Go's zero time where there is none."""
@@ -106,8 +110,3 @@ class ImageUser:
     container_id: str
     image_id: str
     running: bool
-
-
-def parse_reference(text: str) -> Reference:
-    """A name with `latest` filled in where it has neither a tag nor a digest."""
-    return reference.parse(text).with_default_tag()

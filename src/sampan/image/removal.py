@@ -14,7 +14,6 @@ from ..oci.reference import Reference
 from . import attestations, variants
 from .archive import check_platform
 from .images import Images
-from .listing import labels_of
 from .record import Deleted, Image, ImageUser, Removal
 
 
@@ -214,7 +213,7 @@ def _prunable(image: Image, filters: Filters) -> bool:
     return (
         (until is None or image.created_at <= until)
         and (unused_since is None or image.used_at <= unused_since)
-        and labelled(labels_of(image), filters)
+        and labelled(image.labels, filters)
     )
 
 

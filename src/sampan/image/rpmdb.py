@@ -21,6 +21,8 @@ _TAGS = {
     1000: "name", 1001: "version", 1002: "release", 1003: "epoch", 1014: "license", 1022: "arch", 1044: "sourcerpm",
 }  # fmt: skip
 _MAX_ENTRIES = 1 << 16
+_MAX_RECORD = 64 << 20
+_IS_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'Packages' AND type = 'table'"
 
 
 def headers(data: bytes) -> Iterator[dict[str, str]]:
@@ -47,7 +49,11 @@ def _sqlite(data: bytes) -> Iterator[bytes]:
     plain = data[:18] + b"\1\1" + data[20:]
     connection = sqlite3.connect(":memory:")
     try:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_RECORD)
         connection.deserialize(plain)
+        # An image may call anything `Packages`: a view would run for as long as its maker likes.
+        if connection.execute(_IS_TABLE).fetchone() is None:
+            return
         for (blob,) in connection.execute("SELECT blob FROM Packages"):
             if isinstance(blob, bytes):
                 yield blob

@@ -15,6 +15,7 @@ from ..cas import Store
 from ..cas.compression import CHUNK
 from ..errors import InvalidArgument, NotFound
 from ..oci import digest as digests
+from ..oci import manifest as manifests
 from ..oci import platform as platforms
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
@@ -94,7 +95,7 @@ def _names(images: Images, ref: str, image: Image) -> list[tuple[str, list[Refer
 
 
 def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
-    """The archive, chunk by chunk; run the iteration in a thread."""
+    """The archive, chunk by chunk; rows are read at once, the chunks may be in a thread."""
     blobs: dict[str, int] = {}
     entries: list[Descriptor] = []
     for saved in selection:
@@ -105,11 +106,13 @@ def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
         if top is not None:
             needed += [top.digest, *attestations.blobs_of(images, image.id)]
             data = top.data
-        descriptor = Descriptor(_media_type(data), top.digest if top else image.manifest, len(data))
+        descriptor = Descriptor(
+            manifests.media_type_of(manifests.parse(data)), top.digest if top else image.manifest, len(data)
+        )
         entries += [entry for entry in _index_entries(descriptor, saved.names) if entry not in entries]
         blobs.update({digest: images.store.size(digest) for digest in needed})
     items = [_item(saved) for saved in _listed(selection)]
-    yield from archive(images.store, blobs, _documents(selection, entries, items))
+    return archive(images.store, blobs, _documents(selection, entries, items))
 
 
 def _listed(selection: list[Saved]) -> list[Saved]:
@@ -142,12 +145,6 @@ def _documents(selection: list[Saved], entries: list[Descriptor], items: list[di
     return documents
 
 
-def _media_type(manifest: bytes) -> str:
-    from ..oci import manifest as manifests
-
-    return manifests.media_type_of(manifests.parse(manifest))
-
-
 def _index_entries(descriptor: Descriptor, names: tuple[Reference, ...]) -> list[Descriptor]:
     if not names:
         return [descriptor]
@@ -160,23 +157,18 @@ def _index_entries(descriptor: Descriptor, names: tuple[Reference, ...]) -> list
 def _item(saved: Saved) -> dict[str, Any]:
     image = saved.image
     return {
-        "Config": blob_name(image.id),
+        "Config": digests.blob_path(image.id),
         "RepoTags": [name.familiar for name in saved.names] or None,
-        "Layers": [blob_name(layer.descriptor.digest) for layer in image.layers],
+        "Layers": [digests.blob_path(layer.descriptor.digest) for layer in image.layers],
         "LayerSources": {layer.diff_id: layer.descriptor for layer in image.layers},
     }
-
-
-def blob_name(digest: str) -> str:
-    """Where an OCI layout has a blob."""
-    return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
 
 
 def archive(store: Store, blobs: dict[str, int], documents: dict[str, bytes]) -> Iterator[bytes]:
     """A tar of blobs, given with their sizes, and of documents by name."""
     yield _header("blobs/", 0, b"5") + _header("blobs/sha256/", 0, b"5")
     for digest in sorted(blobs):
-        yield _header(blob_name(digest), blobs[digest])
+        yield _header(digests.blob_path(digest), blobs[digest])
         with store.open(digest) as blob:
             while chunk := blob.read(CHUNK):
                 yield chunk

@@ -36,6 +36,11 @@ def encoded(digest: str) -> str:
     return digest.partition(":")[2]
 
 
+def blob_path(digest: str) -> str:
+    """Where an OCI layout has a blob (image-layout.md, «Blobs»)."""
+    return f"blobs/{algorithm(digest)}/{encoded(digest)}"
+
+
 def algorithm(digest: str) -> str:
     """The part before the colon, a name that hashlib knows."""
     return digest.partition(":")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from tests.support.archives import Built
 from tests.support.imagehost import Host, body
 
 from sampan.engine import images as use
+from sampan.errors import InvalidArgument
 from sampan.image import variants
+from sampan.image.archive import Archive
 from sampan.oci.platform import parse as platform
 
 IMAGE = Built([archives.tree({"etc/deep/f": b"lower"}), archives.tree({"etc/deep/g": b"upper"})])
@@ -42,3 +45,12 @@ async def test_every_platform_that_an_archive_has_comes_in(tmp_path: Path) -> No
     assert use.inspect(host, "box:1", platform("linux/arm64")).id == archives.digest(arm.config)
     index = variants.index_of(host.images, host.images.get("box:1"))
     assert index is not None and index.whole and len(index.attestations) == 2
+
+
+def test_headers_that_are_made_to_harm_are_refused(tmp_path: Path) -> None:
+    """A long name upon a long name, and so on: tarfile follows them by recursion."""
+    link = tarfile.TarInfo("././@LongLink")
+    link.type, link.size = tarfile.GNUTYPE_LONGNAME, 512
+    (tmp_path / "bomb").write_bytes((link.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 5000)
+    with open(tmp_path / "bomb", "rb") as file, pytest.raises(InvalidArgument, match="invalid archive"):
+        Archive(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sqlite3
 import struct
@@ -215,6 +216,14 @@ def rpm_header(**tags: str | int) -> bytes:
         index += struct.pack(">IIII", numbers[name], 4 if isinstance(value, int) else 6, len(data), 1)
         data += raw
     return struct.pack(">II", len(tags), len(data)) + index + data
+
+
+def test_a_database_that_never_ends_is_not_read(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "rpmdb.sqlite")
+    endless = "WITH RECURSIVE n(blob) AS (SELECT x'00' UNION ALL SELECT blob FROM n) SELECT blob FROM n"
+    connection.execute(f"CREATE VIEW Packages AS {endless}")
+    connection.close()
+    assert list(itertools.islice(headers((tmp_path / "rpmdb.sqlite").read_bytes()), 1)) == []
 
 
 def test_rpm_packages_are_read_from_sqlite(tmp_path: Path) -> None:
