@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.hosts import Host
 from tests.support.leaks import CGROUP_PARENT
 
 from . import builds, endurance, starting, traffic
@@ -172,16 +171,16 @@ def _build(
     return scenario
 
 
-def _through_ports(measure: Callable[[Host], float]) -> Callable[[Bench], Figures]:
-    return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, bench.few, measure)
+def _through_ports(measure: Callable[[traffic.Servers], float], slices: int = 1) -> Callable[[Bench], Figures]:
+    return lambda bench: traffic.through_ports(bench.sampan, bench.dockerd, slices * bench.few, measure)
 
 
-def _questions(bench: Bench) -> Figures:
-    return traffic.questions(bench.sampan, bench.dockerd, bench.few)
+def _questions(measure: Callable[[Sampan, Dockerd, int], Figures]) -> Callable[[Bench], Figures]:
+    return lambda bench: measure(bench.sampan, bench.dockerd, bench.few)
 
 
-def _publishing(bench: Bench) -> Figures:
-    return traffic.publishing(bench.sampan, bench.dockerd, bench.few)
+def _publishing(clock: Callable[[Engine], float]) -> Callable[[Bench], Figures]:
+    return lambda bench: traffic.publishing(bench.sampan, bench.dockerd, bench.few, clock)
 
 
 def _client(*command: str) -> Callable[[Bench], Figures]:
@@ -242,9 +241,13 @@ SCENARIOS = (
         "COPY of 2,000 sent by docker, all cached", "ms", None, _build("files", builds.MANY_FILES, 2000, cached=True)
     ),
     Scenario("a gigabyte through a published port", "ms", 1.0, _through_ports(traffic.gigabyte)),
-    Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection)),
-    Scenario("a published port, of 1,000 (dockerd: 100)", "ms", 1.0, _publishing, limit=0.1),
-    Scenario("a question of a name, of 10 containers", "us", None, _questions, limit=500),
+    Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection, traffic.SLICES)),
+    Scenario("a connection's processor time", "us", 1.0, _through_ports(traffic.effort, traffic.SLICES)),
+    Scenario("a published port, of 1,000 (dockerd: 100)", "ms", 1.0, _publishing(traffic.wall), limit=0.1),
+    Scenario("a published port's processor time", "ms", 1.0, _publishing(traffic.daemon_time), limit=0.1),
+    Scenario("a question of a name, of 10 containers", "us", None, _questions(traffic.questions), limit=500),
+    Scenario("10,000 questions, 2,000 a second", "s", None, _questions(traffic.paced_questions), limit=5.1),
+    Scenario("a question's processor time", "us", None, _questions(traffic.question_effort), limit=100),
     Scenario("one-shot stats of 100 containers", "ms", 1.0, _watching(Fleet.snapshot), limit=300),
     Scenario("docker stats --no-stream of them", "ms", 1.0, _watching(Fleet.table)),
     Scenario("the daemon, streaming their stats", "% CPU", 1.0, _watching(Fleet.streaming), limit=5),

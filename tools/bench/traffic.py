@@ -5,23 +5,28 @@ from __future__ import annotations
 import io
 import json
 import re
+import resource
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from tests.support.hosts import Host, connect
 
-from .engines import Dockerd, Engine, Sampan
-from .measure import interleaved, seconds, together
+from .engines import Dockerd, Engine, Sampan, descendants
+from .measure import interleaved, processor, seconds, together
 
 PROGRAMS = ("/usr/bin/iperf3", "/usr/sbin/nginx")
 IMAGE, HERE = "bench-servers", "10.99.0.1"
 SECONDS = 3
 CONNECTIONS = 16
-QUESTIONS = 1000
+SLICES = 5
+"""Connections are measured a second at a time, so often a round: the engines' turns fall closer together."""
+ASKERS, QUESTIONS, RATE = 10, 1000, 2000
 PORTS = {"sampan": 1000, "dockerd": 100}
 """dockerd starts two processes for each: a thousand take it minutes, and each costs the more the more there are."""
 _NGINX = """
@@ -57,8 +62,16 @@ def _rootfs() -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Servers:
+    """An engine's servers: a host that reaches them, and the process that answers its web requests."""
+
+    outside: Host
+    worker: int
+
+
 @contextmanager
-def _servers(engine: Engine, outside: Host) -> Iterator[Host]:
+def _servers(engine: Engine, outside: Host) -> Iterator[Servers]:
     """iperf3 on port 5201 and nginx on 8080, published and answering."""
     seconds(engine.argv("import", "-", IMAGE), stdin=_rootfs())
     run = ("run", "-d", "--ulimit", "nofile=8192:8192")
@@ -67,62 +80,135 @@ def _servers(engine: Engine, outside: Host) -> Iterator[Host]:
     seconds(engine.argv(*run, "--name", "bench-nginx", "-p", "8080:80", IMAGE, *nginx))
     outside.check("curl", "-sf", "--retry", "20", "--retry-connrefused", f"http://{HERE}:8080/")
     try:
-        yield outside
+        yield Servers(outside, descendants(engine.init("bench-nginx"))[0])
     finally:
         seconds(engine.argv("rm", "-f", "bench-iperf", "bench-nginx"))
         seconds(engine.argv("rmi", IMAGE))
 
 
-def gigabyte(outside: Host) -> float:
+def gigabyte(servers: Servers) -> float:
     """Milliseconds for a gigabyte over one connection."""
-    out = outside.check("iperf3", "-c", HERE, "-t", str(SECONDS), "-J")
+    out = servers.outside.check("iperf3", "-c", HERE, "-t", str(SECONDS), "-J")
     return 8e12 / float(json.loads(out)["end"]["sum_received"]["bits_per_second"])
 
 
-def connection(outside: Host) -> float:
-    """Microseconds for a connection with one request, of several at a time."""
-    out = outside.check("wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-H", "Connection: close",
-                        f"http://{HERE}:8080/")  # fmt: skip
-    found = re.search(r"Requests/sec: +([\d.]+)", out)
-    assert found is not None and "Socket errors" not in out, out
-    return 1e6 / float(found[1])
+def _connect(servers: Servers) -> tuple[int, float]:
+    """Connections with one request each, several at a time: how many, and how many a second."""
+    out = servers.outside.check("wrk", "-t1", f"-c{CONNECTIONS}", "-d1", "-H", "Connection: close",
+                                f"http://{HERE}:8080/")  # fmt: skip
+    count, rate = re.search(r"(\d+) requests in", out), re.search(r"Requests/sec: +([\d.]+)", out)
+    assert count is not None and rate is not None and "Socket errors" not in out, out
+    return int(count[1]), float(rate[1])
 
 
-_ASK = """
-import socket
+def connection(servers: Servers) -> float:
+    """Microseconds for a connection."""
+    return 1e6 / _connect(servers)[1]
+
+
+def effort(servers: Servers) -> float:
+    """Microseconds of processor time for a connection: of both ends, in whose time the kernel passes the packets on."""
+
+    def used() -> float:
+        client = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return processor([servers.worker]) + client.ru_utime + client.ru_stime
+
+    before = used()
+    count, _ = _connect(servers)
+    return 1e6 * (used() - before) / count
+
+
+_QUESTION = """
+import socket, time
 asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 asking.settimeout(10)
 asking.connect(("127.0.0.11", 53))
 question = bytes(2) + b"\\1\\0\\0\\1" + bytes(6) + b"\\x0cbench-name-3" + b"\\0\\0\\1\\0\\1"
-for number in range(QUESTIONS):
+def ask(number):
     asking.send(number.to_bytes(2, "big") + question[2:])
+def answered(number):
     answer = asking.recv(512)
     assert answer[:2] == number.to_bytes(2, "big") and answer[7] == 1, answer
 """
+_IN_TURN = """
+for number in range(QUESTIONS):
+    ask(number)
+    answered(number)
+"""
+_BY_THE_CLOCK = """
+import threading
+def all_answered():
+    for number in range(QUESTIONS):
+        answered(number)
+answers = threading.Thread(target=all_answered)
+answers.start()
+began = time.monotonic()
+for number in range(QUESTIONS):
+    time.sleep(max(0, began + number * ASKERS / RATE - time.monotonic()))
+    ask(number)
+answers.join()
+print(time.monotonic() - began)
+"""
 
 
-def questions(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
-    """Microseconds for a question of a container's name, of ten containers that all ask one after the other."""
+def _script(*parts: str) -> list[str]:
+    text = "".join(parts)
+    for name, number in (("QUESTIONS", QUESTIONS), ("ASKERS", ASKERS), ("RATE", RATE)):
+        text = text.replace(name, str(number))
+    return [sys.executable, "-I", "-S", "-c", text]
+
+
+def _asking(sampan: Sampan, dockerd: Dockerd, script: list[str], measure: Callable[[Engine, list[list[str]]], float],
+            rounds: int) -> dict[str, float]:  # fmt: skip
+    """What `measure` says of the script run in ten containers of one network at once."""
     engines: tuple[Engine, ...] = (sampan, dockerd)
-    names = [f"bench-name-{number}" for number in range(10)]
+    names = [f"bench-name-{number}" for number in range(ASKERS)]
     calls = {}
     for engine in engines:
         seconds(engine.argv("network", "create", "bench-names"))
         for name in names:
             seconds(engine.argv("run", "-d", "--name", name, "--network", "bench-names", "busybox", "sleep", "3600"))
-        script = _ASK.replace("QUESTIONS", str(QUESTIONS))
         inside = [f"--net=/proc/{engine.init(name)}/ns/net" for name in names]
-        argvs = [["nsenter", netns, "--", sys.executable, "-I", "-S", "-c", script] for netns in inside]
-        calls[engine.name] = partial(together, argvs)
+        calls[engine.name] = partial(measure, engine, [["nsenter", netns, "--", *script] for netns in inside])
     taken = interleaved(calls, rounds)
     for engine in engines:
         seconds(engine.argv("rm", "-f", *names))
         seconds(engine.argv("network", "rm", "bench-names"))
-    return {name: 1e6 * took / (len(names) * QUESTIONS) for name, took in taken.items()}
+    return taken
+
+
+def questions(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
+    """Microseconds for a question of a container's name, of ten containers that all ask one after the other."""
+
+    def measure(engine: Engine, argvs: list[list[str]]) -> float:
+        return 1e6 * together(argvs) / (ASKERS * QUESTIONS)
+
+    return _asking(sampan, dockerd, _script(_QUESTION, _IN_TURN), measure, rounds)
+
+
+def paced_questions(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
+    """Seconds until all are answered that ten containers ask by the clock, 2,000 a second; one that is lost fails."""
+
+    def measure(_: Engine, argvs: list[list[str]]) -> float:
+        asking = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for argv in argvs]
+        return max(float(one.communicate()[0]) for one in asking)
+
+    return _asking(sampan, dockerd, _script(_QUESTION, _BY_THE_CLOCK), measure, rounds)
+
+
+def question_effort(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
+    """Microseconds of the daemon's processor time for a question."""
+
+    def measure(engine: Engine, argvs: list[list[str]]) -> float:
+        before = processor(engine.daemons()[:1])
+        together(argvs)
+        return 1e6 * (processor(engine.daemons()[:1]) - before) / (ASKERS * QUESTIONS)
+
+    return _asking(sampan, dockerd, _script(_QUESTION, _BY_THE_CLOCK), measure, rounds)
 
 
 @contextmanager
-def _both(sampan: Sampan, dockerd: Dockerd) -> Iterator[dict[str, Host]]:
+def _both(sampan: Sampan, dockerd: Dockerd) -> Iterator[dict[str, Servers]]:
     """Servers on both engines, each with a host of its own that reaches it over a cable."""
     neighbour = Host()
     connect(dockerd.peer.host, neighbour)
@@ -131,17 +217,31 @@ def _both(sampan: Sampan, dockerd: Dockerd) -> Iterator[dict[str, Host]]:
     neighbour.close()
 
 
-def through_ports(sampan: Sampan, dockerd: Dockerd, rounds: int, measure: Callable[[Host], float]) -> dict[str, float]:
-    """The median of `gigabyte` or `connection` for each engine."""
-    with _both(sampan, dockerd) as hosts:
-        return interleaved({name: partial(measure, host) for name, host in hosts.items()}, rounds)
+def through_ports(
+    sampan: Sampan, dockerd: Dockerd, rounds: int, measure: Callable[[Servers], float]
+) -> dict[str, float]:
+    """The median of `gigabyte`, `connection` or `effort` for each engine."""
+    with _both(sampan, dockerd) as servers:
+        return interleaved({name: partial(measure, one) for name, one in servers.items()}, rounds)
 
 
-def publishing(sampan: Sampan, dockerd: Dockerd, rounds: int) -> dict[str, float]:
+def wall(engine: Engine) -> float:
+    """A clock for `publishing`: the time that passes."""
+    return time.perf_counter()
+
+
+def daemon_time(engine: Engine) -> float:
+    """A clock for `publishing`: the daemon's processor time."""
+    return processor(engine.daemons()[:1])
+
+
+def publishing(sampan: Sampan, dockerd: Dockerd, rounds: int, clock: Callable[[Engine], float]) -> dict[str, float]:
     """Milliseconds that each of many published ports adds to a container's start."""
 
     def started(engine: Engine, name: str) -> float:
-        took = seconds(engine.argv("start", name))
+        began = clock(engine)
+        seconds(engine.argv("start", name))
+        took = clock(engine) - began
         seconds(engine.argv("kill", name))
         seconds(engine.argv("wait", name))
         return 1000 * took

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .netlink import NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, attribute, attributes, be32, nested, text, walk
 from .nfnetlink import NFNL_SUBSYS_NFTABLES, NFPROTO_INET, NetfilterSocket, Request, genmsg
@@ -203,9 +204,8 @@ class Table:
         return _SUBSYS | NFT_MSG_DELSETELEM, 0, payload
 
     def _elements(self, name: str, packed: Iterable[bytes]) -> bytes:
-        items = (attribute(NFTA_LIST_ELEM | 0x8000, item) for item in packed)
         payload = self._head + text(NFTA_SET_ELEM_LIST_TABLE, self.name) + text(NFTA_SET_ELEM_LIST_SET, name)
-        return payload + nested(NFTA_SET_ELEM_LIST_ELEMENTS, *items)
+        return payload + nested(NFTA_SET_ELEM_LIST_ELEMENTS, *packed)
 
     def add_elements(
         self, name: str, elements: Sequence[tuple[bytes, bytes | None]], *, new: bool = False
@@ -227,9 +227,18 @@ class Table:
         ]
 
 
+@lru_cache(maxsize=64)
+def _frames(key: int, data: int) -> tuple[bytes, bytes]:
+    """What stands before the key and before the data of an element with so many bytes of each, padded to registers."""
+    value = nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, bytes(key)))
+    held = nested(NFTA_SET_ELEM_DATA, bytes(data)) if data else b""
+    whole = attribute(NFTA_LIST_ELEM | 0x8000, value + held)
+    return whole[: len(whole) - len(held) - key], held[: len(held) - data]
+
+
 def _element(key: bytes, data: bytes | None) -> bytes:
-    packed = nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, key))
-    return packed if data is None else packed + nested(NFTA_SET_ELEM_DATA, data)
+    before_key, before_data = _frames(len(key), len(data or b""))
+    return b"".join((before_key, key, before_data, data or b""))
 
 
 # Expressions

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
@@ -281,23 +280,12 @@ class BridgeRules:
         return found
 
 
-@dataclass(frozen=True)
-class PortRule:
+def translated(protocol: str, host: IPAddress, host_port: int, container: IPAddress, port: int) -> Element:
     """One published port: host address (unspecified for any) and port to container address and port."""
-
-    protocol: str
-    host: IPAddress
-    host_port: int
-    container: IPAddress
-    container_port: int
-
-    def element(self) -> Element:
-        """The element of the map that stands for the port."""
-        protocol, port = _PROTOCOL[self.protocol], _PORT(self.host_port)
-        data = nft.value(self.container.packed + _PORT(self.container_port))
-        if self.host.is_unspecified:
-            return f"any{self.host.version}", protocol + port, data
-        return f"at{self.host.version}", protocol + self.host.packed + port, data
+    key, data = _PROTOCOL[protocol], nft.value(container.packed + _PORT(port))
+    if host.is_unspecified:
+        return f"any{host.version}", key + _PORT(host_port), data
+    return f"at{host.version}", key + host.packed + _PORT(host_port), data
 
 
 def open_port(protocol: str, container: IPAddress, port: int) -> Element:
@@ -333,7 +321,7 @@ class Firewall:
         self.table = Table(table)
         self.guard = False
         self._wanted: dict[str, dict[bytes, bytes | None]] = {declared.name: {} for declared in SETS}
-        self._holders: Counter[tuple[str, bytes]] = Counter()
+        self._holders: dict[tuple[str, bytes], int] = {}
         self._socket = Nftables() if self.enabled else None
 
     def close(self) -> None:
@@ -347,8 +335,7 @@ class Firewall:
 
     def change(self, add: Iterable[Element] = (), remove: Iterable[Element] = ()) -> None:
         """Add and remove elements, all or none. One that was added twice goes when it was removed twice."""
-        add, remove = list(add), list(remove)
-        before = {(name, key): (self._holders[name, key], self._wanted[name].get(key)) for name, key, _ in add + remove}
+        add, remove = list(add), [element for element in remove if element[:2] in self._holders]
         had_internal = self._has_internal
         leaving = _by_set(element for element in remove if self._drop(*element[:2]))
         coming = _by_set(element for element in add if self._hold(*element))
@@ -363,34 +350,30 @@ class Firewall:
                 self._socket.batch(requests)
         except NetlinkError as refusal:
             if refusal.errno not in (errno.ENOENT, *_DIFFERS):
-                self._put_back(before)
+                for name, key, _ in add:
+                    self._drop(name, key)
+                for element in remove:
+                    self._hold(*element)
                 raise
             self.load()  # another program changed the table, or it is of another version
 
     def _hold(self, name: str, key: bytes, data: bytes | None) -> bool:
         """Count the element; whether it is new."""
-        self._holders[name, key] += 1
-        if self._holders[name, key] > 1:
+        holders = self._holders.get((name, key), 0)
+        self._holders[name, key] = holders + 1
+        if holders:
             return False
         self._wanted[name][key] = data
         return True
 
     def _drop(self, name: str, key: bytes) -> bool:
         """Whether nobody holds the element any more."""
-        if not self._holders[name, key]:
-            return False
         self._holders[name, key] -= 1
         if self._holders[name, key]:
             return False
+        del self._holders[name, key]
         del self._wanted[name][key]
         return True
-
-    def _put_back(self, before: dict[tuple[str, bytes], tuple[int, bytes | None]]) -> None:
-        for (name, key), (holders, data) in before.items():
-            self._holders[name, key] = holders
-            self._wanted[name].pop(key, None)
-            if holders:
-                self._wanted[name][key] = data
 
     def admit(self) -> None:
         """See `foreign.admit`."""

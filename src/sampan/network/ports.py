@@ -1,7 +1,7 @@
 """Published ports: what is asked for, and host ports reserved by bound sockets.
 
 A bound socket is the one reservation that every other program respects. No process stands behind a port: packets are
-translated by the firewall (`firewall.PortRule`) or relayed by `proxy.Proxy` where that cannot be.
+translated by the firewall (`firewall.translated`) or relayed by `proxy.Proxy` where that cannot be.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
 from ..errors import InvalidArgument, SampanError
 from ..model.container import PortBinding, PortMap
@@ -28,8 +29,7 @@ shown = lru_cache(maxsize=256)(str)
 """An address as text: those of many ports are few."""
 
 
-@dataclass(frozen=True)
-class PortRequest:
+class PortRequest(NamedTuple):
     """One container port on one host address (None: the default ones); `first` 0 means any free port."""
 
     protocol: str
@@ -43,7 +43,7 @@ class PortRequest:
         return f"{self.port}/{self.protocol}"
 
 
-@dataclass
+@dataclass(slots=True)
 class Reservation:
     """A host port held on one address. `socket` is None for a protocol that the kernel has no sockets for."""
 
@@ -175,16 +175,15 @@ def bind(protocol: str, host: IPAddress, port: int) -> socket.socket | None:
     family = socket.AF_INET if host.version == 4 else socket.AF_INET6
     number = socket.IPPROTO_SCTP if protocol == "sctp" else 0
     try:
-        bound = socket.socket(family, _TYPES[protocol], number)
+        bound = socket.socket(family, _TYPES[protocol] | socket.SOCK_NONBLOCK, number)
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EAFNOSUPPORT):
             return None
         raise
     try:
-        bound.setblocking(False)
         if protocol != "udp":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if host.version == 6:
+        if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((shown(host), port))
         if protocol != "udp":

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .ipam import IPAddress
 from .ports import shown
+
+Destination = tuple[IPAddress, int]
+"""A container's address and port."""
 
 BUFFER = 1 << 16
 CONNECT_SECONDS = 10
@@ -24,40 +28,80 @@ UDP_CLIENTS = 1024
 """Clients of one port that are remembered at a time; the one that was silent longest makes room."""
 
 
-def _family(address: IPAddress) -> int:
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+class Listeners:
+    """Sockets that wait for clients, under one reader of the loop: the loop's own book-keeping costs 20 us for each."""
+
+    def __init__(self) -> None:
+        self._serve: dict[int, Callable[[], None]] = {}
+        self._epoll: select.epoll | None = None
+
+    def add(self, fd: int, serve: Callable[[], None]) -> None:
+        """Call `serve` whenever the socket can be read."""
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll, self._ready)
+        self._epoll.register(fd, select.EPOLLIN)
+        self._serve[fd] = serve
+
+    def remove(self, fd: int) -> None:
+        """No more; a socket that was not added is fine."""
+        if self._epoll is None or self._serve.pop(fd, None) is None:
+            return
+        self._epoll.unregister(fd)
+        if not self._serve:
+            asyncio.get_running_loop().remove_reader(self._epoll)
+            self._epoll.close()
+            self._epoll = None
+
+    def _ready(self) -> None:
+        assert self._epoll is not None
+        for fd, _ in self._epoll.poll(0):
+            serve = self._serve.get(fd)
+            if serve is not None:
+                serve()
+
+
+def _towards(address: IPAddress, kind: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    return socket.socket(family, kind | socket.SOCK_NONBLOCK)
 
 
 class Proxy:
     """Serves one reserved socket; `close` ends it and its connections, the socket stays its owner's."""
 
-    def __init__(self, listening: socket.socket, address: IPAddress, port: int) -> None:
+    def __init__(
+        self, listeners: Listeners, listening: socket.socket, protocol: str, to: tuple[IPAddress, int]
+    ) -> None:
+        self._listeners = listeners
         self._socket = listening
-        self._fd = listening.fileno()  # asyncio looks numbers up faster than sockets
-        self._target = (shown(address), port)
-        self._family = _family(address)
+        self._fd = listening.fileno()
+        self._to = to
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[Any, tuple[socket.socket, asyncio.Task[None]]] = {}
-        self._serve = self._accept if listening.type == socket.SOCK_STREAM else self._datagram
+        self._serve = self._datagram if protocol == "udp" else self._accept
         self._closed = False
-        self._loop.add_reader(self._fd, self._serve)
+        listeners.add(self._fd, self._serve)
+
+    @property
+    def _target(self) -> tuple[str, int]:
+        return shown(self._to[0]), self._to[1]
 
     def close(self) -> None:
         """Stop serving."""
         self._closed = True
-        self._loop.remove_reader(self._fd)
+        self._listeners.remove(self._fd)
         for task in list(self._tasks):
             task.cancel()
 
     def _pause(self) -> None:
         """Out of descriptors: the socket stays readable, and to look again at once would be a busy loop."""
-        self._loop.remove_reader(self._fd)
+        self._listeners.remove(self._fd)
         self._loop.call_later(PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
         if not self._closed:
-            self._loop.add_reader(self._fd, self._serve)
+            self._listeners.add(self._fd, self._serve)
 
     def _spawn(self, work: Coroutine[Any, Any, None], after: Callable[[], object]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -77,8 +121,7 @@ class Proxy:
         self._spawn(self._relay(client), client.close)
 
     async def _relay(self, client: socket.socket) -> None:
-        with socket.socket(self._family, socket.SOCK_STREAM) as server:
-            server.setblocking(False)
+        with _towards(self._to[0], socket.SOCK_STREAM) as server:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._loop.sock_connect(server, self._target)
@@ -107,8 +150,7 @@ class Proxy:
         if len(self._clients) >= UDP_CLIENTS:
             oldest = next(iter(self._clients))
             self._clients.pop(oldest)[1].cancel()
-        server = socket.socket(self._family, socket.SOCK_DGRAM)
-        server.setblocking(False)
+        server = _towards(self._to[0], socket.SOCK_DGRAM)
         try:
             server.connect(self._target)
         except OSError:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from ..errors import SampanError
 from ..model.container import PortBinding, PortMap
 from . import firewall
 from .config import NetworkDefaults
 from .endpoint import Endpoint
-from .firewall import Element, Firewall, PortRule
+from .firewall import Element, Firewall
 from .ipam import IPAddress
 from .ports import ANY4, ANY6, PortAllocator, PortRequest, Reservation, shown
-from .proxy import Proxy
+from .proxy import Listeners, Proxy
 from .tracking import forget_datagrams
 
 PUBLISHING_DRIVERS = ("bridge", "overlay")
@@ -33,7 +34,24 @@ class Gateways:
         return self.four if version == 4 else self.six
 
 
-@dataclass
+class Target(NamedTuple):
+    """Where ports of the host's addresses of one IP version lead."""
+
+    address: IPAddress
+    translated: bool
+    relayed: bool
+    """What translation misses: it reaches no IPv4 socket; IPv6 ones serve `::1`."""
+    hairpin: Element
+
+
+class Ways(NamedTuple):
+    """How a container is reached: by ports of the host, by IP version, and at addresses of its own."""
+
+    targets: Mapping[int, Target]
+    direct: Sequence[IPAddress]
+
+
+@dataclass(slots=True)
 class Published:
     """One container port with all its host addresses (the same host port on each); none in routed networks."""
 
@@ -50,18 +68,20 @@ class Publisher:
         self._firewall = walls
         self._allocator = allocator
         self._defaults = defaults
+        self._listeners = Listeners()
 
     def publish(self, requests: Iterable[PortRequest], gateways: Gateways) -> list[Published]:
         """All of the ports, or none."""
         made: list[Published] = []
-        usual, targets = self._usual_hosts(gateways), _targets(gateways)
+        usual, ways = self._usual_hosts(gateways), self._ways(gateways)
         try:
             for request in requests:
                 hosts = usual if request.host is None else self._reachable([request.host], gateways)
-                target = targets.get(hosts[0].version) if hosts else None
-                published = Published(request, self._allocator.reserve(request, hosts, target) if target else [])
+                target = ways.targets.get(hosts[0].version) if hosts else None
+                held = self._allocator.reserve(request, hosts, target.address) if target else []
+                published = Published(request, held)
                 made.append(published)
-                self._open(published, gateways, targets)
+                self._open(published, ways)
             self._firewall.change(add=[element for one in made for element in one.elements])
         except BaseException:
             for one in made:
@@ -102,9 +122,9 @@ class Publisher:
 
     def resume(self, published: Iterable[Published], gateways: Gateways) -> None:
         """Open suspended ports again at the container's new addresses."""
-        published, targets = list(published), _targets(gateways)
+        published, ways = list(published), self._ways(gateways)
         for one in published:
-            self._open(one, gateways, targets)
+            self._open(one, ways)
         self._firewall.change(add=[element for one in published for element in one.elements])
 
     def _usual_hosts(self, gateways: Gateways) -> list[IPAddress]:
@@ -124,52 +144,45 @@ class Publisher:
             return endpoint.network.network.driver in PUBLISHING_DRIVERS and not routed
         return version == 6 and self._defaults.userland_proxy and self._can_serve(4, gateways)
 
-    def _open(self, published: Published, gateways: Gateways, targets: Mapping[int, IPAddress]) -> None:
+    def _open(self, published: Published, ways: Ways) -> None:
         request = published.request
-        for reservation in published.reservations:
-            target = targets.get(reservation.host.version)
+        protocol, port = request.protocol, request.port
+        elements = [firewall.open_port(protocol, address, port) for address in ways.direct]
+        for held in published.reservations:
+            target = ways.targets.get(held.host.version)
             if target is None:
                 continue
-            translated = target.version == reservation.host.version and self._walls(target.version)
-            if translated:
-                rule = PortRule(request.protocol, reservation.host, reservation.port, target, request.port)
-                published.elements += [rule.element(), firewall.hairpin(target)]
-            elif reservation.socket is not None:
-                published.elements.append(firewall.relayed(request.protocol, reservation.port))
-            # Nothing translated reaches an IPv4 socket; IPv6 ones serve ::1.
-            missed = not translated or target.version == 6
-            relays = self._defaults.userland_proxy and request.protocol != "sctp"
-            if missed and relays and reservation.socket is not None:
-                published.proxies.append(Proxy(reservation.socket, target, request.port))
+            if target.translated:
+                elements.append(firewall.translated(protocol, held.host, held.port, target.address, port))
+                elements.append(target.hairpin)
+            elif held.socket is not None:
+                elements.append(firewall.relayed(protocol, held.port))
+            if target.relayed and held.socket is not None and protocol != "sctp":
+                published.proxies.append(Proxy(self._listeners, held.socket, protocol, (target.address, port)))
         # Both address families may need the same element.
-        published.elements = list(dict.fromkeys(published.elements + self._routed(request, gateways)))
+        published.elements = list(dict.fromkeys(elements))
 
-    def _routed(self, request: PortRequest, gateways: Gateways) -> list[Element]:
-        found = []
-        for version in (4, 6):
+    def _ways(self, gateways: Gateways) -> Ways:
+        targets: dict[int, Target] = {}
+        direct = []
+        for version in (6, 4):
             endpoint = gateways.of(version)
             address = endpoint.address(version) if endpoint else None
             if endpoint is None or address is None:
                 continue
+            targets[version] = self._target(version, address.ip)
             if endpoint.network.options.gateway_mode(version) == "routed" or self._defaults.allow_direct_routing:
-                found.append(firewall.open_port(request.protocol, address.ip, request.port))
-        return found
+                direct.append(address.ip)
+        if 4 in targets and 6 not in targets:  # a container without IPv6 is reached by IPv4
+            targets[6] = self._target(6, targets[4].address)
+        return Ways(targets, direct)
 
-    def _walls(self, version: int) -> bool:
-        return self._firewall.ipv4 if version == 4 else self._firewall.ipv6
-
-
-def _targets(gateways: Gateways) -> dict[int, IPAddress]:
-    """By IP version of the host's address the container's; a container without IPv6 is reached by IPv4."""
-    found = {}
-    for version in (6, 4):
-        endpoint = gateways.of(version)
-        address = endpoint.address(version) if endpoint else None
-        if address is not None:
-            found[version] = address.ip
-    if 4 in found:
-        found.setdefault(6, found[4])
-    return found
+    def _target(self, version: int, address: IPAddress) -> Target:
+        """Where an address of the host of that version leads."""
+        walls = self._firewall.ipv4 if version == 4 else self._firewall.ipv6
+        translated = walls and address.version == version
+        relayed = self._defaults.userland_proxy and not (translated and version == 4)
+        return Target(address, translated, relayed, firewall.hairpin(address))
 
 
 def port_map(exposed: Iterable[str], published: Iterable[Published]) -> PortMap:
