@@ -57,14 +57,19 @@ async def receive(
     engine: Engine, session: Session, local: Local, stack: AsyncExitStack, report: Report | None = None
 ) -> FileTree:
     """The files of a client's directory; the tree is good until `stack` ends. `report` gets the bytes so far."""
+    remembered = Remembered.of(engine, session.shared_key, local.name)
     async with opened(session, METHOD, Packet, Packet, local.metadata()) as stream:
-        transfer = _Transfer(stream, report or (lambda _: None))
-        listing = await transfer.listing()
-        contents = Contents(engine, Remembered.of(engine, session.shared_key, local.name), stack)
-        missing = contents.recall(listing.files)
-        if missing:
-            await transfer.fill(contents, missing)
-        await transfer.finish()
+        return await transfer(stream, Contents(engine, remembered, stack), report or (lambda _: None))
+
+
+async def transfer(stream: Stream[Packet, Packet], contents: Contents, report: Report) -> FileTree:
+    """One transfer over a stream that is open."""
+    packets = _Transfer(stream, report)
+    listing = await packets.listing()
+    missing = contents.recall(listing.files)
+    if missing:
+        await packets.fill(contents, missing)
+    await packets.finish()
     contents.keep(listing.files)
     return listing.tree
 
