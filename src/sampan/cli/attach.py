@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from sampan.client.containers import container_wait
 from sampan.errors import SampanError
@@ -14,6 +13,7 @@ from .run import exit_status
 from .stream import Streams, detach_keys, proxy_signals
 from .terminal import Detached, check_tty, on_resize
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.client.sync import Client
     from sampan.client.types import ContainerInspect

@@ -6,11 +6,14 @@ import os
 import select
 import socket
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .command import CommandFailed
 
 if TYPE_CHECKING:
+    from _socket import socket as Socket
+
     from sampan.client.sync import Client
 
 _CHUNK = 1 << 16
@@ -53,13 +56,13 @@ def _serve(client: Client, session: str, name: str, path: str) -> None:
     if not first:
         return
     lend(client, session, name, path)
-    with offered.socket, socket.socket(socket.AF_UNIX) as agent:
+    with closing(offered), socket.socket(socket.AF_UNIX) as agent:
         agent.connect(path)
         agent.sendall(first)
         _pump(offered.socket, agent)
 
 
-def _pump(one: socket.socket, other: socket.socket) -> None:
+def _pump(one: Socket, other: Socket) -> None:
     peers = {one: other, other: one}
     while True:
         for ready in select.select(list(peers), [], [])[0]:

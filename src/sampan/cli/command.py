@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
-
 from .flags import Flag, Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from .session import Session
 
-Run = Callable[["Session", Options, "list[str]"], "int | None"]
+    Run = Callable[["Session", Options, "list[str]"], "int | None"]
 
 
 class CommandFailed(Exception):

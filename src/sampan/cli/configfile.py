@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+
+from sampan.rpc import documents
 
 from .command import CommandFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FILE = "config.json"
 
@@ -32,8 +36,7 @@ class ConfigFile:
 
     def _load(self) -> dict[str, Any]:
         try:
-            with open(self.path, encoding="utf-8") as file:
-                loaded = json.load(file)
+            loaded = documents.read(self.path)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -50,7 +53,7 @@ class ConfigFile:
         temporary = f"{self.path}.{os.getpid()}.tmp"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self.values, file, indent="\t")
+            file.write(documents.indented(self.values, "\t"))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, os.path.realpath(self.path))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from ..model import quantity
+from ..rpc import documents
 from . import filtering, timestamps
 from .command import CommandFailed, at_least, between, command
 from .flags import Options, boolean, filters, integer, string
-from .tabular import View, align, show, table_of
+from .tabular import View, align, show
 from .usage import FORMAT_USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .session import Session
 
-Record = dict[str, Any]
+    Record = dict[str, Any]
+
 COMMAND_WIDTH = 20
 NAME_WIDTH = 15
 ELLIPSIS = "…"
@@ -31,9 +35,7 @@ def short_id(identity: str) -> str:
 
 def quoted(text: str) -> str:
     """Go's %q, near enough for command lines."""
-    import json
-
-    return json.dumps(text, ensure_ascii=False)
+    return documents.dumps(text)
 
 
 def _size(record: Record) -> str:
@@ -100,7 +102,7 @@ def container_view(full: bool, size: bool) -> View:
     raw = "".join(f"{name}: {{{{- pad .{field} 1 0}}}}\n" for name, field in raw_fields.items())
     return View(
         "ContainerContext",
-        table_of(table),
+        table,
         {
             "ID": ("CONTAINER ID", lambda record: record["Id"] if full else short_id(record["Id"])),
             "Names": ("NAMES", lambda record: _names(record, full)),
@@ -119,7 +121,7 @@ def container_view(full: bool, size: bool) -> View:
             "Networks": ("NETWORKS", _networks),
             "Platform": ("PLATFORM", _platform),
         },
-        quiet="{{.ID}}",
+        quiet="ID",
         raw=raw,
     )
 

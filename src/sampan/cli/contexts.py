@@ -15,7 +15,7 @@ from .flags import Options, boolean, string, typed
 from .hosts import DEFAULT_CONTEXT, DEFAULT_HOST, context_name
 from .inspect import FORMAT, inspect_all
 from .key_values import fields
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _description(meta: Meta) -> str:
 
 CONTEXTS = View(
     "clientContextContext",
-    table_of("Name Description DockerEndpoint Error"),
+    "Name Description DockerEndpoint Error",
     {
         "Current": ("", lambda row: row["Current"]),
         "Name": ("NAME", lambda row: row["Name"]),
@@ -74,7 +74,7 @@ CONTEXTS = View(
         "DockerEndpoint": ("DOCKER ENDPOINT", lambda row: row["Endpoints"].get("docker", {}).get("Host", "")),
         "Error": ("ERROR", lambda row: ""),
     },
-    quiet="{{.Name}}",
+    quiet="Name",
 )
 TABLE = "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}"
 

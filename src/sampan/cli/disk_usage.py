@@ -11,7 +11,7 @@ from .command import CommandFailed, command
 from .container_list import container_view, short_id
 from .flags import Options, boolean, string
 from .images import image_rows, image_view
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 from .volumes import VOLUMES
 
@@ -75,7 +75,7 @@ def _reclaimable(row: dict[str, Any]) -> str:
 
 SUMMARY = View(
     "diskUsageContext",
-    table_of("Type TotalCount Active Size Reclaimable"),
+    "Type TotalCount Active Size Reclaimable",
     {
         "Type": ("TYPE", lambda row: row["Type"]),
         "TotalCount": ("TOTAL", lambda row: str(row["Total"])),
@@ -86,7 +86,7 @@ SUMMARY = View(
 )
 CACHE = View(
     "buildCacheContext",
-    "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}",
+    "ID CacheType Size CreatedSince LastUsedSince UsageCount Shared",
     {
         "ID": ("CACHE ID", lambda record: short_id(record["ID"]) + ("*" if record.get("InUse") else "")),
         "CacheType": ("CACHE TYPE", lambda record: record["Type"]),
@@ -125,15 +125,15 @@ def df(session: Session, options: Options, arguments: list[str]) -> int:
 def _verbose(usage: Usage) -> None:
     out = sys.stdout
     out.write("Images space usage:\n\n")
-    columns = table_of("Repository Tag ID CreatedSince Size SharedSize UniqueSize Containers")
+    columns = "Repository Tag ID CreatedSince Size SharedSize UniqueSize Containers"
     images = list(image_rows(usage.get("Images") or [], False))
-    show(image_view(False, False), images, f"table {columns}")
+    show(image_view(False, False), images, columns=columns)
     out.write("\nContainers space usage:\n\n")
-    columns = table_of("ID Image Command LocalVolumes Size RunningFor Status Names")
+    columns = "ID Image Command LocalVolumes Size RunningFor Status Names"
     containers = [{**container, "SizeRootFs": 0} for container in usage.get("Containers") or []]
-    show(container_view(False, True), containers, f"table {columns}")
+    show(container_view(False, True), containers, columns=columns)
     out.write("\nLocal Volumes space usage:\n\n")
-    show(VOLUMES, usage.get("Volumes") or [], f"table {table_of('Name Links Size')}")
+    show(VOLUMES, usage.get("Volumes") or [], columns="Name Links Size")
     records = usage.get("BuildCache") or []
     total = sum(record["Size"] for record in records if not record.get("Shared"))
     out.write(f"\nBuild cache usage: {quantity.human_size(total)}\n\n")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from sampan.errors import SampanError
 
 from .command import CommandFailed
 from .main import describe
 from .session import Session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def each(session: Session, names: Iterable[str], act: Callable[[str], object], echo: bool = True) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from . import filtering
 from .command import CommandFailed, command
 from .flags import Options, filters, string
-from .tabular import unescape
-from .template import Template, TemplateError, TemplateSyntaxError
+from .formats import unescape
+from .template import Template, TemplateSyntaxError
 from .template_functions import to_json
+from .template_values import TemplateError
 from .timestamps import api_timestamp
 from .usage import INSPECT_FORMAT_USAGE
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from sampan.errors import SampanError
 
 from . import run_values, terminal
@@ -13,7 +11,10 @@ from .key_values import environment
 from .run import status_of
 from .stream import Streams, detach_keys
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sampan.client.sync import Client
 
     from .session import Session

@@ -5,10 +5,12 @@ click and argparse can do neither `--sig-proxy=false` nor Docker's messages, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from ..model import quantity
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 
 class FlagError(Exception):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from sampan import paths
 from sampan.client.target import TlsFiles
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .session import GlobalOptions
 

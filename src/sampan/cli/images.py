@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sampan.errors import InvalidArgument, NotFound, SampanError
 
@@ -13,17 +12,20 @@ from .command import CommandFailed, at_least, at_most, command, exactly
 from .container_list import ellipsis, short_id
 from .flags import Options, boolean, filters, string, strings
 from .progress import display
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from sampan.client.types import ImageSummary
 
     from .session import Session
 
-Record = dict[str, Any]
+    Record = dict[str, Any]
+
 NONE = "<none>"
 CREATED_BY_WIDTH = 45
 
@@ -79,7 +81,7 @@ def image_view(full: bool, digests: bool) -> View:
     raw = "".join(f"{name}: {{{{.{field}}}}}\n" for name, field in raw_fields.items())
     return View(
         "imageContext",
-        table_of(table),
+        table,
         {
             "ID": ("IMAGE ID", lambda record: record["Id"] if full else short_id(record["Id"])),
             "Repository": ("REPOSITORY", lambda record: record["Repository"]),
@@ -192,7 +194,7 @@ def history_view(full: bool, human: bool) -> View:
     created = "CreatedSince" if human else "CreatedAt"
     return View(
         "historyContext",
-        table_of(f"ID {created} CreatedBy Size Comment"),
+        f"ID {created} CreatedBy Size Comment",
         {
             "ID": ("IMAGE", lambda record: record["Id"] if full else short_id(record["Id"])),
             "CreatedSince": ("CREATED", lambda record: _history_age(record["Created"])),

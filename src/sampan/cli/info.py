@@ -11,8 +11,7 @@ from ..model.quantity import bytes_size
 from .command import CommandFailed, command
 from .flags import Options, string
 from .main import describe
-from .tabular import unescape
-from .template import Template, TemplateError, TemplateSyntaxError
+from .template_values import TemplateError
 from .usage import INSPECT_FORMAT_USAGE
 from .version import client_version
 
@@ -52,10 +51,10 @@ def info(session: Session, options: Options, arguments: list[str]) -> int:
 
 
 def _formatted(source: str, data: Info, failure: str) -> int:
+    from . import formats
+
     try:
-        text = Template("{{json .}}" if source == "json" else unescape(source)).render(data)
-    except TemplateSyntaxError as error:
-        raise CommandFailed(f"template parsing error: {error}", 64) from None
+        text = formats.of_value(source).render(data)
     except TemplateError as error:
         raise CommandFailed(failure or str(error)) from None
     sys.stdout.write(text + "\n")

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
 
 from sampan.errors import NotFound, SampanError
+from sampan.rpc import documents
 
 from .command import Command, CommandFailed, at_least, command
 from .flags import Options, boolean, string
 from .main import describe
-from .tabular import unescape
-from .template import Template, TemplateError, TemplateSyntaxError
+from .template_values import TemplateError
 from .usage import INSPECT_FORMAT_USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
     from sampan.client.sync import Client
 
     from .session import Session
 
+    Fetch = Callable[[str], Any]
+
 FORMAT = string("format", INSPECT_FORMAT_USAGE, short="f")
 SIZE = boolean("size", "Display total file sizes", short="s")
-Fetch = Callable[[str], Any]
 
 
 def inspect_all(names: Iterable[str], template: str, fetch: Fetch) -> int:
@@ -50,23 +52,17 @@ def inspect_all(names: Iterable[str], template: str, fetch: Fetch) -> int:
 def _renderer(template: str) -> Callable[[Any], str] | None:
     if not template:
         return None
-    source = "{{json .}}" if template == "json" else unescape(template)
-    try:
-        return Template(source).render
-    except TemplateSyntaxError as error:
-        raise CommandFailed(f"template parsing error: {error}", 64) from None
+    from . import formats
+
+    return formats.of_value(template).render
 
 
 def _print(found: list[Any], render: Callable[[Any], str] | None) -> None:
     if render is None:
-        sys.stdout.write(indented(found) + "\n")
+        sys.stdout.write(documents.indented(found) + "\n")
         return
     for item in found:
         sys.stdout.write(render(item) + "\n")
-
-
-def indented(value: Any) -> str:
-    return json.dumps(value, indent=4, ensure_ascii=False)
 
 
 def _kind(kind: str, summary: str, fetch: Callable[[Client, Options, str], Any], *flags: Any) -> Command:

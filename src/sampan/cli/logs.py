@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sampan.client.demux import Demultiplexer
 
 from .command import command, exactly
@@ -11,6 +9,7 @@ from .flags import Options, boolean, string
 from .terminal import write_all
 from .timestamps import api_timestamp
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .session import Session
 

@@ -12,7 +12,7 @@ from .container_list import short_id
 from .each import each
 from .flags import Options, boolean, filters, integer, many, mapping, string, strings
 from .key_values import pairs
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def label_text(labels: dict[str, str] | None) -> str:
 def network_view(full: bool) -> View:
     return View(
         "networkContext",
-        table_of("ID Name Driver Scope"),
+        "ID Name Driver Scope",
         {
             "ID": ("NETWORK ID", lambda record: record["Id"] if full else short_id(record["Id"])),
             "Name": ("NAME", lambda record: record["Name"]),

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TextIO
 
 from ..model.quantity import human_size
 from .command import CommandFailed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, TextIO
+
     from sampan.client.types import Progress
+
+    Aux = Callable[[dict[str, Any]], None]
 
 BAR_WIDTH = 50
 NARROW = 110
 """Below this width the bar is left out."""
-Aux = Callable[[dict[str, Any]], None]
 
 
 def display(messages: Iterable[Progress], out: TextIO | None, aux: Aux | None = None) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TextIO
 
 from . import reference
 from .command import command, exactly
 from .flags import Options, boolean, string
 from .progress import display
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, TextIO
+
     from sampan.client.types import Progress
 
     from .session import Session

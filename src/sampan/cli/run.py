@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
 
 from sampan.client.containers import container_wait
 from sampan.errors import InvalidArgument, NotFound, SampanError
@@ -20,8 +19,10 @@ from .run_flags import CONTAINER_FLAGS, RUN_ONLY
 from .stream import Streams, detach_keys, proxy_signals
 from .terminal import Detached, check_tty, on_resize
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import IO, Any
 
     from sampan.client.sync import Client, Hijacked, Pending
     from sampan.client.types import Created, WaitResult

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
 
 from . import run_values as values
 from .command import CommandFailed
@@ -17,7 +15,13 @@ from .run_mounts import parse_tmpfs, parse_volumes
 from .run_networks import network_mode, networking
 from .run_ports import parse_expose, parse_publish
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Json = dict[str, Any]
+
 DIRECT_HOST: dict[str, str] = {
     "CgroupParent": "cgroup-parent",
     "CgroupnsMode": "cgroupns",

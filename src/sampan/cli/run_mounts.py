@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
 
 from ..model import quantity
 from .command import CommandFailed
 from .key_values import fields
 
-Mount = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Mount = dict[str, Any]
+
 BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": True}
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 from .command import CommandFailed
 from .flags import Options
 from .key_values import fields
 
-Json = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    Json = dict[str, Any]
+
 MODES = ("none", "host", "default")
 
 _FROM_FLAGS = (

@@ -9,7 +9,7 @@ from .command import command, exactly
 from .container_list import ellipsis
 from .credentials import registry_auth
 from .flags import Options, boolean, filters, integer, string
-from .tabular import View, show, table_of
+from .tabular import View, show
 
 if TYPE_CHECKING:
     from .session import Session
@@ -24,7 +24,7 @@ def search_view(full: bool) -> View:
 
     return View(
         "searchContext",
-        table_of("Name Description StarCount IsOfficial"),
+        "Name Description StarCount IsOfficial",
         {
             "Name": ("NAME", lambda record: record["name"]),
             "Description": ("DESCRIPTION", description),

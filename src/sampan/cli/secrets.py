@@ -14,7 +14,7 @@ from .flags import Options, boolean, filters, many, string
 from .inspect import FORMAT, inspect_all
 from .key_values import pairs
 from .networks import label_text
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def _ago(key: str) -> Any:
 
 SECRETS = View(
     "secretContext",
-    table_of("ID Name Driver CreatedAt UpdatedAt"),
+    "ID Name Driver CreatedAt UpdatedAt",
     {
         "ID": ("ID", lambda record: record["ID"]),
         "Name": ("NAME", lambda record: record["Spec"]["Name"]),

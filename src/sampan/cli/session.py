@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from .configfile import ConfigFile, default_directory
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.client.sync import Client
 

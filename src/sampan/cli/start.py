@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sampan.client.containers import container_wait
 from sampan.errors import SampanError
 
@@ -15,6 +13,7 @@ from .run import exit_status
 from .stream import Streams, detach_keys, proxy_signals
 from .terminal import Detached, check_tty
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.client.sync import Client
 

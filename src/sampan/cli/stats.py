@@ -13,7 +13,7 @@ from ..model import quantity
 from .command import ANY, command
 from .container_list import short_id
 from .flags import Options, boolean, string
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def stats_view(full: bool) -> View:
 
     return View(
         "statsContext",
-        table_of("ID Name CPUPerc MemUsage MemPerc NetIO BlockIO PIDs"),
+        "ID Name CPUPerc MemUsage MemPerc NetIO BlockIO PIDs",
         {
             "Container": ("CONTAINER", lambda row: row.reference),
             "ID": ("CONTAINER ID", identity),

@@ -6,12 +6,12 @@ import os
 import signal
 import threading
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from sampan.errors import SampanError
 
 from .terminal import DEFAULT_DETACH_KEYS, Detached, DetachWatcher, is_terminal, parse_detach_keys, raw, write_all
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sampan.client.sync import Client, Hijacked
 

@@ -8,7 +8,7 @@ from . import filtering
 from .command import Command, command
 from .container_list import short_id
 from .flags import Options, boolean, filters, string
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FLAGS = (
 )
 OBJECTS = View(
     "objectContext",
-    table_of("ID Name"),
+    "ID Name",
     {"ID": ("ID", lambda record: record["ID"]), "Name": ("NAME", lambda record: record["Spec"]["Name"])},
 )
 
@@ -40,7 +40,7 @@ configs, nodes, services = (_listing(kind) for kind in ("configs", "nodes", "ser
 
 PLUGINS = View(
     "pluginContext",
-    table_of("ID Name Description Enabled"),
+    "ID Name Description Enabled",
     {
         "ID": ("ID", lambda record: short_id(record["Id"])),
         "Name": ("NAME", lambda record: record["Name"]),

@@ -1,31 +1,25 @@
-"""Listings: columns under headers, `--format` templates, JSON lines."""
+"""Listings: columns under headers; `--format` is in `formats`."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
 
-from .command import CommandFailed
-from .template import Template, TemplateError, TemplateSyntaxError
-from .template_functions import FUNCTIONS
-from .template_values import Fields
+from .template_values import Fields, go_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
 
 MINIMUM_WIDTH = 10
 PADDING = 3
-JSON = "{{json .}}"
-
-
-def _unchanged(value: Any, *others: Any) -> Any:
-    return value
-
-
-HEADER_FUNCTIONS = {**FUNCTIONS, **dict.fromkeys(("json", "split", "join", "truncate", "lower", "title"), _unchanged)}
-"""In a header line these show the column's name."""
 
 
 class View:
-    """How one kind of record is shown. A column has a header, which may be empty, and a getter of the record."""
+    """How one kind of record is shown. A column has a header, which may be empty, and a getter of the record.
+
+    `table` names the columns that are shown unasked, `quiet` the one that is shown alone.
+    """
 
     __slots__ = ("columns", "quiet", "raw", "table", "type_name")
 
@@ -34,7 +28,7 @@ class View:
         type_name: str,
         table: str,
         columns: dict[str, tuple[str, Callable[[Any], Any]]],
-        quiet: str = "{{.ID}}",
+        quiet: str = "ID",
         raw: str = "",
     ) -> None:
         self.type_name, self.table, self.columns = type_name, table, columns
@@ -55,45 +49,27 @@ def _constant(text: str) -> Callable[[Any], str]:
     return lambda record: text
 
 
-def table_of(names: str) -> str:
-    """A table template of blank-separated field names."""
-    return "\t".join(f"{{{{.{name}}}}}" for name in names.split())
+def show(
+    view: View, records: Iterable[Any], template: str = "", quiet: bool = False, columns: str | None = None
+) -> None:
+    """Print the records: their default columns or these, one column alone when `quiet`, or by a template."""
+    template = template.strip()
+    if template not in ("", "table"):
+        from . import formats
+
+        text, aligned = formats.listing(view, records, template)
+    elif quiet:
+        text, aligned = _lines(view, [view.quiet], records), False
+    else:
+        shown = (columns or view.table).split()
+        headers = "\t".join(view.columns[name][0] for name in shown)
+        text, aligned = f"{headers}\n{_lines(view, shown, records)}", True
+    sys.stdout.write(align(text) if aligned else text)
 
 
-def unescape(text: str) -> str:
-    return text.replace("\\t", "\t").replace("\\n", "\n")
-
-
-def show(view: View, records: Iterable[Any], template: str = "", quiet: bool = False) -> None:
-    """Print the records; an empty `template` means the default table, or the names alone when `quiet`."""
-    source, with_header = _source(view, template.strip(), quiet)
-    lines = []
-    try:
-        if with_header:
-            lines.append(Template(source, HEADER_FUNCTIONS).render(view.headers()))
-        compiled = Template(source)
-        if not with_header:
-            compiled.render(view.headers())  # an unknown field is an error even where there is nothing to show
-        lines.extend(compiled.render(view.row(record)) for record in records)
-    except TemplateSyntaxError as error:
-        raise CommandFailed(f"failed to parse template: {error}") from None
-    except TemplateError as error:
-        raise CommandFailed(f"failed to execute template: {error}") from None
-    out = "".join(line + "\n" for line in lines)
-    sys.stdout.write(align(out) if with_header else out)
-
-
-def _source(view: View, template: str, quiet: bool) -> tuple[str, bool]:
-    """The template proper, and whether a header stands above it."""
-    if quiet and template in ("", "table"):
-        return view.quiet, False
-    if template in ("", "table"):
-        return view.table, True
-    if template == "raw" and view.raw:
-        return view.raw, False
-    if template.startswith("table"):
-        return unescape(template[5:].lstrip()), True
-    return (JSON, False) if template == "json" else (unescape(template), False)
+def _lines(view: View, names: list[str], records: Iterable[Any]) -> str:
+    getters = [view.columns[name][1] for name in names]
+    return "".join("\t".join(go_text(getter(record)) for getter in getters) + "\n" for record in records)
 
 
 def align(text: str, minimum: int = MINIMUM_WIDTH, padding: int = PADDING) -> str:

@@ -6,12 +6,18 @@ template, block, comments, trim markers, and the functions of `template_function
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 from . import template_functions
-from .template_lexer import Piece, TemplateError, TemplateSyntaxError, Token, pieces, unquote
-from .template_values import NO_VALUE, field_of, go_text, iterate, truth
+from .template_lexer import Piece, TemplateSyntaxError, Token, pieces, unquote
+from .template_values import NO_VALUE, TemplateError, field_of, go_text, iterate, truth
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Expression = Callable[["Scope"], Any]
+    Node = Callable[["Scope"], None]
+    Functions = Mapping[str, Callable[..., Any]]
 
 __all__ = ["Template", "TemplateError", "TemplateSyntaxError"]
 
@@ -33,11 +39,6 @@ class Scope:
             if self.variables[index][0] == name:
                 self.variables[index] = (name, value)
                 return
-
-
-Expression = Callable[[Scope], Any]
-Node = Callable[[Scope], None]
-Functions = Mapping[str, Callable[..., Any]]
 
 
 class LoopBreak(Exception):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
 
-from .template_lexer import TemplateError
-from .template_values import Fields, NoValue, TypedNull, go_text, truth, type_name
+from .template_values import Fields, NoValue, TemplateError, TypedNull, go_text, truth, type_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 VERB = re.compile(r"%([-+ #0]*)(\*|\d+)?(?:\.(\*|\d+))?([a-zA-Z%])")
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -25,10 +28,6 @@ ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})
 
 class TemplateSyntaxError(Exception):
     """The template cannot be parsed; the text is Go's, with the line."""
-
-
-class TemplateError(Exception):
-    """The template failed while it ran."""
 
 
 class Token:

@@ -5,10 +5,10 @@ JSON does not tell a struct from a map nor which type a null has, so the few nam
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from .template_lexer import TemplateError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 NULL_LISTS = frozenset(
     [
@@ -74,6 +74,10 @@ MAPS = frozenset(
 """Fields that are Go maps: a key that is missing prints as `<no value>`, in a struct it is an error."""
 
 
+class TemplateError(Exception):
+    """The template failed while it ran."""
+
+
 class NoValue:
     """Go's invalid value."""
 
@@ -101,7 +105,7 @@ class TypedNull:
 NULL_LIST, NULL_MAP = TypedNull("[]"), TypedNull("map[]")
 
 
-class GoMap(dict[str, Any]):
+class GoMap(dict[str, "Any"]):
     """A dictionary that is known to be a map."""
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .command import CommandFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 CONTROL = {**{chr(code + 96): bytes([code]) for code in range(1, 27)}, "@": b"\0", "[": b"\x1b"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from .command import Command
 
 Entry = tuple[str, str]
@@ -211,7 +209,8 @@ def canonical(group: str, name: str) -> str:
 
 def load(entry: Entry) -> Command:
     module, _, attribute = entry[0].partition(":")
-    found: Command = getattr(import_module(f"sampan.cli.{module}"), attribute)
+    # Not importlib, which imports warnings.
+    found: Command = getattr(__import__(f"sampan.cli.{module}", fromlist=[attribute]), attribute)
     return found
 
 

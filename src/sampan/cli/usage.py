@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from ..model.quantity import go_duration
 from .flags import Flag
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .command import Command
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from sampan import __version__
 from sampan.client.negotiation import API_VERSION
@@ -12,11 +11,13 @@ from sampan.errors import SampanError
 from .command import CommandFailed, command
 from .flags import Options, string
 from .main import describe
-from .tabular import unescape
-from .template import Template, TemplateError, TemplateSyntaxError
+from .template_values import TemplateError
 from .usage import INSPECT_FORMAT_USAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .session import Session
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
@@ -49,7 +50,11 @@ def client_version(session: Session) -> dict[str, Any]:
 
 @command("[OPTIONS]", "Show the Sampan version information", string("format", INSPECT_FORMAT_USAGE, short="f"))
 def version(session: Session, options: Options, arguments: list[str]) -> int:
-    template = _template(options["format"])
+    template = None
+    if options["format"]:
+        from . import formats
+
+        template = formats.of_value(options["format"])
     client = client_version(session)
     server, failure = None, ""
     try:
@@ -65,13 +70,6 @@ def version(session: Session, options: Options, arguments: list[str]) -> int:
     if failure:
         raise CommandFailed(failure)
     return 0
-
-
-def _template(source: str) -> Template | None:
-    try:
-        return Template("{{json .}}" if source == "json" else unescape(source)) if source else None
-    except TemplateSyntaxError as error:
-        raise CommandFailed(f"template parsing error: {error}", 64) from None
 
 
 def _row(indent: int, width: int, name: str, value: object) -> str:
@@ -116,10 +114,10 @@ def _engine(component: dict[str, Any], details: dict[str, Any]) -> str:
 
 def _ansi_c(text: str) -> str:
     """`Tue Sep 15 11:02:57 2026` of an RFC 3339 time; other texts stay."""
-    import time
+    from _datetime import datetime  # type: ignore[import-not-found] # the C half: the other takes 2 ms
 
     try:
-        return time.strftime("%a %b %e %H:%M:%S %Y", time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+        return str(datetime.fromisoformat(text[:19]).strftime("%a %b %e %H:%M:%S %Y"))
     except ValueError:
         return text
 

@@ -11,7 +11,7 @@ from .each import each
 from .flags import Options, boolean, filters, many, mapping, string
 from .key_values import pairs
 from .networks import label_text
-from .tabular import View, show, table_of
+from .tabular import View, show
 from .usage import FORMAT_USAGE
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _unknown(record: Record) -> str:
 
 VOLUMES = View(
     "volumeContext",
-    table_of("Driver Name"),
+    "Driver Name",
     {
         "Name": ("VOLUME NAME", lambda record: record["Name"]),
         "Driver": ("DRIVER", lambda record: record["Driver"]),
@@ -52,7 +52,7 @@ VOLUMES = View(
         "Group": ("GROUP", _unknown),
         "Status": ("STATUS", _unknown),
     },
-    quiet="{{.Name}}",
+    quiet="Name",
     raw="name: {{.Name}}\ndriver: {{.Driver}}\n",
 )
 

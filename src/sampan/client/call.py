@@ -6,16 +6,21 @@ the same name, arguments and result type.
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from sampan.rpc import documents
 
 from .http11 import query_string, quote
 
-P = ParamSpec("P")
-T = TypeVar("T")
-Query = dict[str, Any]
-Payload = bytes | Iterable[bytes] | None
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+    Query = dict[str, Any]
+    Payload = bytes | Iterable[bytes] | None
+    P = ParamSpec("P")
+    T = TypeVar("T")
+else:
+    from .generics import Generic, P, T, overload
 
 
 def encode_query(query: Query) -> str:
@@ -32,7 +37,7 @@ def encode_query(query: Query) -> str:
 def _query_value(value: object) -> str:
     if value is True:
         return "1"
-    return json.dumps(value) if isinstance(value, dict) else str(value)
+    return documents.dumps(value) if isinstance(value, dict) else str(value)
 
 
 class Call(Generic[T]):
@@ -57,7 +62,7 @@ class Call(Generic[T]):
         self.headers = dict(headers or {})
         self.body = body
         if json_body is not None:
-            self.body = json.dumps(json_body).encode()
+            self.body = documents.dumps(json_body).encode("utf-8", "replace")
             self.headers["Content-Type"] = "application/json"
 
     def target(self, prefix: str) -> str:
@@ -74,7 +79,7 @@ class Hijack(Call[None]):
 
 
 def decode_json(data: bytes) -> Any:
-    return json.loads(data) if data.strip() else None
+    return documents.loads(data.decode()) if data.strip() else None
 
 
 def decode_nothing(data: bytes) -> None:

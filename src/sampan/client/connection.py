@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import select
-import socket
-from collections.abc import Iterator
-from typing import Any
 
 from sampan.errors import Unavailable
 
 from .call import Call
 from .http11 import LAST_CHUNK, Body, Head, chunk, request_head, split_head
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Iterator
+    from typing import Any
 
 READ_SIZE = 65536
 
@@ -64,7 +67,7 @@ class Response:
 class Connection:
     """Owns the socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket) -> None:
         self.socket = connection
 
     def close(self) -> None:

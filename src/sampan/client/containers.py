@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from .call import Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
 
-from .call import Call, Hijack, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from .call import Payload
     from .types import (
         Change,
         ContainerInspect,
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
         WaitResult,
     )
 
-Filters = dict[str, list[str]]
+    Filters = dict[str, list[str]]
+
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
@@ -179,9 +181,9 @@ def stat_call(ref: str, path: str) -> Call[None]:
 
 
 def decode_path_stat(headers: dict[str, str]) -> Any:
-    import base64
+    from binascii import a2b_base64
 
-    return json.loads(base64.b64decode(headers["x-docker-container-path-stat"]))
+    return decode_json(a2b_base64(headers["x-docker-container-path-stat"]))
 
 
 @endpoint

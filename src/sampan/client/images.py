@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from binascii import b2a_base64
 
-from .call import Call, Hijack, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+from sampan.rpc import documents
 
+from .call import Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from .call import Payload
     from .types import ImageSummary, Json, Progress
 
-Filters = dict[str, list[str]]
+    Filters = dict[str, list[str]]
+
 AUTH_HEADER = "X-Registry-Auth"
 TAR = {"Content-Type": "application/x-tar"}
 
@@ -151,7 +156,7 @@ def build(
     """`query` as in POST /build; `extras` are what only Sampan's daemon understands (docs/build.md)."""
     headers = {**TAR, **({"X-Registry-Config": registry_config} if registry_config else {})}
     if extras:
-        headers["X-Sampan-Build"] = b64encode(json.dumps(extras).encode()).decode()
+        headers["X-Sampan-Build"] = b2a_base64(documents.dumps(extras).encode(), newline=False).decode()
     return Stream("POST", "/build", query, body=context, headers=headers, decode=decode_json)
 
 

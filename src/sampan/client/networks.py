@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .call import Call, decode_json, decode_nothing, endpoint
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .types import Json, Network, Volume, VolumeList
 
-Filters = dict[str, list[str]]
+    Filters = dict[str, list[str]]
 
 
 @endpoint

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from sampan import errors
+from sampan.rpc import documents
 
 from .origin import FROM_DAEMON
 
@@ -32,7 +31,7 @@ def daemon_error(status: int, body: bytes) -> errors.SampanError:
 def _message(status: int, body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     try:
-        message = json.loads(text)["message"]
+        message = documents.loads(text)["message"]
     except (ValueError, KeyError, TypeError):
         return text or f"request returned status {status} without a message"
     return str(message).strip()

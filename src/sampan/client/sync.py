@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Generic, TypeVar
+from _socket import SHUT_WR
 
 from . import containers, system
 from .api import Api
@@ -15,10 +13,17 @@ from .negotiation import API_VERSION, Ping, base_headers, common_version
 from .status import FIRST_ERROR, daemon_error
 from .target import Target, TlsFiles
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Iterator
+    from typing import Generic, TypeVar
+
     from .types import PathStat
 
-T = TypeVar("T")
+    T = TypeVar("T")
+else:
+    from .generics import Generic, T
 
 
 class Hijacked:
@@ -26,13 +31,13 @@ class Hijacked:
 
     __slots__ = ("multiplexed", "rest", "socket")
 
-    def __init__(self, connection: socket.socket, rest: bytes, multiplexed: bool) -> None:
+    def __init__(self, connection: socket, rest: bytes, multiplexed: bool) -> None:
         self.socket, self.rest, self.multiplexed = connection, rest, multiplexed
 
     def close_write(self) -> None:
         """Half-close: the other side reads the end of stdin."""
         try:
-            self.socket.shutdown(socket.SHUT_WR)
+            self.socket.shutdown(SHUT_WR)
         except OSError:
             pass  # the peer is gone: nothing is left to end
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from .call import Call, Stream, decode_json, decode_nothing, endpoint, streaming
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .types import Event, Json
 
-Filters = dict[str, list[str]]
+    Filters = dict[str, list[str]]
 
 
 def ping_call() -> Call[None]:

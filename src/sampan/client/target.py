@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING
+from _socket import AF_UNIX, SOCK_STREAM, socket
 
 from sampan.errors import InvalidArgument, Unavailable
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
+    from socket import socket as Socket
 
 TLS_PORT = 2376
 PLAIN_PORT = 2375
@@ -72,31 +73,36 @@ class Target:
             return "api.moby.localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def connect(self, timeout: float | None = None) -> socket.socket:
+    def connect(self, timeout: float | None = None) -> socket:
         """A connected socket; Unavailable when nobody answers."""
         try:
             return self._connect(timeout)
         except OSError as error:
             raise unreachable(self.url, error) from error
 
-    def _connect(self, timeout: float | None) -> socket.socket:
-        if self.path:
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                connection.settimeout(timeout)
-                connection.connect(self.path)
-            except BaseException:
-                connection.close()
-                raise
-        else:
-            connection = socket.create_connection((self.host, self.port), timeout)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.tls is not None:
-                return self._encrypted(connection)
+    def _connect(self, timeout: float | None) -> socket:
+        connection = self._to_path(timeout) if self.path else self._to_address(timeout)
         connection.settimeout(None)
         return connection
 
-    def _encrypted(self, connection: socket.socket) -> socket.socket:
+    def _to_path(self, timeout: float | None) -> socket:
+        connection = socket(AF_UNIX, SOCK_STREAM)
+        try:
+            connection.settimeout(timeout)
+            connection.connect(self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _to_address(self, timeout: float | None) -> socket:
+        from socket import IPPROTO_TCP, TCP_NODELAY, create_connection  # with the enumerations of all others: 2 ms
+
+        connection = create_connection((self.host, self.port), timeout)
+        connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        return self._encrypted(connection) if self.tls else connection
+
+    def _encrypted(self, connection: Socket) -> Socket:
         from .tls import tunnel
 
         assert self.tls is not None

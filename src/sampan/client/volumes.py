@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from .call import Call, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
 
-from .call import Call, Payload, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .call import Payload
     from .types import Volume
 
 

@@ -42,6 +42,17 @@ def read(path: str) -> Any:
         return loads(file.read())
 
 
+def indented(value: Any, indent: str = "    ", margin: str = "\n") -> str:
+    """The same for people: one member a line."""
+    inner = margin + indent
+    if isinstance(value, dict) and value:
+        members = (f"{encode_basestring(key)}: {indented(item, indent, inner)}" for key, item in value.items())
+        return "{" + inner + f",{inner}".join(members) + margin + "}"
+    if isinstance(value, list) and value:
+        return "[" + inner + f",{inner}".join(indented(item, indent, inner) for item in value) + margin + "]"
+    return dumps(value)
+
+
 def dumps(value: Any) -> str:
     """JSON text of plain values: dicts with string keys, lists, strings, numbers, booleans, None."""
     if isinstance(value, str):

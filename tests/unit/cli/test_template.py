@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sampan.cli.tabular import View, align, show, table_of
+from sampan.cli.tabular import View, align, show
 from sampan.cli.template import Template, TemplateError, TemplateSyntaxError
 from sampan.cli.template_values import Fields
 
@@ -104,7 +104,7 @@ def test_run_time_errors(source: str, message: str) -> None:
 
 VIEW = View(
     "thingContext",
-    table_of("ID Name"),
+    "ID Name",
     {"ID": ("THING ID", lambda row: row["id"]), "Name": ("NAME", lambda row: row["name"])},
 )
 ROWS = [{"id": "1", "name": "a>b"}, {"id": "long identifier", "name": "ü"}]

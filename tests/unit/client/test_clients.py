@@ -57,14 +57,14 @@ def test_values_errors_and_reuse_of_one_connection(replay: Replay) -> None:
             client.info()
     assert replay.requests == [
         "HEAD /_ping",
-        "GET /v1.51/containers/json?all=1&filters=%7B%22name%22%3A%20%5B%22a%22%5D%7D",
+        "GET /v1.51/containers/json?all=1&filters=%7B%22name%22%3A%5B%22a%22%5D%7D",
         "POST /v1.51/containers/create?name=n",
         "POST /v1.51/containers/x/stop?t=3",
         "GET /v1.51/containers/x/json",
         "POST /v1.51/containers/x/start",
         "GET /v1.51/info",
     ]
-    assert replay.bodies[2] == b'{"Image": "i"}'
+    assert replay.bodies[2] == b'{"Image":"i"}'
 
 
 def test_streams(replay: Replay) -> None:
@@ -125,7 +125,7 @@ def test_the_types_of_one_endpoint_on_both_clients() -> None:
 
 def test_query_encoding() -> None:
     query = {"a": True, "b": False, "c": None, "d": 0, "e": ["x", "y z"], "f": {"k": ["v"]}}
-    assert encode_query(query) == "a=1&d=0&e=x&e=y%20z&f=%7B%22k%22%3A%20%5B%22v%22%5D%7D"
+    assert encode_query(query) == "a=1&d=0&e=x&e=y%20z&f=%7B%22k%22%3A%5B%22v%22%5D%7D"
 
 
 @pytest.mark.parametrize(
