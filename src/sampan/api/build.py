@@ -34,7 +34,7 @@ from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci import reference
-from ..registry.config import ANONYMOUS, AuthConfig, AuthFor
+from ..registry.config import ANONYMOUS, AuthConfig, AuthFor, domain_of
 from ..runtime.privileges import security_options
 from . import progress
 from .buildlog import ClassicLog
@@ -305,17 +305,12 @@ def _credentials(call: Call) -> AuthFor:
         known = msgspec.json.decode(data, type=dict[str, AuthConfig]) if data else {}
     except (binascii.Error, msgspec.MsgspecError, ValueError):
         known = {}
-    hosts = {_host(name): auth for name, auth in known.items()}
+    hosts = {domain_of(name): auth for name, auth in known.items()}
 
     async def given(domain: str) -> AuthConfig:
         return hosts.get(domain, ANONYMOUS)
 
     return given
-
-
-def _host(address: str) -> str:
-    host = address.removeprefix("https://").removeprefix("http://").partition("/")[0]
-    return "docker.io" if host == "index.docker.io" else host
 
 
 async def cancel(call: Call) -> None:

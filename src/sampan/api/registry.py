@@ -17,9 +17,8 @@ from ..errors import SampanError, Unauthorized
 from ..model.progress import Report
 from ..oci import platform as platforms
 from ..oci import reference
-from ..oci.reference import DEFAULT_DOMAIN
 from ..oci.shortnames import is_short
-from ..registry.config import ANONYMOUS, AuthConfig, AuthFor
+from ..registry.config import ANONYMOUS, AuthConfig, AuthFor, domain_of
 from ..wire.system import AuthConfig as AuthBody
 from . import platform, progress
 from .call import Call
@@ -38,9 +37,7 @@ def credentials(call: Call) -> AuthConfig:
 def _credentials_for(auth: AuthConfig, name: str) -> AuthFor:
     """Which registry gets what the client sent. Of a short name the client thinks Docker Hub's, and sends those."""
     short = is_short(name, reference.parse(name))
-    meant = auth.serveraddress.partition("://")[2] or auth.serveraddress
-    host = meant.partition("/")[0] or DEFAULT_DOMAIN
-    meant = DEFAULT_DOMAIN if host == f"index.{DEFAULT_DOMAIN}" else host
+    meant = domain_of(auth.serveraddress)
 
     async def given(domain: str) -> AuthConfig:
         return auth if domain == meant or not short else ANONYMOUS

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import Unauthorized
-from ..oci.reference import DEFAULT_DOMAIN
-from ..registry.config import HUB_INDEX, AuthConfig
+from ..registry.config import AuthConfig, domain_of
 from ..registry.failures import RegistryFailure
 from .imagehost import ImageHost
 
@@ -38,12 +37,3 @@ async def login(host: ImageHost, auth: AuthConfig) -> LoginResult:
         return LoginResult()
 
     return await host.registries.connect(domain, auth, work, mirrors=False)
-
-
-def domain_of(address: str) -> str:
-    """The registry's domain of what a client calls its server: a URL, a host, or nothing for Docker Hub."""
-    if not address or address == HUB_INDEX:
-        return DEFAULT_DOMAIN
-    host = address.partition("://")[2] if "://" in address else address
-    host = host.partition("/")[0]
-    return DEFAULT_DOMAIN if host in {"index.docker.io", "docker.io", "registry-1.docker.io"} else host

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import __version__
+from ..cas.threads import run_abandonable
 from ..errors import NotFound, Unauthorized
 from ..registry.config import AuthConfig, RegistryConfig, endpoints
 from ..registry.failures import RegistryFailure, Unreachable
@@ -38,7 +39,7 @@ class Registries:
         """
         from ..registry.transport import Transport
 
-        found = endpoints(self.config, domain)
+        found = await run_abandonable(lambda: endpoints(self.config, domain))  # it may ask the DNS
         *others, last = [endpoint for endpoint in found if mirrors or not endpoint.mirror]
         for endpoint in others:
             async with Transport(self.config, endpoint, auth) as transport:

@@ -6,6 +6,7 @@ wanted becomes a blob under its own digest.
 
 from __future__ import annotations
 
+import io
 import os
 import posixpath
 import tarfile
@@ -43,7 +44,7 @@ class Unpacked:
         try:
             self._tar = tarfile.open(path, "r:*")
             self._members = {posixpath.normpath(member.name): member for member in self._tar}
-        except tarfile.TarError as error:
+        except (tarfile.TarError, ValueError, ArithmeticError, RecursionError) as error:
             raise InvalidArgument(f"{path} is no archive: {error}") from error
 
     def open(self, name: str) -> BinaryIO:
@@ -151,14 +152,14 @@ def pack(directory: str, path: str, name: str, *, docker: bool) -> None:
         documents["manifest.json"] = msgspec.json.encode([_item(store, documents["index.json"], name)])
     with tarfile.open(f"{path}.new", "w") as tar:
         for digest, size in sorted(store.walk()):
-            member = tarfile.TarInfo(_blob(digest))
+            member = tarfile.TarInfo(digests.blob_path(digest))
             member.size = size
             with store.open(digest) as blob:
                 tar.addfile(member, blob)
         for document, data in documents.items():
             member = tarfile.TarInfo(document)
             member.size = len(data)
-            tar.addfile(member, _bytes(data))
+            tar.addfile(member, io.BytesIO(data))
     os.rename(f"{path}.new", path)
 
 
@@ -176,14 +177,6 @@ def _item(store: Store, index: bytes, name: str) -> _Item:
             raise NotFound(f"the index has no image for {platforms.host()}")
         document = manifests.parse(store.read(entries[min(ranked)[1]].digest, manifests.MAX_MANIFEST_SIZE))
     tags = [reference.parse(name).with_default_tag().familiar] if name else None
-    return _Item(_blob(document.config.digest), [_blob(layer.digest) for layer in document.layers], tags)
-
-
-def _blob(digest: str) -> str:
-    return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
-
-
-def _bytes(data: bytes) -> BinaryIO:
-    import io
-
-    return io.BytesIO(data)
+    return _Item(
+        digests.blob_path(document.config.digest), [digests.blob_path(layer.digest) for layer in document.layers], tags
+    )

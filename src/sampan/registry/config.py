@@ -17,6 +17,15 @@ HUB_INDEX = "https://index.docker.io/v1/"
 """The key of Docker Hub's credentials in client configurations."""
 
 
+def domain_of(address: str) -> str:
+    """The registry's domain of what a client calls its server: a URL, a host, or nothing for Docker Hub."""
+    if not address or address == HUB_INDEX:
+        return DEFAULT_DOMAIN
+    host = address.partition("://")[2] if "://" in address else address
+    host = host.partition("/")[0]
+    return DEFAULT_DOMAIN if host in {"index.docker.io", "docker.io", "registry-1.docker.io"} else host
+
+
 class AuthConfig(Struct, frozen=True, omit_defaults=True):
     """Credentials as clients send them in `X-Registry-Auth`."""
 

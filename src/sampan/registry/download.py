@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..cas import Store, Writer
 from ..cas.compression import CHUNK
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from .repository import Repository
 
 
+State = Literal["waiting", "downloading", "retrying", "verifying", "complete", "failed"]
+
+
 class Download:
     """One blob on its way. `current` counts its bytes so far, those of an earlier try included."""
 
     def __init__(self, store: Store, descriptor: Descriptor) -> None:
         self.descriptor = descriptor
         self.current = 0
-        self.state = "waiting"
-        """waiting, downloading, retrying, verifying, complete or failed"""
+        self.state: State = "waiting"
         self.retry_at = 0.0
         self._store = store
         self._condition = threading.Condition()

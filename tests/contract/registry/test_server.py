@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -103,6 +104,37 @@ async def test_blobs_in_chunks_with_ranges_and_resumption(http: aiohttp.ClientSe
         assert answer.status == 201
     async with http.delete(blob) as answer:
         assert answer.status == 202
+
+
+async def test_an_upload_that_is_written_to_cannot_be_finished(http: aiohttp.ClientSession) -> None:
+    """The rest would go into a blob that was verified, for all repositories to see."""
+    async with http.post("/v2/a/b/blobs/uploads/") as answer:
+        location = answer.headers["Location"]
+    go_on = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield BLOB * 40  # more than is kept before the first write
+        await go_on.wait()
+        yield b"poison"
+
+    patching = asyncio.create_task(_status(http.patch(location, data=body())))
+    async with asyncio.timeout(30):
+        while await _range(http, location) == "0-0":
+            await asyncio.sleep(0)
+    refused = await _status(http.put(f"{location}?digest={digest_of(BLOB)}"))
+    go_on.set()
+    assert (refused, await patching) == (409, 202)
+    assert await _status(http.put(f"{location}?digest={digest_of(BLOB * 40 + b'poison')}")) == 201
+
+
+async def _range(http: aiohttp.ClientSession, location: str) -> str:
+    async with http.get(location) as answer:
+        return answer.headers["Range"]
+
+
+async def _status(request: Any) -> int:
+    async with request as answer:
+        return int(answer.status)
 
 
 async def test_wrong_digests_and_names_are_refused(http: aiohttp.ClientSession) -> None:
@@ -230,6 +262,27 @@ async def test_users_log_in(tmp_path: Path, kind: str) -> None:
         await go(host, name, bob)
         assert await come(Host(tmp_path / "other"), name) == digest
         assert [found.name for found in await search(host, f"{address}/priv", auth=bob)] == [f"{address}/private"]
+
+
+async def test_a_blob_is_mounted_only_from_where_the_client_may_pull(tmp_path: Path) -> None:
+    token = TokenAuth(key=b"k" * 32)
+    async with server(tmp_path / "r", token=token) as (registry, address), aiohttp.ClientSession() as session:
+
+        def allowed(**repositories: str) -> dict[str, str]:
+            access = [{"type": "repository", "name": name, "actions": actions.split(",")}
+                      for name, actions in repositories.items()]  # fmt: skip
+            claims = {"iss": token.issuer, "aud": token.service, "exp": time.time() + 60, "access": access}
+            return {"Authorization": f"Bearer {registry.access.key.sign(claims)}"}
+
+        digest = registry.storage.store.add(b"private")
+        registry.storage.link_blob("theirs", digest)
+        base = f"http://{address}/v2/mine/blobs/uploads/?mount={digest}"
+        for rights, source, status in (
+            ({"mine": "pull,push"}, "&from=theirs", 202),
+            ({"mine": "pull,push"}, "", 202),
+            ({"mine": "pull,push", "theirs": "pull"}, "&from=theirs", 201),
+        ):
+            assert await _status(session.post(f"{base}{source}", headers=allowed(**rights))) == status
 
 
 def replace_password(auth: AuthConfig, password: str) -> AuthConfig:

@@ -26,7 +26,7 @@ from .upstream import UpstreamCache
 
 log = logging.getLogger("sampan.registry")
 
-_NAME = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _MAX_NAME = 255
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -63,7 +63,7 @@ class Route:
 
 def route(pattern: str, **handlers: Handler) -> Route:
     """`{name}` is a repository, `{ref}` one path segment."""
-    expression = pattern.replace("{name}", f"(?P<name>{_NAME})").replace("{ref}", "(?P<ref>[^/]+)")
+    expression = pattern.replace("{name}", f"(?P<name>{NAME.pattern})").replace("{ref}", "(?P<ref>[^/]+)")
     return Route(re.compile(expression), handlers)
 
 
@@ -116,7 +116,7 @@ class Registry:
             )
             return web.json_response(answer)
         if path == "/metrics":
-            return web.Response(text=self.metrics.render(), content_type="text/plain")
+            return web.Response(text=await run_in_thread(self.metrics.render), content_type="text/plain")
         if path in {"/", "/index.html"} or path.startswith("/r/"):
             return await self._page(request, path)
         raise Problem(404, "NAME_UNKNOWN", "not found")
@@ -128,7 +128,7 @@ class Registry:
 
     async def _api(self, request: web.Request, path: str) -> web.StreamResponse:
         if path in {"/v2", "/v2/"}:
-            await self._allow(request, Scope())
+            await self.allow(request, Scope())
             return web.json_response({}, headers={"Docker-Distribution-API-Version": "registry/2.0"})
         for candidate in self._routes:
             found = candidate.pattern.fullmatch(path)
@@ -143,14 +143,15 @@ class Registry:
         name = parts.get("name", "")
         if len(name) > _MAX_NAME:
             raise problems.name_invalid(name)
-        await self._allow(request, _scope(request.method, name))
+        await self.allow(request, _scope(request.method, name))
         if request.method in _WRITES and (self.config.read_only or self.upstream is not None):
             raise problems.unsupported("the registry is read-only")
         if request.method == "DELETE" and "/uploads/" not in request.path and not self.config.allow_delete:
             raise problems.unsupported("deleting is not allowed")
         return await handler(Context(self, request, name, parts.get("ref", "")))
 
-    async def _allow(self, request: web.Request, scope: Scope) -> None:
+    async def allow(self, request: web.Request, scope: Scope) -> None:
+        """Return when a client may do that; raises Problem."""
         base = f"{request.scheme}://{request.host}"
         await self.access.allow(request.headers.get("Authorization", ""), scope, base)
 

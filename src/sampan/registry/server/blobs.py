@@ -8,10 +8,11 @@ import re
 from aiohttp import web
 
 from . import problems
-from .app import Context, parse_digest, route
+from .access import Scope
+from .app import NAME, Context, parse_digest, route
 from .problems import Problem
 
-_NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*")
+_RANGE = re.compile(r"(?:bytes )?([0-9]{1,19})-([0-9]{1,19})(?:/.*)?")
 
 
 def _blob_headers(digest: str) -> dict[str, str]:
@@ -49,7 +50,7 @@ async def delete_blob(context: Context) -> web.StreamResponse:
 
 async def start_upload(context: Context) -> web.StreamResponse:
     mount, digest = context.query("mount"), context.query("digest")
-    if mount and _mount(context, parse_digest(mount), context.query("from")):
+    if mount and await _mount(context, parse_digest(mount), context.query("from")):
         return _created(context, mount)
     upload = context.registry.uploads.start()
     if digest:
@@ -60,11 +61,15 @@ async def start_upload(context: Context) -> web.StreamResponse:
     return _accepted(context, upload, 0, 202)
 
 
-def _mount(context: Context, digest: str, source: str) -> bool:
-    """From the repository that the client names; without one, from anywhere in the registry."""
-    storage = context.storage
-    if source and not _NAME.fullmatch(source):
+async def _mount(context: Context, digest: str, source: str) -> bool:
+    """From the repository that the client names and may pull from; without one, from anywhere where all may pull."""
+    storage, registry = context.storage, context.registry
+    if (source and not NAME.fullmatch(source)) or (not source and registry.config.token is not None):
         return False
+    try:
+        await registry.allow(context.request, Scope(source, ("pull",)))
+    except Problem:
+        return False  # as if it were not there: an upload begins
     holds = storage.has_blob(source, digest) if source else storage.store.exists(digest)
     if holds:
         storage.link_blob(context.name, digest)
@@ -107,7 +112,7 @@ async def _append(context: Context, upload: str) -> int:
 def _check_range(context: Context, upload: str) -> None:
     """Chunks come in order (distribution-spec, «Pushing a blob in chunks»)."""
     size = context.registry.uploads.size(upload)
-    found = re.fullmatch(r"(?:bytes )?([0-9]+)-([0-9]+)(?:/.*)?", context.request.headers.get("Content-Range", ""))
+    found = _RANGE.fullmatch(context.request.headers.get("Content-Range", ""))
     if found is None:
         return
     length = context.request.content_length

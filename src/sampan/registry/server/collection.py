@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import time
 from dataclasses import dataclass
 
+from ...cas.threads import run_in_thread
 from ...errors import SampanError
 from ...oci import manifest as manifests
 from ...oci.manifest import Index
@@ -53,21 +55,22 @@ async def collect(storage: RegistryStorage, grace: float, lock: asyncio.Lock) ->
     limit = time.time() - grace
     for name in storage.names():
         async with lock:
-            wanted = referenced(storage, name)
+            wanted = await run_in_thread(functools.partial(referenced, storage, name))
             for digest in storage.blobs(name):
                 link = f"{storage.repositories}/{name}/_blobs/{digest}"
                 if digest not in wanted and os.stat(link).st_mtime < limit:
                     storage.unlink_blob(name, digest)
         await asyncio.sleep(0)
     async with lock:
-        return _sweep(storage, limit)
-
-
-def _sweep(storage: RegistryStorage, limit: float) -> Collected:
-    linked = {digest for name in storage.names() for digest in [*storage.blobs(name), *storage.manifests(name)]}
-    blobs = freed = 0
-    for digest, size in list(storage.store.walk()):
-        if digest not in linked and os.stat(storage.store.path(digest)).st_mtime < limit:
+        unlinked = await run_in_thread(lambda: _unlinked(storage))
+        # Here no link comes in between: who links a blob has just touched it.
+        old = {digest: size for digest, size in unlinked.items() if storage.blob_touched_at(digest) < limit}
+        for digest in old:
             storage.store.delete(digest)
-            blobs, freed = blobs + 1, freed + size
-    return Collected(blobs, freed)
+        return Collected(len(old), sum(old.values()))
+
+
+def _unlinked(storage: RegistryStorage) -> dict[str, int]:
+    """Blobs that no repository has, with their sizes."""
+    linked = {digest for name in storage.names() for digest in [*storage.blobs(name), *storage.manifests(name)]}
+    return {digest: size for digest, size in storage.store.walk() if digest not in linked}

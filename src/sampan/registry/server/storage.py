@@ -13,10 +13,9 @@ is removed only after the link: after a crash at any point no link leads nowhere
 
 from __future__ import annotations
 
+import math
 import os
-import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 
 from ...cas import Store
@@ -46,13 +45,13 @@ class RegistryStorage:
         link = self._link(name, "_blobs", digest)
         if not os.path.exists(link) or not self.store.exists(digest):
             return False
-        now = time.time()
-        os.utime(link, (now, now))
-        os.utime(self.store.path(digest), (now, now))
+        os.utime(link)
+        os.utime(self.store.path(digest))
         return True
 
     def link_blob(self, name: str, digest: str) -> None:
         """The repository has a blob from now on."""
+        os.utime(self.store.path(digest))
         self._write(self._link(name, "_blobs", digest), b"")
 
     def unlink_blob(self, name: str, digest: str) -> bool:
@@ -97,6 +96,13 @@ class RegistryStorage:
             return self.store.size(digest)
         except NotFound:
             return 0
+
+    def blob_touched_at(self, digest: str) -> float:
+        """When a blob was last pushed or asked for, in seconds since the epoch; infinity when it is gone."""
+        try:
+            return os.stat(self.store.path(digest)).st_mtime
+        except FileNotFoundError:
+            return math.inf
 
     def delete_tag(self, name: str, tag: str) -> bool:
         """Drop a tag; whether it was there."""
@@ -168,12 +174,6 @@ class RegistryStorage:
             os.close(handle)
         os.rename(temporary, path)
         _fsync(directory)
-
-    def remove_empty(self, name: str) -> None:
-        """Remove a repository that has no manifest left."""
-        if not self.manifests(name):
-            for marker in _MARKERS:
-                shutil.rmtree(f"{self.repositories}/{name}/{marker}", ignore_errors=True)
 
 
 def describe_referrer(data: bytes, digest: str, media_type: str) -> Descriptor:

@@ -59,7 +59,8 @@ class Key:
     def verify(self, text: str, expected: TokenAuth) -> dict[str, Any]:
         """The claims of a token that is alive and for this service; raises ValueError."""
         head, body, signature = text.split(".")
-        algorithm = json.loads(_decode(head)).get("alg")
+        header = json.loads(_decode(head))
+        algorithm = str(header.get("alg")) if isinstance(header, dict) else ""
         if not self._is_signed(algorithm, f"{head}.{body}".encode(), _decode(signature)):
             raise ValueError("token signature is wrong")
         claims: dict[str, Any] = json.loads(_decode(body))

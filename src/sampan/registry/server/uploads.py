@@ -7,7 +7,8 @@ import os
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from ...cas.compression import CHUNK
 from ...cas.threads import run_in_thread
@@ -42,24 +43,32 @@ class Uploads:
 
     async def append(self, upload: str, body: AsyncIterator[bytes]) -> int:
         """Append a body; returns the size. What came in before a connection broke stays."""
+        with self._alone(upload):
+            handle = os.open(self._path(upload), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            try:
+                pending = bytearray()
+                try:
+                    async for chunk in body:
+                        pending += chunk
+                        if len(pending) >= CHUNK:
+                            await self._write(upload, handle, pending)
+                finally:
+                    await self._write(upload, handle, pending)
+            finally:
+                os.close(handle)
+        return self.size(upload)
+
+    @contextmanager
+    def _alone(self, upload: str) -> Iterator[None]:
+        """One request at a time: who still writes when it is finished would change a blob that was verified."""
         self.size(upload)
         if upload in self._busy:
-            raise problems.Problem(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload")
+            raise problems.Problem(409, "BLOB_UPLOAD_INVALID", "another request is at work on this upload")
         self._busy.add(upload)
-        handle = os.open(self._path(upload), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
-            pending = bytearray()
-            try:
-                async for chunk in body:
-                    pending += chunk
-                    if len(pending) >= CHUNK:
-                        await self._write(upload, handle, pending)
-            finally:
-                await self._write(upload, handle, pending)
+            yield
         finally:
-            os.close(handle)
             self._busy.discard(upload)
-        return self.size(upload)
 
     async def _write(self, upload: str, handle: int, pending: bytearray) -> None:
         data = bytes(pending)
@@ -76,12 +85,14 @@ class Uploads:
 
     async def finish(self, upload: str, name: str, digest: str) -> None:
         """Verify, make durable and give the blob to the repository; raises Problem, and forgets it, when wrong."""
-        size = self.size(upload)
-        actual = await run_in_thread(lambda: self._digest(upload, digest, size))
-        if actual != digest:
-            self.cancel(upload)
-            raise problems.digest_invalid(f"content is {actual}")
-        await run_in_thread(lambda: self._commit(upload, name, digest))
+        with self._alone(upload):
+            size = self.size(upload)
+            actual = await run_in_thread(lambda: self._digest(upload, digest, size))
+            if actual == digest:
+                await run_in_thread(lambda: self._commit(upload, name, digest))
+                return
+        self.cancel(upload)
+        raise problems.digest_invalid(f"content is {actual}")
 
     def _digest(self, upload: str, wanted: str, size: int) -> str:
         hasher, hashed = self._hashers.pop(upload, (hashlib.sha256(), -1))
@@ -97,9 +108,9 @@ class Uploads:
 
     def cancel(self, upload: str) -> None:
         """Drop an upload; raises Problem for an unknown one."""
-        self.size(upload)
-        self._hashers.pop(upload, None)
-        os.unlink(self._path(upload))
+        with self._alone(upload):
+            self._hashers.pop(upload, None)
+            os.unlink(self._path(upload))
 
     def drop_stale(self, older_than: float) -> int:
         """Remove uploads that nothing was written to for so many seconds; returns how many."""
