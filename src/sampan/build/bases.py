@@ -64,7 +64,7 @@ class Bases:
     @contextmanager
     def _shown(self, ref: str, platform: Platform) -> Iterator[Report]:
         """A pull as a step of the build; its output are the layers that are there."""
-        step, tell = f"pull {ref} {platform}", self._session.tell
+        step, tell = pull_step(ref, platform), self._session.tell
 
         def report(progress: Progress) -> None:
             if progress.status and (not progress.id or progress.status == "Pull complete"):
@@ -73,6 +73,11 @@ class Bases:
 
         with self._session.showing(f"pull {ref}", step, bare=False):
             yield report
+
+
+def pull_step(ref: str, platform: Platform) -> str:
+    """The step that a pull is in what is told of a build."""
+    return f"pull {ref} {platform}"
 
 
 def _is_id(ref: str) -> bool:

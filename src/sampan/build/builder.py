@@ -47,6 +47,8 @@ from .solver import Numbers, Solver
 from .sourcecache import sources_of
 from .storing import Built, document, store
 
+LateRules = Callable[[], Awaitable[IgnoreRules | None]]
+
 
 @dataclass(frozen=True)
 class BuildRequest:
@@ -130,12 +132,15 @@ class Builder:
         return await self._run(request, listener, held, targets)
 
     async def plan(
-        self, request: BuildRequest, listener: Listener, around: Callable[[Resolver], Resolver] = lambda found: found
+        self, request: BuildRequest, listener: Listener, around: Callable[[Resolver], Resolver], ignored: LateRules
     ) -> list[Target]:
-        """The front end's part alone: what is to be built, for each platform. `around` wraps the look-up of images."""
+        """The front end's part alone: what is to be built, for each platform.
+
+        `around` wraps the look-up of images; `ignored` is asked after it for what the ignore file says.
+        """
         session = _session(self.engine, request, listener)
         try:
-            return await self._targets(request, session, around)
+            return await self._targets(request, session, around, ignored)
         except SampanError as error:
             _point(session, request, error)
             raise
@@ -202,6 +207,10 @@ class Builder:
         listener(built.event())
         return built
 
+    def parsed(self, request: BuildRequest) -> Parsed:
+        """The Dockerfile as stages; nothing is looked up."""
+        return _read(request, _front_end_request(request, (*request.platforms, platforms.host())[0]))
+
     def check(self, request: BuildRequest, listener: Listener) -> None:
         """`build --check`: tell all findings, build nothing."""
         session = _session(self.engine, request, listener)
@@ -213,13 +222,16 @@ class Builder:
             raise
 
     async def _targets(
-        self, request: BuildRequest, session: Session, around: Callable[[Resolver], Resolver] = lambda found: found
-    ) -> list[Target]:
+        self, request: BuildRequest, session: Session, around: Callable[[Resolver], Resolver] = lambda found: found,
+        ignored: LateRules | None = None,
+    ) -> list[Target]:  # fmt: skip
         resolve = around(Bases(session, always_pull=request.pull, auth=request.auth).resolve)
         asked = [_front_end_request(request, platform) for platform in request.platforms or (platforms.host(),)]
         parsed = [_read(request, one) for one in asked]
         try:
             targets = [await convert(text, one, resolve) for text, one in zip(parsed, asked, strict=True)]
+            if ignored is not None:
+                request = replace(request, ignored=await ignored())
         finally:  # now that base images are here
             broken = warn(parsed[0], asked[0], request, session)
         refuse(broken)
@@ -233,7 +245,7 @@ class Builder:
         """The trees of all targets; their layers are held until the stack ends."""
         numbers: Numbers = {}
         for target in reversed(targets):
-            numbers |= _numbers(target.vertex)
+            numbers |= numbers_of(target.vertex)
         results = await self._solver.solve(session, [target.vertex for target in targets], numbers)
         layers = [layer for result in results for layer in result.layers]
         keys = [key for layer in layers for key in (layer.chain_id, layer.descriptor.digest)]
@@ -368,14 +380,16 @@ def _layers_of(top: Vertex) -> list[Vertex]:
     return [vertex for below in top.inputs for vertex in _layers_of(below)] if isinstance(top.op, Merge) else []
 
 
-def _numbers(top: Vertex) -> Numbers:
-    """Of each of the Dockerfile's steps the number in its stage and how many that has."""
+def numbers_of(top: Vertex) -> Numbers:
+    """Of each of the Dockerfile's steps the number in its stage and how many that has; stages in the file's order."""
     stages: dict[str, list[Vertex]] = {}
     for vertex in walk(top):
         if vertex.line:
             stages.setdefault(vertex.stage, []).append(vertex)
     return {
-        step.identity: (number, len(steps)) for steps in stages.values() for number, step in enumerate(steps, 1)
+        step.identity: (number, len(steps))
+        for steps in sorted(stages.values(), key=lambda steps: steps[0].line)
+        for number, step in enumerate(steps, 1)
     }  # fmt: skip
 
 

@@ -106,6 +106,8 @@ class _Run:
         self._solver = solver
         self._session = session
         self._numbers = numbers
+        self._stages = dict(reversed(numbers))
+        """Of steps that several stages have the first such stage, as which they are shown."""
         self._selections = Selections(session)
         self._definitions = Definitions(self._selections, self._start, session.epoch)
         self._survey = Survey(self._definitions, self._made)
@@ -168,9 +170,10 @@ class _Run:
         return result
 
     def _tell_start(self, vertex: Vertex) -> None:
-        number, total = self._numbers.get(vertex.identity, (0, 0))
+        stage = self._stages.get(vertex.definition, vertex.stage)
+        number, total = self._numbers.get((vertex.definition, stage), (0, 0))
         self._session.tell(
-            StepStarted(step=vertex.definition, name=vertex.name, stage=vertex.stage, number=number, total=total,
+            StepStarted(step=vertex.definition, name=vertex.name, stage=stage, number=number, total=total,
                         time=time.time_ns())
         )  # fmt: skip
 

@@ -357,6 +357,10 @@ class Networks:
         content = files.resolv_conf(host, overrides, internal, ipv6=ipv6)
         return Files(files.hosts(entries), content.text(), short + "\n")
 
+    def host_gateways(self) -> Sequence[str]:
+        """The addresses that `host-gateway` stands for; empty where there are none."""
+        return self._sandboxes.host_gateways()
+
     def _link_hosts(self, request: SandboxRequest) -> Sequence[tuple[str, str]]:
         entries = []
         for ref, alias in request.links:

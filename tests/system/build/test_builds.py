@@ -300,7 +300,7 @@ def test_bake_builds_at_the_same_time(daemon: Daemon, name: str, tmp_path: Path)
     built = daemon.sampan(*bake, "a", "b")
     assert built.status == 0, built
     for one in ("a", "b"):
-        assert f"[{one} 2/2] RUN" in built.err and f"[{one}] exporting to image" in built.err, built.err
+        assert f"[{one} stage-0 2/2] RUN" in built.err and f"[{one}] exporting to image" in built.err, built.err
         assert f"naming to docker.io/library/{name}:{one} done" in built.err
     failed = daemon.sampan(*bake, "endless", "bad")
     assert failed.status == 3, failed

@@ -151,7 +151,7 @@ def test_stages_of_the_build_platform_run_once_for_all(daemon: Daemon, name: str
     started = [event for event in map(json.loads, done.out.splitlines()) if event["event"] == "StepStarted"]
     names = [event["name"] for event in started]
     assert names.count("RUN echo tools > /tools") == 1
-    assert names.count("RUN echo for-$TARGETARCH > /out") == 3
+    assert [names.count(f"RUN echo for-{one} > /out") for one in ("amd64", "arm64", "riscv64")] == [1, 1, 1]
     _built(daemon, "--platform", "linux/riscv64", "-o", str(tmp_path / "tree"), where)
     assert (tmp_path / "tree/out").read_text() == "for-riscv64\n"
     daemon.ok("rmi", name)

@@ -64,12 +64,12 @@ class _Conversion:
 
     async def run(self) -> Target:
         target = self._parsed.plan.find(self._request.target)
-        needed = [stage for stage in self._parsed.plan.stages if stage.index in self._needed(target)]
-        await self._resolve_all(needed)
-        for stage in needed:
+        stages = needed(self._parsed.plan, target)
+        await self._resolve_all(stages)
+        for stage in stages:
             self._states[stage.index] = await self._stage(stage)
         found = self._states[target.index].target()
-        found.plan = [*self._before_from(), *(step for stage in needed for step in self._states[stage.index].planned)]
+        found.plan = [*self._before_from(), *(step for stage in stages for step in self._states[stage.index].planned)]
         last = target.origin.line.first
         found.plan += [
             PlannedStep(f"LABEL {name}={value}", last) for name, value in sorted(self._request.labels.items())
@@ -82,31 +82,8 @@ class _Conversion:
                 return
             yield PlannedStep(instruction.original, instruction.line.first)
 
-    def _needed(self, target: Stage) -> set[int]:
-        found: set[int] = set()
-        queue = [target]
-        while queue:
-            stage = queue.pop()
-            if stage.index not in found:
-                found.add(stage.index)
-                queue += self._uses(stage)
-        return found
-
-    def _uses(self, stage: Stage) -> list[Stage]:
-        used = [stage.parent] if stage.parent is not None else []
-        for name in _mentioned(stage):
-            other = self._earlier(name, stage)
-            if other is not None:
-                used.append(other)
-        return used
-
     def _earlier(self, name: str, before: Stage) -> Stage | None:
-        """The stage that `--from=name` means; numbers count from 0."""
-        earlier = self._parsed.plan.stages[: before.index]
-        for stage in reversed(earlier):
-            if stage.name and stage.name == name.lower():
-                return stage
-        return earlier[int(name)] if name.isdigit() and int(name) < len(earlier) else None
+        return earlier(self._parsed.plan, name, before)
 
     async def _resolve_all(self, stages: list[Stage]) -> None:
         wanted: dict[tuple[str, Platform], None] = {}
@@ -173,7 +150,8 @@ class _Conversion:
         return triggers
 
     def _title(self, stage: Stage) -> str:
-        name = stage.name or (f"stage-{stage.index}" if len(self._parsed.plan.stages) > 1 else "")
+        """As BuildKit has it: a lone stage has no name, unless it takes something from outside of it."""
+        name = "" if _is_lone(self._parsed.plan) else stage.name or f"stage-{stage.index}"
         return f"{self._platform(stage)} {name}".rstrip() if self._request.several else name
 
     def _apply(self, state: StageState, instruction: Instruction) -> None:
@@ -208,6 +186,42 @@ class _Conversion:
         if image is None:
             raise user.error(f"{name}: no such stage, and variables do not name images here")
         return image.vertex
+
+
+def _is_lone(parsed: Plan) -> bool:
+    first, *others = parsed.stages
+    mounts = [mount for one in first.instructions if one.name == "RUN" for mount in flag_values(one, "mount")]
+    return not (others or _mentioned(first) or any("type=cache" in mount.split(",") for mount in mounts))
+
+
+def needed(parsed: Plan, target: Stage) -> list[Stage]:
+    """A stage and those that it stands on or takes files from, in the file's order."""
+    found: set[int] = set()
+    queue = [target]
+    while queue:
+        stage = queue.pop()
+        if stage.index not in found:
+            found.add(stage.index)
+            queue += _uses(parsed, stage)
+    return [stage for stage in parsed.stages if stage.index in found]
+
+
+def _uses(parsed: Plan, stage: Stage) -> list[Stage]:
+    used = [stage.parent] if stage.parent is not None else []
+    for name in _mentioned(stage):
+        other = earlier(parsed, name, stage)
+        if other is not None:
+            used.append(other)
+    return used
+
+
+def earlier(parsed: Plan, name: str, before: Stage) -> Stage | None:
+    """The stage that `--from=name` means; numbers count from 0."""
+    above = parsed.stages[: before.index]
+    for stage in reversed(above):
+        if stage.name and stage.name == name.lower():
+            return stage
+    return above[int(name)] if name.isdigit() and int(name) < len(above) else None
 
 
 def _planned(instruction: Instruction, state: StageState, before: Vertex) -> PlannedStep:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ...dockerfile.expand import expand
 from ...dockerfile.parser import Instruction
 from ...dockerfile.source import Heredoc
 from ...dockerfile.stages import flag_value, flag_values, is_set
 from ..graph import SCRATCH, Action, Copy, Files, GitSource, HttpSource, MakeFile, Merge, Vertex
+from .naming import shown_text
 from .stage import StageState
 
 _GIT = re.compile(r"^(?:git://|git@|ssh://|https?://[^?#]+\.git(?:[?#]|$))")
@@ -155,7 +155,7 @@ def _finish(
     state: StageState, instruction: Instruction, words: _Words, actions: list[Action], inputs: list[Vertex]
 ) -> None:
     link = is_set(instruction, "link")
-    shown = expand_quietly(instruction.original.split(None, 1)[1], state)
+    shown = shown_text(instruction.original.split(None, 1)[1], state.variables())
     name = f"{instruction.name} {shown}"
     base = SCRATCH if link else state.vertex
     vertex = Vertex(
@@ -174,13 +174,3 @@ def _shown_words(state: StageState, instruction: Instruction) -> str:
     words = [f"<<{next(names).name}" if _HEREDOC_WORD.match(word) else state.expand(word, instruction)
              for word in instruction.arguments]  # fmt: skip
     return " ".join([*flags, *words])
-
-
-def expand_quietly(text: str, state: StageState) -> str:
-    """For display only: as written where it cannot be expanded."""
-    from ...errors import InvalidArgument
-
-    try:
-        return expand(text, state.variables(), state.escape)
-    except InvalidArgument:
-        return text

@@ -14,6 +14,7 @@ from ...engine import signals
 from ...errors import InvalidArgument
 from ...oci.config import Healthcheck
 from ..graph import Files, MakeDirectory, Vertex
+from .naming import shown_text
 from .stage import StageState
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
@@ -111,8 +112,9 @@ def _workdir(state: StageState, instruction: Instruction) -> None:
     path = posixpath.normpath(posixpath.join("/", state.config.working_dir or "/", written))
     state.config.working_dir = path.replace("//", "/", 1)
     make = MakeDirectory(path=state.config.working_dir, owner=state.config.user)
+    shown = shown_text(instruction.arguments[0], state.variables())
     vertex = Vertex(
-        op=Files((make,)), inputs=(state.vertex,), name=f"WORKDIR {written}", stage=state.position,
+        op=Files((make,)), inputs=(state.vertex,), name=f"WORKDIR {shown}", stage=state.position,
         line=instruction.line.first, ignore_cache=state.ignore_cache,
     )  # fmt: skip
     if state.config.working_dir == "/":

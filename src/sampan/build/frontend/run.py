@@ -11,6 +11,7 @@ from ...errors import InvalidArgument
 from ..graph import SCRATCH, Exec, Files, MakeFile, Mount, Vertex
 from .files import SourceTree
 from .metadata import shell
+from .naming import shown_text
 from .request import PROXIES
 from .stage import StageState
 
@@ -41,10 +42,10 @@ def run(state: StageState, instruction: Instruction, tree: SourceTree) -> None:
         network=_choice(instruction, "network", NETWORKS, state.request.network),
         security=_choice(instruction, "security", SECURITIES, "sandbox"),
     )
-    shown = _shown(instruction)
     vertex = Vertex(
-        op=operation, inputs=tuple(inputs), name=f"RUN {shown}", stage=state.position, line=instruction.line.first,
-        ignore_cache=state.ignore_cache, unkeyed=tuple(sorted(PROXIES - set(state.environment()))),
+        op=operation, inputs=tuple(inputs), name=_name(state, instruction), stage=state.position,
+        line=instruction.line.first, ignore_cache=state.ignore_cache,
+        unkeyed=tuple(sorted(PROXIES - set(state.environment()))),
     )  # fmt: skip
     state.advance(vertex, f"RUN {_history(state, operation)} # buildkit")
 
@@ -130,8 +131,13 @@ def _mode(asked: RunMount) -> int:
     return {"secret": 0o400, "ssh": 0o600}.get(asked.type, 0o755)
 
 
-def _shown(instruction: Instruction) -> str:
-    return instruction.original.split(None, 1)[1]
+def _name(state: StageState, instruction: Instruction) -> str:
+    """As BuildKit shows it: here-documents by their first lines."""
+    text = instruction.original.split(None, 1)[1]
+    for document in instruction.heredocs:
+        first, *more = document.content.strip().splitlines() or [""]
+        text += f" ({first}{'...' if more else ''})"
+    return f"RUN {shown_text(text, state.variables())}"
 
 
 def _history(state: StageState, operation: Exec) -> str:
