@@ -49,11 +49,15 @@ def names(root: Path, below: str = "") -> Iterator[str]:
 
 @dataclass
 class Directories:
-    """FileSync of directories by name; `asked` are the paths whose contents were asked for, `wanted` the metadata."""
+    """FileSync of directories by name; `asked` are the paths whose contents were asked for, `wanted` the metadata.
+
+    `transfers` has the metadata of all transfers. What is to be left out is sent all the same.
+    """
 
     roots: dict[str, Path]
     asked: list[str] = field(default_factory=list)
     wanted: dict[str, list[str]] = field(default_factory=dict)
+    transfers: list[dict[str, list[str]]] = field(default_factory=list)
     workers: int = 4
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -66,6 +70,7 @@ class Directories:
         for name in list(self.wanted):
             if f"{name}-encoded" in self.wanted:
                 self.wanted[name] = [unquote_plus(text) for text in self.wanted[name]]
+        self.transfers.append(self.wanted)
         (name,) = self.wanted["dir-name"]
         if name not in self.roots:
             raise NotFound(f'no access allowed to dir "{name}"')

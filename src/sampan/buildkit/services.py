@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .control import Control
+from .gateway import Gateway
 from .sessions import SessionService
 from .transport import Service
 
@@ -13,4 +15,4 @@ if TYPE_CHECKING:
 
 def services(engine: Engine) -> list[Service]:
     """Those of one connection."""
-    return [SessionService(engine)]
+    return [SessionService(engine), Control(engine), Gateway(engine)]

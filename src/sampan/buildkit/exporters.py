@@ -1,0 +1,164 @@
+"""What becomes of a build's result: an image of the engine's, or a tree or an archive that goes to the client."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ..build import exporting
+from ..build.layering import shown
+from ..build.result import Result
+from ..build.sources import DiskTree, SourceTree
+from ..errors import InvalidArgument
+from ..image.record import Image
+from ..oci import reference
+from ..oci.manifest import OCI_INDEX
+from ..oci.reference import Reference
+from .sending import send_stream, send_tree
+
+if TYPE_CHECKING:
+    from ..build.storing import Built
+    from .proto.control_pb2 import Exporter
+    from .solves import Solve
+    from .status import Step
+
+
+@dataclass(frozen=True)
+class Export:
+    """A result and what is to be done with it; `number` is the exporter's place among the build's."""
+
+    solve: Solve
+    built: Built
+    exporter: Exporter
+    number: str
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of exporter. `listed`: the engine lists the image; `attributes` are those that it knows."""
+
+    run: Callable[[Export], Awaitable[dict[str, str]]]
+    attributes: frozenset[str] = frozenset()
+    listed: bool = False
+
+
+def names_of(exporter: Exporter) -> list[Reference]:
+    """The image's names."""
+    texts = filter(None, exporter.Attrs.get("name", "").split(","))
+    return [reference.parse(text).with_default_tag() for text in texts]
+
+
+async def _image(export: Export) -> dict[str, str]:
+    """The image is in the store and has its tags already."""
+    names = names_of(export.exporter)
+    return _described(export.built) | ({"image.name": ",".join(map(str, names))} if names else {})
+
+
+def _tell_image(built: Built, step: Step) -> None:
+    step.show("exporting layers", done=True)
+    for image in built.images:
+        step.show(f"writing image {image.id}", done=True)
+    if built.index:
+        step.show(f"exporting manifest list {built.index_digest}", done=True)
+
+
+def _described(built: Built) -> dict[str, str]:
+    """Digests as BuildKit's clients expect them: of one image its ID, of several their index."""
+    if not built.index:
+        return {"containerimage.digest": built.image.id, "containerimage.config.digest": built.image.id}
+    descriptor = {"mediaType": OCI_INDEX, "digest": built.index_digest, "size": len(built.index)}
+    return {"containerimage.digest": built.index_digest, **_descriptor(descriptor)}
+
+
+def _descriptor(value: Mapping[str, object]) -> dict[str, str]:
+    return {"containerimage.descriptor": b64encode(msgspec.json.encode(value)).decode()}
+
+
+async def _directory(export: Export) -> dict[str, str]:
+    """The tree's files, one by one; of several platforms each in a directory of its own."""
+    solve, built = export.solve, export.built
+    session = await solve.session()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(solve.progress.step("exporting to client directory"))
+        trees: dict[str, SourceTree] = {}
+        for image in built.images:
+            path = await stack.enter_async_context(shown(solve.engine, Result(image.layers)))
+            trees[_directory_of(image) if built.index else ""] = stack.enter_context(DiskTree(path, keep_owner=True))
+        await send_tree(session, trees, export.number)
+    return {}
+
+
+def _directory_of(image: Image) -> str:
+    return str(image.config.platform.normalized()).replace("/", "_")
+
+
+async def _tarball(export: Export) -> dict[str, str]:
+    """The tree as one archive."""
+    with export.solve.progress.step("exporting to client tarball") as step:
+        step.show("sending tarball")
+        chunks = exporting.tree(export.solve.engine, export.built, "")
+        await send_stream(await export.solve.session(), chunks, {}, export.number)
+        step.show("sending tarball", done=True)
+    return {}
+
+
+async def _oci(export: Export) -> dict[str, str]:
+    return await _archive(export, "exporting to oci image format")
+
+
+async def _docker(export: Export) -> dict[str, str]:
+    return await _archive(export, "exporting to docker image format")
+
+
+async def _archive(export: Export, title: str) -> dict[str, str]:
+    """The images as an OCI layout, which `docker load` reads as well."""
+    built, names = export.built, names_of(export.exporter)
+    described = _manifest(built) | ({"image.name": ",".join(map(str, names))} if names else {})
+    with export.solve.progress.step(title) as step:
+        _tell_image(built, step)
+        step.show("sending tarball")
+        chunks = exporting.archive(export.solve.engine, built, names)
+        await send_stream(await export.solve.session(), chunks, described, export.number)
+        step.show("sending tarball", done=True)
+    return described
+
+
+def _manifest(built: Built) -> dict[str, str]:
+    """Digests of what lies in an archive."""
+    if built.index:
+        return _described(built)
+    found = built.manifests[0]
+    descriptor = {"mediaType": found.media_type, "digest": found.digest, "size": found.size}
+    digests = {"containerimage.digest": found.digest, "containerimage.config.digest": built.image.id}
+    return {**digests, **_descriptor(descriptor)}
+
+
+_NAMES: Final = frozenset({"name", "dest", "oci-mediatypes"})
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "moby": _Kind(_image, _NAMES | {"push", "load", "unpack", "store"}, listed=True),
+    "image": _Kind(_image, _NAMES | {"push", "load", "unpack", "store"}, listed=True),
+    "local": _Kind(_directory, frozenset({"dest"})),
+    "tar": _Kind(_tarball, frozenset({"dest"})),
+    "oci": _Kind(_oci, _NAMES | {"tar"}),
+    "docker": _Kind(_docker, _NAMES | {"tar"}),
+}
+
+
+def kind_of(exporter: Exporter) -> _Kind:
+    """What an exporter does; InvalidArgument for what there is not."""
+    found = _KINDS.get(exporter.Type)
+    if found is None:
+        raise InvalidArgument(f"exporter {exporter.Type!r} could not be found")
+    unknown = {name for name, value in exporter.Attrs.items() if value} - found.attributes
+    if unknown:
+        raise InvalidArgument(f"exporter {exporter.Type} knows no {min(unknown)}")
+    if exporter.Attrs.get("push", "") in ("true", "1"):
+        raise InvalidArgument("the builder does not push: push the image once it is built")
+    if exporter.Attrs.get("tar", "") in ("false", "0"):
+        raise InvalidArgument(f"exporter {exporter.Type} gives archives only: tar=false is not supported")
+    return found

@@ -1,0 +1,304 @@
+"""The Dockerfile front end for BuildKit's clients: from attributes and what their sessions hold to what is to be built.
+
+attributes ─▶ Dockerfile, .dockerignore ─▶ stages ─▶ graph, with contexts that are fetched when a step needs them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from ..build.bases import pull_step
+from ..build.builder import BuildRequest, LateRules, builder_of
+from ..build.cacheimport import CacheSource
+from ..build.context import drop_ignored, ignore_rules, opened, received
+from ..build.filetree import FileTree
+from ..build.frontend.files import is_git
+from ..build.frontend.including import SYNTAX
+from ..build.frontend.request import ResolvedImage, Resolver, Target
+from ..build.image import configuration
+from ..build.remote import KEEP_GIT_DIR, fetched
+from ..build.result import EMPTY
+from ..build.session import ENTITLEMENTS, Arriving, Context
+from ..build.sources import SourceTree, read_text
+from ..dockerfile.ignore import IgnoreRules, read_patterns
+from ..dockerfile.parser import parse
+from ..errors import InvalidArgument, NotImplementedHere, SampanError
+from ..oci import config as configs
+from ..oci import reference
+from ..oci.platform import Platform
+from .agents import agents
+from .attrs import Attributes, cache_sources, cache_targets
+from .credentials import auth_for, secrets
+from .failing import failure
+from .filesync import Local, receive
+from .inputs import input_of, wanted_paths
+from .proto.ops_pb2 import Definition, SourceInfo
+from .solves import Outcome, Ref, Solve
+from .status import Step
+from .subrequests import LINT, answer
+from .upload import pull
+
+T = TypeVar("T")
+
+NAME: Final = "dockerfile.v0"
+_UPLOADED: Final = "http://buildkit-session/"
+_GIT_TOKENS: Final = ("GIT_AUTH_TOKEN", "GIT_AUTH_HEADER")
+_TRUE: Final = frozenset({"1", "true", "t"})
+_EVERY: Final = 0.1
+"""Seconds between two reports of how far a transfer is."""
+
+
+@dataclass(frozen=True)
+class _Main:
+    """The build's own context and Dockerfile; `ignored` gives what the ignore file leaves out."""
+
+    context: Context
+    dockerfile: str
+    ignored: LateRules
+
+
+async def front_end(solve: Solve, name: str, attributes: Attributes, inputs: Mapping[str, Definition]) -> Outcome:
+    """What is to be built, or the answer to a question about it; raises GRPCError."""
+    if name != NAME:
+        raise NotImplementedHere(f"frontend {name} is not supported: this engine has {NAME} alone")
+    try:
+        attributes.check()
+        return await _Frontend(solve, attributes, inputs).run()
+    except SampanError as error:
+        raise failure(error, solve.progress) from error
+
+
+class _Frontend:
+    def __init__(self, solve: Solve, attributes: Attributes, inputs: Mapping[str, Definition]) -> None:
+        self._solve = solve
+        self._attributes = attributes
+        self._inputs = inputs
+        self._targets: list[Target] = []
+
+    async def run(self) -> Outcome:
+        where = self._attributes.text("context")
+        main = await (self._remote(where) if where else self._local())
+        request = await self._request(main)
+        if asked := self._attributes.text("requestid"):
+            rules = await main.ignored() if asked == LINT else None
+            return Outcome(metadata=answer(self._solve, asked, replace(request, ignored=rules)))
+        self._targets = await builder_of(self._solve.engine).plan(
+            request, self._solve.progress, self._around, main.ignored
+        )
+        contexts = {"context": main.context, **request.contexts}
+        refs = [self._solve.keep(target, request, contexts) for target in self._targets]
+        return _outcome(refs, several=self._attributes.several)
+
+    async def _local(self) -> _Main:
+        """A context and a Dockerfile that the client sends."""
+        dockerfile, patterns = await self._dockerfile()
+        name = self._attributes.text("contextkey", "context")
+
+        async def load() -> list[str] | None:
+            if patterns is not None:
+                return patterns
+            with self._solve.progress.step("[internal] load .dockerignore") as step:
+                return await self._ignored(name, step)
+
+        ignored = _Once(load)
+
+        async def rules() -> IgnoreRules | None:
+            found = await ignored.get()
+            return IgnoreRules(found) if found is not None else None
+
+        context = self._arriving("context", name, ignored)
+        if SYNTAX in dockerfile.partition("\n")[0]:  # INCLUDE reads the context while the file is being read
+            return _Main(await context.receive(), dockerfile, rules)
+        return _Main(context, dockerfile, rules)
+
+    async def _dockerfile(self) -> tuple[str, list[str] | None]:
+        """The text, and the patterns of an ignore file that is the Dockerfile's own."""
+        name, progress = self._attributes.filename, self._solve.progress
+        other = "dockerfile" if name == "Dockerfile" else name
+        with progress.step(f"[internal] load build definition from {name}") as step:
+            progress.definition = step.vertex.digest
+            local = Local(
+                self._attributes.text("dockerfilekey", "dockerfile"), follow=(name, f"{name}.dockerignore", other)
+            )
+            tree = await self._fetch(local, step, "transferring dockerfile:")
+        patterns = read_text(tree, f"{name}.dockerignore")
+        return self._text(tree, name, other), read_patterns(patterns) if patterns is not None else None
+
+    def _text(self, tree: SourceTree, *names: str) -> str:
+        """The Dockerfile's text, under the first name that is there."""
+        text = next((found for name in names if (found := read_text(tree, name)) is not None), None)
+        if text is None:
+            raise InvalidArgument(f"failed to read dockerfile: open {names[0]}: no such file or directory")
+        self._solve.progress.source = SourceInfo(
+            filename=names[0], data=text.encode("utf-8", "surrogateescape"), language="Dockerfile"
+        )
+        return text
+
+    async def _ignored(self, name: str, step: Step) -> list[str] | None:
+        """The patterns of a context's ignore file."""
+        tree = await self._fetch(Local(name, follow=(".dockerignore",)), step, f"transferring {name}:")
+        text = read_text(tree, ".dockerignore")
+        return read_patterns(text) if text is not None else None
+
+    async def _fetch(self, local: Local, step: Step, text: str) -> FileTree:
+        session = await self._solve.session(self._attributes.text(f"local-sessionid:{local.name}"))
+        size, shown = 0, time.monotonic()
+
+        def report(received: int) -> None:
+            nonlocal size, shown
+            size, now = received, time.monotonic()
+            if now - shown >= _EVERY:
+                step.show(text, size)
+                shown = now
+
+        tree = await receive(self._solve.engine, session, local, self._solve.stack, report)
+        step.show(text, size, done=True)
+        return tree
+
+    def _arriving(self, name: str, local: str, ignored: _Once[list[str] | None]) -> Arriving:
+        """A client's directory, of which no more is sent than the steps read; `name` is that of its vertex."""
+
+        async def fetch() -> FileTree:
+            step = self._solve.progress.context_step(name)
+            wanted = Local(local, exclude=await ignored.get() or (), follow=wanted_paths(self._targets, name))
+            return await self._fetch(wanted, step, f"transferring {local}:")
+
+        return Arriving(_Once(fetch).get)
+
+    def _named_directory(self, name: str, local: str) -> Arriving:
+        """A further directory of the client's, with an ignore file of its own."""
+
+        async def load() -> list[str] | None:
+            return await self._ignored(local, self._solve.progress.context_step(name))
+
+        return self._arriving(name, local, _Once(load))
+
+    async def _remote(self, where: str) -> _Main:
+        """A context that the daemon fetches, or an archive that the client uploads."""
+        git = is_git(where)
+        name = f"[internal] load git source {where}" if git else "[internal] load remote build context"
+        with self._solve.progress.step(name):
+            if where.startswith(_UPLOADED):
+                chunks = pull(await self._solve.session(), where)
+                context: str | FileTree = await self._solve.stack.enter_async_context(
+                    received(self._solve.engine, chunks)
+                )
+                dockerfile = ""
+            else:
+                context, dockerfile = await self._fetched(where)
+        if "dockerfilekey" in self._attributes.values:
+            dockerfile, _ = await self._dockerfile()
+        with opened(context) as tree:
+            return self._described(context, tree, dockerfile)
+
+    def _described(self, context: str | FileTree, tree: SourceTree, dockerfile: str) -> _Main:
+        name = self._attributes.filename
+        text = dockerfile or self._text(tree, name)
+        rules = ignore_rules(tree, name)
+        if rules is not None:
+            drop_ignored(tree, name, rules)
+
+        async def known() -> IgnoreRules | None:
+            return rules
+
+        return _Main(context, text, known)
+
+    async def _fetched(self, where: str) -> tuple[str | FileTree, str]:
+        session, engine, stack = await self._solve.session(), self._solve.engine, self._solve.stack
+        keep = self._attributes.named("build-arg").get(KEEP_GIT_DIR, "").lower() in _TRUE
+        tokens = await secrets(session, _GIT_TOKENS)
+        lent = await agents(engine, session, ("default",), stack)
+        remote = await stack.enter_async_context(fetched(engine, where, tokens, lent, keep_git_dir=keep))
+        return remote.context, remote.dockerfile
+
+    def _contexts(self) -> tuple[dict[str, Context], dict[str, Target]]:
+        """Named contexts, and what other builds give."""
+        contexts: dict[str, Context] = {}
+        targets: dict[str, Target] = {}
+        for name, where in self._attributes.named("context").items():
+            kind, _, rest = where.partition(":")
+            if kind == "local":
+                contexts[name] = self._named_directory(name, rest)
+            elif kind == "input":
+                found = input_of(self._solve, self._inputs, rest, self._attributes.text(f"input-metadata:{rest}"))
+                targets[name] = found.target
+                contexts |= found.contexts
+            elif kind == "docker-image" or is_git(where):
+                contexts[name] = where
+            else:
+                raise InvalidArgument(f"unsupported context source {kind} for {name}")
+        return contexts, targets
+
+    async def _request(self, main: _Main) -> BuildRequest:
+        attributes, asked = self._attributes, self._solve.request
+        contexts, targets = self._contexts()
+        return BuildRequest(
+            dockerfile=main.dockerfile, dockerfile_name=attributes.filename, context=main.context,
+            arguments=attributes.named("build-arg"), target=attributes.text("target"),
+            platforms=attributes.platforms, listed=False, labels=attributes.named("label"),
+            no_cache=attributes.no_cache, no_cache_stages=attributes.no_cache_stages,
+            pull=attributes.text("image-resolve-mode") == "pull", network=attributes.network, contexts=contexts,
+            targets=targets, limits=attributes.limits, entitlements=ENTITLEMENTS | frozenset(asked.Entitlements),
+            auth=auth_for(await self._solve.session()), cache_from=self._cache_sources(),
+            cache_to=cache_targets(asked.Cache.Exports),
+        )  # fmt: skip
+
+    def _cache_sources(self) -> list[CacheSource]:
+        """Clients tell them the front end, the daemon, or both."""
+        asked = cache_sources((one.Type, dict(one.Attrs)) for one in self._solve.request.Cache.Imports)
+        return list(dict.fromkeys([*self._attributes.cache_sources(), *asked]))
+
+    def _around(self, resolve: Resolver) -> Resolver:
+        """Show the look-up of an image as a step."""
+
+        async def shown(name: str, platform: Platform) -> ResolvedImage:
+            full, progress = reference.parse(name).with_default_tag(), self._solve.progress
+            try:
+                with progress.step(f"[internal] load metadata for {full}") as step:
+                    progress.join(pull_step(name, platform), step)
+                    return await resolve(name, platform)
+            except SampanError as error:
+                progress.failed_line = self._line_of(name)
+                raise type(error)(f"{name}: failed to resolve source metadata for {full}: {error}") from error
+
+        return shown
+
+    def _line_of(self, image: str) -> int:
+        """Where an image is named; 0 where that is said with variables."""
+        text = self._solve.progress.source.data.decode("utf-8", "surrogateescape")
+        return next((one.line.first for one in parse(text).instructions if image in one.arguments), 0)
+
+
+class _Once(Generic[T]):
+    """What is sent once, however many steps wait for it; who waits next asks again where that was given up."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[T]]) -> None:
+        self._fetch = fetch
+        self._lock = asyncio.Lock()
+        self._found: list[T] = []
+
+    async def get(self) -> T:
+        async with self._lock:
+            if not self._found:
+                self._found.append(await self._fetch())
+            return self._found[0]
+
+
+def _outcome(refs: Sequence[Ref], *, several: bool) -> Outcome:
+    names = [str(ref.target.platform) for ref in refs]
+    metadata = {"refs.platforms": msgspec.json.encode({"Platforms": [_platform(ref.target.platform) for ref in refs]})}
+    for name, ref in zip(names, refs, strict=True):
+        key = f"containerimage.config/{name}" if several else "containerimage.config"
+        metadata[key] = configs.encode(configuration(ref.target, EMPTY, None))
+    return Outcome(dict(zip(names, refs, strict=True)) if several else {"": refs[0]}, metadata)
+
+
+def _platform(platform: Platform) -> dict[str, object]:
+    described = {"architecture": platform.architecture, "os": platform.os, "variant": platform.variant}
+    return {"ID": str(platform), "Platform": {name: value for name, value in described.items() if value}}

@@ -1,0 +1,124 @@
+"""Trees that one build takes from another, and what a build wants of its contexts.
+
+What a front end gives has a name (`Ref`). Its definition, which clients pass on to other builds (bake's linked
+targets), is an operation with that name: the graph itself stays here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from ..build.builder import numbers_of
+from ..build.frontend.request import Target
+from ..build.graph import Copy, Exec, Files, LocalSource, Vertex, walk
+from ..build.session import Context
+from ..errors import InvalidArgument
+from ..oci import digest as digests
+from .proto.ops_pb2 import Definition, Input, Op, OpMetadata, SourceOp, Sources
+from .proto.ops_pb2 import Platform as PlatformMessage
+from .solves import Ref, Solve, solves_of
+from .status import numbered
+
+SCHEME: Final = "sampan-ref://"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What another build gives, and the contexts that its steps copy from, under the names that the graph has."""
+
+    target: Target
+    contexts: dict[str, Context]
+
+
+def definition_of(ref: Ref) -> Definition:
+    """A graph that stands for a tree of ours."""
+    platform = ref.target.platform
+    named = Op(
+        source=SourceOp(identifier=SCHEME + ref.id),
+        platform=PlatformMessage(OS=platform.os, Architecture=platform.architecture, Variant=platform.variant),
+    ).SerializeToString(deterministic=True)
+    digest = digests.of_bytes(named)
+    top = Op(inputs=[Input(digest=digest)]).SerializeToString(deterministic=True)
+    described = OpMetadata(caps={"platform": True})
+    return Definition(
+        operations=[named, top], metadata={digest: described, digests.of_bytes(top): described}, source=Sources()
+    )
+
+
+def named_ref(definition: Definition) -> str:
+    """The name of the tree of ours that a graph stands for; empty for a graph of the client's own."""
+    operations = [Op.FromString(text) for text in definition.operations]
+    identifiers = [one.source.identifier for one in operations if one.WhichOneof("op") == "source"]
+    return next((one.removeprefix(SCHEME) for one in identifiers if one.startswith(SCHEME)), "")
+
+
+def input_of(solve: Solve, inputs: Mapping[str, Definition], key: str, metadata: str) -> Given:
+    """What a client passes on from another build, by the input's name; `metadata` is JSON with its configuration."""
+    if key not in inputs:
+        raise InvalidArgument(f"invalid input {key}: no such frontend input")
+    name = named_ref(inputs[key])
+    if not name:
+        raise InvalidArgument(f"invalid input {key}: it is not the result of a Dockerfile of this engine's")
+    other, ref = solves_of(solve.engine).ref(name)
+    solve.use(other)
+    vertex = _Renaming(ref).renamed(ref.target.vertex)
+    target = msgspec.structs.replace(ref.target, vertex=vertex)
+    return Given(target, {f"{ref.id}:{name}": context for name, context in ref.contexts.items()})
+
+
+class _Renaming:
+    """The same graph with contexts of names of its own, as both builds may have one called `context`.
+
+    Its steps keep the numbers that they have in the build that they come from.
+    """
+
+    def __init__(self, ref: Ref) -> None:
+        self._prefix = f"{ref.id}:"
+        self._numbers = numbers_of(ref.target.vertex)
+        self._done: dict[tuple[str, str], Vertex] = {}
+
+    def renamed(self, vertex: Vertex) -> Vertex:
+        """One vertex and all below it."""
+        if vertex.identity not in self._done:
+            below = tuple(map(self.renamed, vertex.inputs))
+            name, operation = vertex.name, vertex.op
+            if vertex.identity in self._numbers:
+                name = numbered(vertex.stage, *self._numbers[vertex.identity], name)
+            if isinstance(operation, LocalSource):
+                operation = LocalSource(self._prefix + operation.name)
+            self._done[vertex.identity] = msgspec.structs.replace(
+                vertex, op=operation, inputs=below, name=name, line=0, stage=""
+            )
+        return self._done[vertex.identity]
+
+
+def wanted_paths(targets: Sequence[Target], name: str) -> list[str]:
+    """What the steps read of a context; empty for all of it."""
+    paths = {_clean(path) for target in targets for vertex in walk(target.vertex) for path in _read(vertex, name)}
+    return [] if "" in paths else sorted(paths)
+
+
+def _read(vertex: Vertex, name: str) -> Iterator[str]:
+    numbers = {number for number, one in enumerate(vertex.inputs) if one.op == LocalSource(name)}
+    if not numbers:
+        return
+    match vertex.op:
+        case Files(actions):
+            for action in actions:
+                if isinstance(action, Copy) and action.input in numbers:
+                    yield from action.sources
+        case Exec(mounts=mounts):
+            yield from (mount.source for mount in mounts if mount.input in numbers)
+        case _:
+            yield ""
+    if 0 in numbers:
+        yield ""  # the tree itself
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath(f"/{path}").lstrip("/")
