@@ -23,6 +23,7 @@ from ..build.execution import StepFailed
 from ..build.filetree import FileTree
 from ..build.frontend.files import is_git
 from ..build.handover import Handover
+from ..build.imageform import Provenance, parse_form
 from ..build.remote import KEEP_GIT_DIR, fetched
 from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
@@ -60,6 +61,10 @@ class Extras(Struct, frozen=True, rename="pascal"):
     deliver: bool = False
     cache_from: list[dict[str, str]] = []
     cache_to: list[dict[str, str]] = []
+    form: dict[str, str] = {}
+    """Options of BuildKit's image exporter, and `attest:provenance`."""
+    describe: str = ""
+    """The provenance that the last event has: `min`, `max` or none."""
 
 
 class SessionRequest(Struct, frozen=True, rename="pascal"):
@@ -258,6 +263,8 @@ def _request(call: Call, extras: Extras, handover: Handover, described: _Describ
         auth=_credentials(call),
         cache_from=_cache_sources(query, extras, handover),
         cache_to=[parse_target(fields) for fields in extras.cache_to],
+        form=parse_form(extras.form),
+        describe=Provenance(complete=extras.describe == "max") if extras.describe else None,
     )
 
 

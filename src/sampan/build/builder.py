@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,16 +37,18 @@ from .fetching import fetch_file, fetch_repository
 from .filetree import DamagedContext, FileTree
 from .frontend.dockerfile import Parsed, convert, read
 from .frontend.files import git_source, is_git
-from .frontend.request import Request, Resolver, Step, Target
+from .frontend.request import PROXIES, Request, Resolver, Step, Target
 from .graph import Exec, Files, GitSource, HttpSource, ImageSource, LocalSource, Merge, Vertex, walk
 from .handover import Handovers
+from .imageform import ImageForm, Provenance
 from .linting import refuse, warn
-from .progress import Failed, Listener, Planned
+from .progress import Failed, Listener, Planned, Warned
+from .provenance import Facts
 from .result import Result
 from .session import ENTITLEMENTS, Arriving, Context, Session
 from .solver import Numbers, Solver
 from .sourcecache import sources_of
-from .storing import Built, document, store
+from .storing import Built, Order, document, formed, stated_of, store
 
 LateRules = Callable[[], Awaitable[IgnoreRules | None]]
 
@@ -86,6 +89,9 @@ class BuildRequest:
     auth: AuthFor = no_credentials
     cache_from: Sequence[CacheSource] = ()
     cache_to: Sequence[CacheTarget] = ()
+    form: ImageForm = field(default_factory=ImageForm)
+    describe: Provenance | None = None
+    """The provenance that the build's end is to tell."""
 
 
 class Builder:
@@ -253,13 +259,28 @@ class Builder:
         return list(zip(targets, results, strict=True))
 
     async def _store(self, session: Session, request: BuildRequest, solved: Sequence[tuple[Target, Result]]) -> Built:
-        documents = [
-            await document(self.engine, target, result, session.epoch, one=request.squash) for target, result in solved
-        ]
-        if any(target.kind == "inline" for target in request.cache_to):
-            for config, result in documents:
-                config.inline_cache = inline(session.solved, result.layers)
-        return store(self.engine, documents, listed=request.listed)
+        form, made = request.form, []
+        if form.clamped and session.epoch is None:
+            session.tell(Warned(text="rewrite-timestamp is specified, but no source-date-epoch was found"))
+        if form.docker_types and (form.annotations or form.provenance):
+            session.tell(Warned(text="annotations and attestations need media types of OCI"))
+            form = replace(form, docker_types=False)
+        for target, result in solved:
+            config, whole = await document(self.engine, target, result, session.epoch, one=request.squash)
+            if any(cache.kind == "inline" for cache in request.cache_to):
+                config.inline_cache = inline(session.solved, whole.layers)
+            made.append(await formed(self.engine, target, config, whole, form))
+        facts = _facts(request, session)
+        stated = (
+            tuple(stated_of(self.engine, facts, target, form.provenance) for target, _ in solved)
+            if form.provenance
+            else ()
+        )
+        names = [reference.parse(tag).with_default_tag() for tag in request.tags]
+        built = store(self.engine, made, Order(request.listed, form, names, stated))
+        if request.describe is not None:
+            stated = tuple(stated_of(self.engine, facts, target, request.describe) for target, _ in solved)
+        return replace(built, provenance=stated)
 
     def _name(self, session: Session, built: Built, tags: Sequence[Reference]) -> None:
         """What was stored, shown as BuildKit's exporter shows it, and its names."""
@@ -268,6 +289,8 @@ class Builder:
             for image in built.images:
                 did(f"writing image {image.id}")
             if built.index:
+                for digest in built.attestations:
+                    did(f"exporting attestation manifest {digest}")
                 did(f"exporting manifest list {built.index_digest}")
             for tag in tags:
                 set_tag(self.engine, built.image, tag, built.index_digest)
@@ -361,6 +384,21 @@ def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Sessi
         engine=engine, listener=listener, contexts=contexts, secrets=request.secrets, ssh=request.ssh,
         limits=request.limits, entitlements=request.entitlements, epoch=_epoch(request), explain=request.explain,
         complete=any(target.everything for target in request.cache_to),
+    )  # fmt: skip
+
+
+def _facts(request: BuildRequest, session: Session) -> Facts:
+    """What a provenance says of a build."""
+    asked = {
+        "target": request.target, "no-cache": ",".join(sorted(request.no_cache_stages)) or request.no_cache,
+        "force-network-mode": request.network if request.network != "default" else "",
+    }  # fmt: skip
+    frontend = {name: "" if value is True else str(value) for name, value in asked.items() if value}
+    arguments = {f"build-arg:{name}": value for name, value in request.arguments.items() if name not in PROXIES}
+    arguments |= {f"label:{name}": value for name, value in request.labels.items()}
+    return Facts(
+        request.dockerfile_name, request.dockerfile, frontend, arguments, list(request.secrets), list(request.ssh),
+        bool(request.context), session.began, time.time(), session.materials,
     )  # fmt: skip
 
 

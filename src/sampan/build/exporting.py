@@ -50,5 +50,6 @@ def _saved(engine: Engine, built: Built, names: Sequence[Reference]) -> Iterator
         document = manifests.parse(built.index)
         assert isinstance(document, Index)
         members = {image.manifest: image for image in built.images}
-        index = KeptIndex(built.index_digest, built.index, document, members)
-    return saving.save(engine.images, [Saved(image, tuple(names), index) for image in built.images])
+        index = KeptIndex(built.index_digest, built.index, document, members, built.attestations)
+    chosen = [Saved(image, tuple(names), index, built.annotations) for image in built.images]
+    return saving.save(engine.images, chosen)

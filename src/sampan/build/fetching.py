@@ -20,6 +20,7 @@ from ..linux.openat2 import open_in_root
 from ..oci import digest as digests
 from .filetree import FileTree, Inode, Pack
 from .graph import GitSource, HttpSource, Vertex
+from .provenance import Material, public
 from .result import Result
 from .session import Session
 from .sourcecache import GIT, HTTP, Source, SourceCache, sources_of
@@ -38,7 +39,9 @@ async def fetch_file(session: Session, vertex: Vertex, _: Sequence[Result]) -> R
     source = vertex.op
     assert isinstance(source, HttpSource)
     wanted = digests.parse(source.checksum) if source.checksum else ""
-    return Result(files=single(source.filename, await fetch(session, source.url, wanted)))
+    found = await fetch(session, source.url, wanted)
+    session.materials.append(Material(public(source.url), "sha256", found.sha256))
+    return Result(files=single(source.filename, found))
 
 
 def single(name: str, inode: Inode) -> FileTree:
@@ -124,6 +127,8 @@ async def fetch_repository(session: Session, vertex: Vertex, _: Sequence[Result]
     source = vertex.op
     assert isinstance(source, GitSource)
     path, commit = await checkout(session, source)
+    ref = f"#{source.ref}" if source.ref else ""
+    session.materials.append(Material(public(source.remote) + ref, "sha1", commit))
     return Result(directory=path, identity=f"git {commit} {source.subdir} {source.keep_git_dir}")
 
 

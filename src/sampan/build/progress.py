@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
@@ -86,11 +87,15 @@ class BuiltImage(Struct, frozen=True, kw_only=True):
 
 
 class ImageBuilt(Event, frozen=True, kw_only=True):
-    """The build's end: an image for each platform; `index` is the digest of their index where there are several."""
+    """The build's end: an image for each platform; `index` is the digest of their index where there is one.
+
+    `provenance`: an SLSA predicate of each, where it was asked for.
+    """
 
     images: tuple[BuiltImage, ...]
     index: str = ""
     index_size: int = 0
+    provenance: tuple[dict[str, Any], ...] = ()
 
 
 class Failed(Event, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .cacheimport import Imports
     from .filetree import FileTree
     from .graph import Vertex
+    from .provenance import Material
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,15 @@ class Session:
     """What its steps gave, by their keys."""
     complete: bool = False
     """Whether a cache that is to travel has what is known of stages that did not run, too."""
+    materials: list[Material] = field(default_factory=list)
+    """What its steps fetched, for its provenance."""
     failed: Vertex | None = None
     """The step that ended the build."""
     begun: set[asyncio.Task[object]] = field(default_factory=set)
     """Runs of steps that use this build's directories, perhaps for another build that waits for the same step."""
     stack: ExitStack = field(default_factory=ExitStack)
     """What is let go when the build ends."""
+    began: float = field(default_factory=time.time)
     _directories: list[str] = field(default_factory=list)
     _spread: dict[int, asyncio.Future[str]] = field(default_factory=dict)
 

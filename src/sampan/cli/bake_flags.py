@@ -7,26 +7,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from .bake_target import Target
-from .command import CommandFailed
 
 _VALUES = {"target": "target", "network": "network", "shm-size": "shm-size"}
 _LISTS = {
     "tags": "tag", "secret": "secret", "output": "output", "no-cache-filter": "no-cache-filter", "ssh": "ssh",
     "cache-from": "cache-from", "cache-to": "cache-to", "platforms": "platform", "entitlements": "allow",
-    "ulimits": "ulimit",
+    "ulimits": "ulimit", "annotations": "annotation", "attest": "attest",
 }  # fmt: skip
 _MAPPINGS = {"args": ("build-arg", "="), "labels": ("label", "="), "contexts": ("build-context", "="),
              "extra-hosts": ("add-host", ":")}  # fmt: skip
 _SWITCHES = {"no-cache": "no-cache", "pull": "pull"}
 """Keys of a target and the flag of `build` that each becomes."""
-_UNKNOWN = ("annotations", "attest")
 
 
-def flags_of(name: str, target: Target, scratch: str) -> list[str]:
+def flags_of(target: Target, scratch: str) -> list[str]:
     """The flags of `build` that a target stands for; an inline Dockerfile is written into the directory `scratch`."""
-    for key in _UNKNOWN:
-        if target.get(key):
-            raise CommandFailed(f"target {name}: {key} cannot be built here")
     return [*_dockerfile(target, scratch), *_flags(target)]
 
 

@@ -102,7 +102,7 @@ class Baking:
 
         with tempfile.TemporaryDirectory(prefix="sampan-bake-") as scratch:
             path = os.path.join(scratch, "metadata")
-            words = [f"--metadata-file={path}", *flags_of(name, target, scratch), "--", target.get("context", ".")]
+            words = [f"--metadata-file={path}", *flags_of(target, scratch), "--", target.get("context", ".")]
             options, (where,) = Parser(build.flags).parse(words)
             view = Part(self._view, name if len(self._targets) > 1 else "", self._lock)
             with self._cancellable() as identity:
@@ -110,7 +110,7 @@ class Baking:
             with open(path, encoding="utf-8") as file:
                 metadata = json.load(file)
         elsewhere = any(output.get("type") in ("local", "tar") for output in target.get("output", ()))
-        return _Baked("" if elsewhere else outcome.identity, metadata)
+        return _Baked("" if elsewhere else outcome.image, metadata)
 
     @contextmanager
     def _cancellable(self) -> Iterator[str]:

@@ -17,7 +17,8 @@ from .archives import chunks
 from .build_agents import lend, read_agent
 from .build_cache import local, parse_cache, send_caches, write_caches
 from .build_context import ignore_rules
-from .build_metadata import write_identity, write_metadata
+from .build_form import form_of
+from .build_metadata import described, write_identity, write_metadata
 from .build_output import Output, names, push_tags, wanted, write_outputs
 from .build_progress import Outcome, View, choose, closing, follow
 from .build_secrets import read_secret
@@ -51,6 +52,8 @@ EXTERNAL = ".dockerfile.from-outside"
     string("cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)", hidden=True),
     string_array("allow", 'Allow extra privileged entitlement (e.g., "network.host", "security.insecure")'),
     string_array("build-context", "Additional build contexts (e.g., name=path)"),
+    string_array("annotation", "Add annotation to the image"),
+    string_array("attest", 'Attestation parameters (format: "type=provenance,mode=max")'),
     boolean("check", "Check the Dockerfile by its rules, build nothing"),
     boolean("disable-content-trust", "Skip image verification", default=True, hidden=True),
     boolean("explain", "Say for each step why it was or was not taken from the cache"),
@@ -68,10 +71,12 @@ EXTERNAL = ".dockerfile.from-outside"
     string_array("output", 'Output destination (format: "type=local,dest=path")', short="o"),
     strings("platform", "Set target platforms for build"),
     string("progress", 'Set type of progress output ("auto", "plain", "tty", "rawjson", "quiet")', default="auto"),
+    string("provenance", 'Shorthand for "--attest=type=provenance"'),
     boolean("pull", "Always attempt to pull all referenced images"),
     boolean("quiet", "Suppress the build output and print image ID on success", short="q"),
     boolean("rm", "Remove intermediate containers after a successful build", default=True, hidden=True),
     boolean("push", "Push the image once it is built"),
+    string("sbom", 'Shorthand for "--attest=type=sbom"'),
     string_array("secret", 'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")'),
     many("security-opt", "Security options", hidden=True),
     boolean("squash", "Squash newly built layers into a single new layer"),
@@ -89,7 +94,7 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
         outcome = run(session, options, arguments[0], view)
     if options["check"]:
         return _checked(session, outcome.warnings)
-    if quiet and outcome.identity and any(one.kind not in ("local", "tar", "cacheonly") for one in outputs):
+    if quiet and outcome.identity and any(one.is_image for one in outputs):
         session.say(outcome.identity)
     return 0
 
@@ -101,6 +106,8 @@ def run(session: Session, options: Options, where: str, view: View, identity: st
     extras = build_extras(options)
     extras["Listed"] = any(one.listed for one in outputs)
     extras["Deliver"] = any(one.fetched for one in outputs) or bool(local(extras["CacheTo"], "dest"))
+    extras["Form"] = form_of(options, outputs)
+    extras["Describe"] = described(options)
     agents = dict(read_agent(text) for text in options["ssh"])
     _hand_over(session, secrets, options["build-context"], agents, extras)
     context, query = _context(session, options, where, extras["Session"])
@@ -141,8 +148,10 @@ def _hand_over(
     try:
         identity = session.client.build_session(encoded)["Id"]
     except NotFound:
-        if secrets or agents or named or extras["CacheFrom"] or extras["CacheTo"]:
-            raise CommandFailed("secrets, agents, further contexts and caches need a daemon of Sampan's") from None
+        if secrets or agents or named or extras["CacheFrom"] or extras["CacheTo"] or extras["Form"]:
+            raise CommandFailed(
+                "secrets, agents, further contexts, caches and options of images need a daemon of Sampan's"
+            ) from None
         return  # Docker's takes the context as an archive
     extras["Session"] = identity
     send_caches(session, identity, extras["CacheFrom"])

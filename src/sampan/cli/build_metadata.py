@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 from .reference import canonical
@@ -10,8 +11,15 @@ from .reference import canonical
 if TYPE_CHECKING:
     from .build_output import Output
     from .build_progress import Outcome
+    from .flags import Options
 
 OCI = "application/vnd.oci.image."
+
+
+def described(options: Options) -> str:
+    """Which provenance the metadata file is to have: `min`, `max` or none."""
+    wanted = os.environ.get("BUILDX_METADATA_PROVENANCE", "min").lower()
+    return wanted if options["metadata-file"] and wanted in ("min", "max") else ""
 
 
 def write_identity(path: str, outcome: Outcome) -> None:
@@ -22,7 +30,7 @@ def write_identity(path: str, outcome: Outcome) -> None:
 
 def write_metadata(path: str, outcome: Outcome, outputs: list[Output], tags: list[str], pushed: str) -> None:
     """Facts about the image; nothing where the build made none. `pushed` is the digest that a registry has it under."""
-    has_image = any(output.kind not in ("local", "tar", "cacheonly") for output in outputs)
+    has_image = any(output.is_image for output in outputs)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(metadata(outcome, outputs, tags, pushed) if has_image else {}, file, indent=2, sort_keys=True)
 
@@ -30,6 +38,11 @@ def write_metadata(path: str, outcome: Outcome, outputs: list[Output], tags: lis
 def metadata(outcome: Outcome, outputs: list[Output], tags: list[str], pushed: str) -> dict[str, Any]:
     """As the docker driver's, whose images have no digest but their ID, until they are pushed or are written as OCI."""
     found: dict[str, Any] = {"containerimage.digest": pushed or outcome.identity}
+    if len(outcome.provenance) == 1:
+        (stated,) = outcome.provenance
+        found["buildx.build.provenance"] = stated if "buildConfig" in stated else {
+            key: value for key, value in stated.items() if key != "metadata"
+        }  # fmt: skip
     if not outcome.index:
         found["containerimage.config.digest"] = outcome.image
     if tags:

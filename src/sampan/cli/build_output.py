@@ -25,15 +25,26 @@ _EXPORTED = {
     "local": "client directory", "tar": "client tarball", "oci": "oci image format", "docker": "docker image format",
 }  # fmt: skip
 """BuildKit's words for where a result goes."""
-_KEYS = {"type": "type", "dest": "dest", "destination": "dest", "name": "name", "push": "push", "tar": "tar"}
+_OWN = frozenset({"type", "dest", "name", "push", "tar", "platform-split"})
+"""Keys of an output that are not for the daemon."""
 
 
 class Output:
     """`dest` is a directory for `local` (and for `tar=false`), a file for archives, `-` for standard output."""
 
-    def __init__(self, kind: str, dest: str = "", *, push: bool = False, tar: bool = True, names: str = "") -> None:
-        self.kind, self.dest, self.push, self.tar = kind, dest, push, tar
+    def __init__(
+        self, kind: str, dest: str = "", *, push: bool = False, tar: bool = True, names: str = "", split: str = "",
+        form: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self.kind, self.dest, self.push, self.tar, self.split = kind, dest, push, tar, split
         self.names = [name for name in names.split(",") if name]
+        self.form = form or {}
+        """Options of the image itself (build/imageform.py)."""
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is an image, wherever it goes."""
+        return self.kind not in ("local", "tar", "cacheonly")
 
     @property
     def listed(self) -> bool:
@@ -91,16 +102,23 @@ def parse_output(text: str) -> Output:
     if kind in ("tar", "oci") and not dest:
         dest = "-"
     push = kind == "registry" or fields.get("push") == "true"
-    return Output(kind, dest, push=push, tar=tar, names=fields.get("name", ""))
+    form = {key: value for key, value in fields.items() if key not in _OWN}
+    split = fields.get("platform-split", "")
+    made = Output(kind, dest, push=push, tar=tar, names=fields.get("name", ""), split=split, form=form)
+    if form and not made.is_image:
+        raise CommandFailed(f"invalid output {text}: {kind} has no {min(form)}")
+    if split and (kind != "local" or split not in ("true", "false")):
+        raise CommandFailed(f"invalid output {text}: platform-split is true or false, of local output")
+    return made
 
 
 def _fields(text: str) -> dict[str, str]:
     found = {}
     for item in next(csv.reader([text])):
         key, equals, value = item.partition("=")
-        if not equals or key not in _KEYS:
-            raise CommandFailed(f"invalid output {text}: {key} is none of {', '.join(_KEYS)}")
-        found[_KEYS[key]] = value
+        if not equals:
+            raise CommandFailed(f"invalid output {text}: invalid value {item}")
+        found["dest" if key == "destination" else key] = value
     return found
 
 
@@ -122,8 +140,9 @@ def _write(session: Session, output: Output, outcome: Outcome, tags: list[str], 
     client, delivery = session.client, outcome.delivery
     if output.kind == "local":
         several = len(outcome.platforms) > 1
+        is_split = output.split == "true" if output.split else several
         for platform in outcome.platforms:
-            directory = os.path.join(output.dest, platform.replace("/", "_")) if several else output.dest
+            directory = os.path.join(output.dest, platform.replace("/", "_")) if is_split else output.dest
             begin(f"copying files {platform}" if several else "copying files")
             unpack(client.build_tree(delivery, platform), directory)
         return

@@ -40,6 +40,8 @@ class Outcome:
         self.image = self.index = self.delivery = ""
         self.index_size = self.warnings = 0
         self.images: list[dict[str, Any]] = []
+        self.provenance: list[dict[str, Any]] = []
+        """Of each image, where it was asked for."""
 
     @property
     def identity(self) -> str:
@@ -59,7 +61,7 @@ class Outcome:
         if event is not None:
             self.warnings += "rule" in event
             if event["event"] == "ImageBuilt":
-                self.images = event["images"]
+                self.images, self.provenance = event["images"], event.get("provenance", [])
                 self.index, self.index_size = event.get("index", ""), event.get("index_size", 0)
         return event
 

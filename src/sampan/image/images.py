@@ -154,30 +154,44 @@ class Images:
         image_id = self.store.add(config)
         if self.db.one("SELECT id FROM image WHERE id = ?", (image_id,)):
             return self.by_id(image_id)
-        data = manifest or _make_manifest(config, layers)
+        data = manifest or make_manifest(config, layers)
         manifest_digest = self.store.add(data)
         self._insert(image_id, manifest_digest, layers, parent)
         return self.by_id(image_id)
 
-    def unlisted(self, config: bytes, layers: Sequence[Layer]) -> Image:
+    def remake(self, image: Image, layers: Sequence[Layer], manifest: bytes) -> Image:
+        """Give a known image another manifest and other blobs of its layers; what only it had before goes."""
+        digest = self.store.add(manifest)
+        with self.db.transaction():
+            self.db.execute("UPDATE image SET manifest = ? WHERE id = ?", (digest, image.id))
+            self.db.execute("DELETE FROM image_layer WHERE image = ?", (image.id,))
+            self._insert_layers(image.id, layers)
+        self.on_change()
+        self.release((), [image.manifest, *(layer.descriptor.digest for layer in image.layers)])
+        return self.by_id(image.id)
+
+    def unlisted(self, config: bytes, layers: Sequence[Layer], *, manifest: bytes) -> Image:
         """An image that no row names: its documents are in the store for as long as the caller holds them."""
         document = _check_layers(config, layers)
-        manifest = self.store.add(_make_manifest(config, layers))
-        return Image(self.store.add(config), document, manifest, tuple(layers), sum(layer.size for layer in layers))
+        size = sum(layer.size for layer in layers)
+        return Image(self.store.add(config), document, self.store.add(manifest), tuple(layers), size)
 
     def _insert(self, image_id: str, manifest: str, layers: Sequence[Layer], parent: str) -> None:
-        rows = [
-            (image_id, position, layer.descriptor.digest, layer.descriptor.media_type, layer.descriptor.size,
-             layer.diff_id, layer.chain_id, layer.size)
-            for position, layer in enumerate(layers)
-        ]  # fmt: skip
         with self.db.transaction():
             self.db.execute(
                 "INSERT INTO image VALUES (?, ?, ?, ?, ?, ?)",
                 (image_id, manifest, parent, sum(layer.size for layer in layers), NEVER, time.time()),
             )
-            self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._insert_layers(image_id, layers)
         self.on_change()
+
+    def _insert_layers(self, image_id: str, layers: Sequence[Layer]) -> None:
+        rows = [
+            (image_id, position, layer.descriptor.digest, layer.descriptor.media_type, layer.descriptor.size,
+             layer.diff_id, layer.chain_id, layer.size)
+            for position, layer in enumerate(layers)
+        ]  # fmt: skip
+        self.db.execute_many("INSERT INTO image_layer VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
     def tag(self, image_id: str, target: Reference, index: str = "") -> str | None:
         """Name an image, as one of the index of that digest; returns the ID that had the name before, if another."""
@@ -300,6 +314,7 @@ def _check_layers(config: bytes, layers: Sequence[Layer]) -> ImageConfig:
     return document
 
 
-def _make_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
+def make_manifest(config: bytes, layers: Sequence[Layer]) -> bytes:
+    """The manifest of an image that came without one."""
     described = manifests.describe(config, OCI_CONFIG)
     return manifests.encode(Manifest(2, described, [layer.descriptor for layer in layers], media_type=OCI_MANIFEST))

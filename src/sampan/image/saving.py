@@ -5,8 +5,8 @@ Layers keep their own bytes, so the archive loads elsewhere with the same digest
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from ..oci import reference
 from ..oci.manifest import OCI_INDEX, Descriptor, Index, reference_annotations
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from . import attestations, variants
+from . import variants
 from .images import Images
 from .record import Image
 
@@ -30,11 +30,15 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class Saved:
-    """An image and the names that go with it into the archive; `index` where several platforms of it are saved."""
+    """An image and the names that go with it into the archive; `index` where several platforms of it are saved.
+
+    `annotations` are those of its entry in `index.json`.
+    """
 
     image: Image
     names: tuple[Reference, ...]
     index: variants.KeptIndex | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def select(images: Images, refs: Iterable[str], wanted: Sequence[Platform] = ()) -> list[Saved]:
@@ -104,10 +108,11 @@ def save(images: Images, selection: list[Saved]) -> Iterator[bytes]:
         needed = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
         top = saved.index
         if top is not None:
-            needed += [top.digest, *attestations.blobs_of(images, image.id)]
+            needed += [top.digest, *(blob for blobs in top.attestations.values() for blob in blobs)]
             data = top.data
+        document, annotations = manifests.parse(data), dict(saved.annotations) or None
         descriptor = Descriptor(
-            manifests.media_type_of(manifests.parse(data)), top.digest if top else image.manifest, len(data)
+            manifests.media_type_of(document), top.digest if top else image.manifest, len(data), annotations=annotations
         )
         entries += [entry for entry in _index_entries(descriptor, saved.names) if entry not in entries]
         blobs.update({digest: images.store.size(digest) for digest in needed})
@@ -149,7 +154,9 @@ def _index_entries(descriptor: Descriptor, names: tuple[Reference, ...]) -> list
     if not names:
         return [descriptor]
     return [
-        msgspec.structs.replace(descriptor, annotations=dict(reference_annotations(name.name, name.tag)))
+        msgspec.structs.replace(
+            descriptor, annotations={**(descriptor.annotations or {}), **reference_annotations(name.name, name.tag)}
+        )
         for name in names
     ]
 
@@ -172,7 +179,8 @@ def archive(store: Store, blobs: dict[str, int], documents: dict[str, bytes]) ->
         with store.open(digest) as blob:
             while chunk := blob.read(CHUNK):
                 yield chunk
-        yield bytes(-blobs[digest] % _BLOCK)
+        if padding := -blobs[digest] % _BLOCK:  # whoever streams takes an empty chunk for the end
+            yield bytes(padding)
     for name, data in documents.items():
         yield _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
     yield bytes(2 * _BLOCK)

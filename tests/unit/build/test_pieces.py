@@ -85,22 +85,21 @@ def test_bake_files(tmp_path: Path) -> None:
                   "tags": ["t"], "output": [{"type": "local", "dest": "o"}], "ssh": ["default", "k=/a,/b"],
                   "extra-hosts": {"h": "1.2.3.4"}, "cache-from": ["u/c"]},
             "inline": {"dockerfile-inline": "FROM x"},
-            "noted": {"annotations": ["a=b"]},
+            "noted": {"annotations": ["a=b"], "attest": ["type=provenance,mode=min"]},
         },
     }))  # fmt: skip
     (tmp_path / "c").mkdir()
     found = BakeFile([str(path)])
     assert found.named([]) == ["a"]
     target = {**found.resolved("a"), "context": str(tmp_path / "c")}
-    assert flags_of("a", target, str(tmp_path)) == [
+    assert flags_of(target, str(tmp_path)) == [
         f"--file={tmp_path}/c/D", "--tag=t", "--output=type=local,dest=o", "--ssh=default", "--ssh=k=/a,/b",
         "--cache-from=type=registry,ref=u/c", "--build-arg=X=1", "--build-arg=Y=2", "--add-host=h:1.2.3.4",
         "--no-cache",
     ]  # fmt: skip
-    assert flags_of("inline", found.resolved("inline"), str(tmp_path)) == [f"--file={tmp_path}/Dockerfile"]
+    assert flags_of(found.resolved("inline"), str(tmp_path)) == [f"--file={tmp_path}/Dockerfile"]
     assert (tmp_path / "Dockerfile").read_text() == "FROM x"
-    with pytest.raises(CommandFailed, match="target noted: annotations cannot be built here"):
-        flags_of("noted", found.resolved("noted"), str(tmp_path))
+    assert flags_of(found.resolved("noted"), str(tmp_path)) == ["--annotation=a=b", "--attest=type=provenance,mode=min"]
 
 
 @pytest.mark.parametrize(
