@@ -55,7 +55,8 @@ LateRules = Callable[[], Awaitable[IgnoreRules | None]]
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What `docker build` can say. `context` is a directory or what comes from a client, empty where none is needed.
+    """What `docker build` can say. `context` is a directory, what comes from a client or what a graph gives, empty
+    where none is needed.
 
     `contexts` maps names of `--build-context` to such, or to image references (`docker-image://…`) and repositories;
     `targets` maps further ones to what other builds give; `NAME::PLATFORM` is for one platform alone.
@@ -63,7 +64,7 @@ class BuildRequest:
 
     dockerfile: str
     dockerfile_name: str = "Dockerfile"
-    context: Context = ""
+    context: Context | Vertex = ""
     tags: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
@@ -179,7 +180,7 @@ class Builder:
 
     async def build_graph(self, top: Vertex, request: BuildRequest, listener: Listener) -> Built:
         """Solve a graph and store its tree as an image without a configuration of its own."""
-        steps = [Step(vertex.name, vertex) for vertex in _layers_of(top)]
+        steps = [Step(vertex.name, vertex) for vertex in layers_of(top)]
         (platform,) = request.platforms or (platforms.host(),)
 
         async def targets(session: Session) -> list[Target]:
@@ -361,7 +362,7 @@ class Builder:
 
 def _read(request: BuildRequest, asked: Request) -> Parsed:
     def included(path: str) -> str:
-        if not request.context or isinstance(request.context, Arriving):
+        if not request.context or isinstance(request.context, Arriving | Vertex):
             raise InvalidArgument(f"INCLUDE {path}: the build has no context")
         with opened(request.context) as context:
             return read_dockerfile(context, path)
@@ -379,7 +380,9 @@ def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:
-    contexts = {**request.contexts, "context": request.context}
+    contexts = dict(request.contexts)
+    if not isinstance(request.context, Vertex):
+        contexts["context"] = request.context
     return Session(
         engine=engine, listener=listener, contexts=contexts, secrets=request.secrets, ssh=request.ssh,
         limits=request.limits, entitlements=request.entitlements, epoch=_epoch(request), explain=request.explain,
@@ -411,11 +414,11 @@ def _epoch(request: BuildRequest) -> int | None:
     return int(text)
 
 
-def _layers_of(top: Vertex) -> list[Vertex]:
+def layers_of(top: Vertex) -> list[Vertex]:
     """The steps of a graph that make the layers of its tree, lowest first; those that only others read are none."""
     if isinstance(top.op, Exec | Files):
-        return [*_layers_of(top.inputs[0]), top]
-    return [vertex for below in top.inputs for vertex in _layers_of(below)] if isinstance(top.op, Merge) else []
+        return [*layers_of(top.inputs[0]), top]
+    return [vertex for below in top.inputs for vertex in layers_of(below)] if isinstance(top.op, Merge) else []
 
 
 def numbers_of(top: Vertex) -> Numbers:
@@ -435,6 +438,7 @@ def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
     host = platforms.host()
     targets = _targets_for(platform, request.targets)
     contexts = {name: _context_vertex(name, where, platform) for name, where in request.contexts.items()}
+    sent = Vertex(op=LocalSource("context"), name="load build context")
     return Request(
         arguments=request.arguments,
         target=request.target,
@@ -447,7 +451,7 @@ def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
         no_cache_stages=request.no_cache_stages,
         network=request.network or "default",
         contexts=contexts | {name: target.vertex for name, target in targets.items()},
-        context=Vertex(op=LocalSource("context"), name="load build context"),
+        context=request.context if isinstance(request.context, Vertex) else sent,
         targets=targets,
     )
 

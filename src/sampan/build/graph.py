@@ -92,7 +92,8 @@ class Copy(Struct, frozen=True, tag=True, kw_only=True):
     """Copy `sources` (patterns) of input `input` to `target`; -1 copies nothing in from elsewhere.
 
     `owner` is `user[:group]` looked up in the target's tree, or empty for 0:0; `mode` an octal or symbolic mode or
-    empty. `unpack` extracts local archives (ADD); `parents` keeps directories; `required` fails where nothing matches.
+    empty. `unpack` extracts local archives (ADD); `parents` keeps directories; of a directory its contents are copied
+    or, without `contents_only`, the directory itself.
     """
 
     input: int
@@ -119,18 +120,27 @@ class MakeFile(Struct, frozen=True, tag=True, kw_only=True):
 
     target: str
     name: str
-    data: str
+    data: bytes
     mode: str = ""
     owner: str = ""
 
 
-class Remove(Struct, frozen=True, tag=True, kw_only=True):
-    """Remove a path and what is below it; nothing there is fine."""
+class MakeLink(Struct, frozen=True, tag=True, kw_only=True):
+    """Make a symbolic link at `path`; what is there already is an error."""
 
     path: str
+    target: str
+    owner: str = ""
 
 
-Action = Copy | MakeDirectory | MakeFile | Remove
+class Remove(Struct, frozen=True, tag=True, kw_only=True):
+    """Remove a path and what is below it; nothing there is fine, unless it is `required`."""
+
+    path: str
+    required: bool = False
+
+
+Action = Copy | MakeDirectory | MakeFile | MakeLink | Remove
 
 
 class Files(Struct, frozen=True, tag=True):

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from ..cas.compression import DEFAULT_LIMITS, Decompressed
 from ..engine.commit import Chunks
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NotFound
 from ..linux.openat2 import make_directories, open_in_root
 from ..runtime import users
 from ..tree.directories import Directories
 from ..tree.extract import ExtractOptions, extract
 from ..tree.metadata import apply_node, write_xattrs
 from ..tree.remove import remove
-from .graph import Action, Copy, MakeDirectory, MakeFile, Remove
+from .graph import Action, Copy, MakeDirectory, MakeFile, MakeLink, Remove
 from .selecting import Exclusion, Selected, inside, select
 from .sources import SourceFile, SourceTree
 
@@ -58,8 +58,10 @@ class Writer:
                 self._make_directory(action)
             case MakeFile():
                 self._make_file(action)
+            case MakeLink():
+                self._make_link(action)
             case Remove():
-                self._remove(action.path)
+                self._remove(action)
 
     def owner(self, text: str) -> Owner | None:
         """`user[:group]` looked up in the target; None for the default."""
@@ -78,20 +80,35 @@ class Writer:
             _clear(directory, name, parent)
             fd = os.open(name, _CREATE, 0o600, dir_fd=directory)
             with os.fdopen(fd, "wb") as file:
-                file.write(action.data.encode("utf-8", "surrogateescape"))
+                file.write(action.data)
                 os.fchown(fd, *(owner or (0, 0)))
                 os.fchmod(fd, change_mode(0o644, action.mode, is_directory=False))
         finally:
             os.close(directory)
 
-    def _remove(self, path: str) -> None:
-        parent, _, name = path.rstrip("/").rpartition("/")
+    def _make_link(self, action: MakeLink) -> None:
+        parent, _, name = action.path.rpartition("/")
+        owner = self.owner(action.owner)
+        directory = make_parents(self._target.root, parent, owner)
         try:
-            directory = open_in_root(self._target.root, parent or ".", os.O_PATH | os.O_DIRECTORY)
-        except FileNotFoundError:
+            os.symlink(action.target, name, dir_fd=directory)
+            os.chown(name, *(owner or (0, 0)), dir_fd=directory, follow_symlinks=False)
+        finally:
+            os.close(directory)
+
+    def _remove(self, action: Remove) -> None:
+        parent, _, name = action.path.rstrip("/").rpartition("/")
+        if not _exists(self._target.root, parent or "."):
+            if action.required:
+                raise NotFound(f"{action.path}: no such file or directory")
             return
+        directory = open_in_root(self._target.root, parent or ".", os.O_PATH | os.O_DIRECTORY)
         try:
+            if action.required:
+                os.stat(name, dir_fd=directory, follow_symlinks=False)
             remove(directory, name)
+        except FileNotFoundError:
+            raise NotFound(f"{action.path}: no such file or directory") from None
         finally:
             os.close(directory)
 
@@ -124,7 +141,7 @@ class _Copying:
         target = self._action.target
         if self._action.parents:
             return posixpath.join(target, one.kept)
-        if one.is_directory:
+        if one.is_directory and self._action.contents_only:
             return target
         if target.endswith("/") or _is_directory(self._target.root, target):
             return posixpath.join(target, posixpath.basename(one.written))

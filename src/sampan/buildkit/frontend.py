@@ -5,11 +5,9 @@ attributes ─▶ Dockerfile, .dockerignore ─▶ stages ─▶ graph, with con
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -21,7 +19,9 @@ from ..build.filetree import FileTree
 from ..build.frontend.files import is_git
 from ..build.frontend.including import SYNTAX
 from ..build.frontend.request import ResolvedImage, Resolver, Target
+from ..build.graph import Vertex
 from ..build.image import configuration
+from ..build.layering import source_tree
 from ..build.remote import KEEP_GIT_DIR, fetched
 from ..build.result import EMPTY
 from ..build.session import ENTITLEMENTS, Arriving, Context
@@ -36,29 +36,28 @@ from .agents import agents
 from .attrs import Attributes, cache_sources, cache_targets
 from .credentials import auth_for, secrets
 from .failing import failure
-from .filesync import Local, receive
-from .inputs import input_of, wanted_paths
+from .filesync import Local
+from .inputs import Given, wanted_paths
+from .llb import given_tree
 from .proto.ops_pb2 import Definition, SourceInfo
+from .results import results_of
 from .solves import Outcome, Ref, Solve
 from .status import Step
 from .subrequests import LINT, answer
+from .transfers import fetch, once
 from .upload import pull
-
-T = TypeVar("T")
 
 NAME: Final = "dockerfile.v0"
 _UPLOADED: Final = "http://buildkit-session/"
 _GIT_TOKENS: Final = ("GIT_AUTH_TOKEN", "GIT_AUTH_HEADER")
 _TRUE: Final = frozenset({"1", "true", "t"})
-_EVERY: Final = 0.1
-"""Seconds between two reports of how far a transfer is."""
 
 
 @dataclass(frozen=True)
 class _Main:
     """The build's own context and Dockerfile; `ignored` gives what the ignore file leaves out."""
 
-    context: Context
+    context: Context | Vertex
     dockerfile: str
     ignored: LateRules
 
@@ -80,10 +79,11 @@ class _Frontend:
         self._attributes = attributes
         self._inputs = inputs
         self._targets: list[Target] = []
+        self._given: dict[str, Context] = {}
+        """Contexts of graphs that are inputs."""
 
     async def run(self) -> Outcome:
-        where = self._attributes.text("context")
-        main = await (self._remote(where) if where else self._local())
+        main = await self._main()
         request = await self._request(main)
         if asked := self._attributes.text("requestid"):
             rules = await main.ignored() if asked == LINT else None
@@ -91,9 +91,31 @@ class _Frontend:
         self._targets = await builder_of(self._solve.engine).plan(
             request, self._solve.progress, self._around, main.ignored
         )
-        contexts = {"context": main.context, **request.contexts}
+        contexts = dict(request.contexts)
+        if not isinstance(main.context, Vertex):
+            contexts["context"] = main.context
         refs = [self._solve.keep(target, request, contexts) for target in self._targets]
         return _outcome(refs, several=self._attributes.several)
+
+    async def _main(self) -> _Main:
+        if self._attributes.text("contextkey", "context") in self._inputs:
+            return await self._input()
+        where = self._attributes.text("context")
+        return await (self._remote(where) if where else self._local())
+
+    async def _input(self) -> _Main:
+        """A context that a graph gives, which is built for its Dockerfile at once."""
+        key = self._attributes.text("contextkey", "context")
+        found = await given_tree(self._solve, self._inputs[key])
+        self._given |= found.contexts
+        ref = self._solve.keep(found.target, BuildRequest(dockerfile="", contexts=found.contexts), found.contexts)
+        (result,) = await results_of(self._solve, [ref], self._solve.stack)
+        async with source_tree(self._solve.engine, result) as tree:
+            name = self._attributes.filename
+            own = "dockerfilekey" in self._attributes.values
+            text = (await self._dockerfile())[0] if own else self._text(tree, name)
+            return _Main(found.target.vertex, text, _known(ignore_rules(tree, name)))
+        raise AssertionError("not reached")
 
     async def _local(self) -> _Main:
         """A context and a Dockerfile that the client sends."""
@@ -106,10 +128,10 @@ class _Frontend:
             with self._solve.progress.step("[internal] load .dockerignore") as step:
                 return await self._ignored(name, step)
 
-        ignored = _Once(load)
+        ignored = once(load)
 
         async def rules() -> IgnoreRules | None:
-            found = await ignored.get()
+            found = await ignored()
             return IgnoreRules(found) if found is not None else None
 
         context = self._arriving("context", name, ignored)
@@ -126,7 +148,7 @@ class _Frontend:
             local = Local(
                 self._attributes.text("dockerfilekey", "dockerfile"), follow=(name, f"{name}.dockerignore", other)
             )
-            tree = await self._fetch(local, step, "transferring dockerfile:")
+            tree = await self._fetch(local, step, "dockerfile")
         patterns = read_text(tree, f"{name}.dockerignore")
         return self._text(tree, name, other), read_patterns(patterns) if patterns is not None else None
 
@@ -142,34 +164,23 @@ class _Frontend:
 
     async def _ignored(self, name: str, step: Step) -> list[str] | None:
         """The patterns of a context's ignore file."""
-        tree = await self._fetch(Local(name, follow=(".dockerignore",)), step, f"transferring {name}:")
+        tree = await self._fetch(Local(name, follow=(".dockerignore",)), step)
         text = read_text(tree, ".dockerignore")
         return read_patterns(text) if text is not None else None
 
-    async def _fetch(self, local: Local, step: Step, text: str) -> FileTree:
+    async def _fetch(self, local: Local, step: Step, what: str = "") -> FileTree:
         session = await self._solve.session(self._attributes.text(f"local-sessionid:{local.name}"))
-        size, shown = 0, time.monotonic()
+        return await fetch(self._solve, session, local, step, what)
 
-        def report(received: int) -> None:
-            nonlocal size, shown
-            size, now = received, time.monotonic()
-            if now - shown >= _EVERY:
-                step.show(text, size)
-                shown = now
-
-        tree = await receive(self._solve.engine, session, local, self._solve.stack, report)
-        step.show(text, size, done=True)
-        return tree
-
-    def _arriving(self, name: str, local: str, ignored: _Once[list[str] | None]) -> Arriving:
+    def _arriving(self, name: str, local: str, ignored: Callable[[], Awaitable[list[str] | None]]) -> Arriving:
         """A client's directory, of which no more is sent than the steps read; `name` is that of its vertex."""
 
-        async def fetch() -> FileTree:
+        async def receive() -> FileTree:
             step = self._solve.progress.context_step(name)
-            wanted = Local(local, exclude=await ignored.get() or (), follow=wanted_paths(self._targets, name))
-            return await self._fetch(wanted, step, f"transferring {local}:")
+            wanted = Local(local, exclude=await ignored() or (), follow=wanted_paths(self._targets, name))
+            return await self._fetch(wanted, step)
 
-        return Arriving(_Once(fetch).get)
+        return Arriving(once(receive))
 
     def _named_directory(self, name: str, local: str) -> Arriving:
         """A further directory of the client's, with an ignore file of its own."""
@@ -177,7 +188,7 @@ class _Frontend:
         async def load() -> list[str] | None:
             return await self._ignored(local, self._solve.progress.context_step(name))
 
-        return self._arriving(name, local, _Once(load))
+        return self._arriving(name, local, once(load))
 
     async def _remote(self, where: str) -> _Main:
         """A context that the daemon fetches, or an archive that the client uploads."""
@@ -203,11 +214,7 @@ class _Frontend:
         rules = ignore_rules(tree, name)
         if rules is not None:
             drop_ignored(tree, name, rules)
-
-        async def known() -> IgnoreRules | None:
-            return rules
-
-        return _Main(context, text, known)
+        return _Main(context, text, _known(rules))
 
     async def _fetched(self, where: str) -> tuple[str | FileTree, str]:
         session, engine, stack = await self._solve.session(), self._solve.engine, self._solve.stack
@@ -217,16 +224,16 @@ class _Frontend:
         remote = await stack.enter_async_context(fetched(engine, where, tokens, lent, keep_git_dir=keep))
         return remote.context, remote.dockerfile
 
-    def _contexts(self) -> tuple[dict[str, Context], dict[str, Target]]:
+    async def _contexts(self) -> tuple[dict[str, Context], dict[str, Target]]:
         """Named contexts, and what other builds give."""
-        contexts: dict[str, Context] = {}
+        contexts = dict(self._given)
         targets: dict[str, Target] = {}
         for name, where in self._attributes.named("context").items():
             kind, _, rest = where.partition(":")
             if kind == "local":
                 contexts[name] = self._named_directory(name, rest)
             elif kind == "input":
-                found = input_of(self._solve, self._inputs, rest, self._attributes.text(f"input-metadata:{rest}"))
+                found = await self._taken(rest)
                 targets[name] = found.target
                 contexts |= found.contexts
             elif kind == "docker-image" or is_git(where):
@@ -235,9 +242,20 @@ class _Frontend:
                 raise InvalidArgument(f"unsupported context source {kind} for {name}")
         return contexts, targets
 
+    async def _taken(self, key: str) -> Given:
+        """An input, with the configuration that comes along: JSON with base64 in it."""
+        if key not in self._inputs:
+            raise InvalidArgument(f"invalid input {key}: no such frontend input")
+        text = self._attributes.text(f"input-metadata:{key}", "{}")
+        try:
+            metadata = msgspec.json.decode(text, type=dict[str, bytes])
+        except msgspec.MsgspecError as error:
+            raise InvalidArgument(f"invalid metadata of input {key}: {error}") from None
+        return await given_tree(self._solve, self._inputs[key], metadata.get("containerimage.config", b""))
+
     async def _request(self, main: _Main) -> BuildRequest:
         attributes, asked = self._attributes, self._solve.request
-        contexts, targets = self._contexts()
+        contexts, targets = await self._contexts()
         return BuildRequest(
             dockerfile=main.dockerfile, dockerfile_name=attributes.filename, context=main.context,
             arguments=attributes.named("build-arg"), target=attributes.text("target"),
@@ -275,19 +293,11 @@ class _Frontend:
         return next((one.line.first for one in parse(text).instructions if image in one.arguments), 0)
 
 
-class _Once(Generic[T]):
-    """What is sent once, however many steps wait for it; who waits next asks again where that was given up."""
+def _known(rules: IgnoreRules | None) -> LateRules:
+    async def known() -> IgnoreRules | None:
+        return rules
 
-    def __init__(self, fetch: Callable[[], Awaitable[T]]) -> None:
-        self._fetch = fetch
-        self._lock = asyncio.Lock()
-        self._found: list[T] = []
-
-    async def get(self) -> T:
-        async with self._lock:
-            if not self._found:
-                self._found.append(await self._fetch())
-            return self._found[0]
+    return known
 
 
 def _outcome(refs: Sequence[Ref], *, several: bool) -> Outcome:

@@ -7,7 +7,7 @@ targets), is an operation with that name: the graph itself stays here.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,6 @@ from ..build.builder import numbers_of
 from ..build.frontend.request import Target
 from ..build.graph import Copy, Exec, Files, LocalSource, Vertex, walk
 from ..build.session import Context
-from ..errors import InvalidArgument
 from ..oci import digest as digests
 from .proto.ops_pb2 import Definition, Input, Op, OpMetadata, SourceOp, Sources
 from .proto.ops_pb2 import Platform as PlatformMessage
@@ -52,23 +51,16 @@ def definition_of(ref: Ref) -> Definition:
 
 def named_ref(definition: Definition) -> str:
     """The name of the tree of ours that a graph stands for; empty for a graph of the client's own."""
-    operations = [Op.FromString(text) for text in definition.operations]
-    identifiers = [one.source.identifier for one in operations if one.WhichOneof("op") == "source"]
-    return next((one.removeprefix(SCHEME) for one in identifiers if one.startswith(SCHEME)), "")
+    first = Op.FromString(definition.operations[0]) if len(definition.operations) == 2 else Op()
+    return first.source.identifier.removeprefix(SCHEME) if first.source.identifier.startswith(SCHEME) else ""
 
 
-def input_of(solve: Solve, inputs: Mapping[str, Definition], key: str, metadata: str) -> Given:
-    """What a client passes on from another build, by the input's name; `metadata` is JSON with its configuration."""
-    if key not in inputs:
-        raise InvalidArgument(f"invalid input {key}: no such frontend input")
-    name = named_ref(inputs[key])
-    if not name:
-        raise InvalidArgument(f"invalid input {key}: it is not the result of a Dockerfile of this engine's")
+def taken(solve: Solve, name: str) -> Given:
+    """A tree that another build made, or is to make."""
     other, ref = solves_of(solve.engine).ref(name)
     solve.use(other)
-    vertex = _Renaming(ref).renamed(ref.target.vertex)
-    target = msgspec.structs.replace(ref.target, vertex=vertex)
-    return Given(target, {f"{ref.id}:{name}": context for name, context in ref.contexts.items()})
+    target = msgspec.structs.replace(ref.target, vertex=_Renaming(ref).renamed(ref.target.vertex))
+    return Given(target, {f"{ref.id}:{context}": found for context, found in ref.contexts.items()})
 
 
 class _Renaming:

@@ -14,6 +14,7 @@ from .agents import agents
 from .credentials import secrets
 from .exporters import Export, kind_of, names_of
 from .failing import failure
+from .llb import configured
 from .proto.control_pb2 import Exporter
 from .proto.gateway_pb2 import Result as ResultMessage
 from .solves import Outcome, Ref, Solve
@@ -29,8 +30,16 @@ def given(solve: Solve, result: ResultMessage) -> Outcome:
         if ref.id and ref.id not in solve.refs:
             raise NotFound(f"no such ref: {ref.id}")
         if ref.id:
-            refs[platform] = solve.refs[ref.id]
+            refs[platform] = _described(solve.refs[ref.id], platform, result)
     return Outcome(refs, dict(result.metadata))
+
+
+def _described(ref: Ref, platform: str, result: ResultMessage) -> Ref:
+    """A tree of a client's graph has no other configuration than the client's."""
+    key = f"containerimage.config/{platform}" if platform else "containerimage.config"
+    if ref.request.dockerfile or key not in result.metadata:
+        return ref
+    return replace(ref, target=configured(ref.target, result.metadata[key]))
 
 
 async def finish(solve: Solve, outcome: Outcome) -> dict[str, str]:

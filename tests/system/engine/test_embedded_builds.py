@@ -88,7 +88,7 @@ async def test_ignore_files_of_a_directory(engine: Engine, tmp_path: Path) -> No
 async def test_a_graph_without_a_dockerfile(engine: Engine) -> None:
     base = Vertex(op=ImageSource("busybox", platforms.host()), name="busybox")
     work = Vertex(op=Exec(args=("/bin/sh", "-c", "echo made > /out")), inputs=(base,), name="work")
-    write = Vertex(op=Files((MakeFile(target="/note", name="note", data="written"),)), inputs=(SCRATCH,), name="write")
+    write = Vertex(op=Files((MakeFile(target="/note", name="note", data=b"written"),)), inputs=(SCRATCH,), name="write")
     top = Vertex(op=Files((Copy(input=1, sources=("/out",), target="/"),)), inputs=(write, work), name="copy")
     image = await sampan.build(engine, top, tags=["graph"])
     assert [line.created_by for line in image.config.history or []] == ["write", "copy"]

@@ -21,7 +21,7 @@ from sampan.errors import InvalidArgument
 
 def _step(name: str, *inputs: Vertex) -> Vertex:
     return Vertex(
-        op=Files((MakeFile(target=f"/{name}", name=name, data=name),)), inputs=inputs or (SCRATCH,), name=name
+        op=Files((MakeFile(target=f"/{name}", name=name, data=name.encode()),)), inputs=inputs or (SCRATCH,), name=name
     )
 
 

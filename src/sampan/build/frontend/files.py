@@ -139,10 +139,15 @@ def _written(state: StageState, instruction: Instruction, words: _Words) -> list
         if heredoc.expand:
             data = expand_document(data, state, instruction)
         actions.append(
-            MakeFile(target=words.target, name=heredoc.name, data=data, mode=_mode(state, instruction),
+            MakeFile(target=words.target, name=heredoc.name, data=octets(data), mode=_mode(state, instruction),
                      owner=_owner(state, instruction))
         )  # fmt: skip
     return actions
+
+
+def octets(text: str) -> bytes:
+    """Text of a Dockerfile as it was."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def expand_document(text: str, state: StageState, instruction: Instruction) -> str:

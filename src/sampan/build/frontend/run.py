@@ -9,7 +9,7 @@ from ...dockerfile.parser import Instruction
 from ...dockerfile.stages import flag_value, flag_values
 from ...errors import InvalidArgument
 from ..graph import SCRATCH, Exec, Files, MakeFile, Mount, Vertex
-from .files import SourceTree
+from .files import SourceTree, octets
 from .metadata import shell
 from .naming import shown_text
 from .request import PROXIES
@@ -76,7 +76,7 @@ def _script(instruction: Instruction) -> Vertex | None:
     if instruction.exec_form or not _is_lone(instruction) or not instruction.heredocs[0].content.startswith("#!"):
         return None
     document = instruction.heredocs[0]
-    make = MakeFile(target=f"/{document.name}", name=document.name, data=document.content, mode="755")
+    make = MakeFile(target=f"/{document.name}", name=document.name, data=octets(document.content), mode="755")
     return Vertex(op=Files((make,)), inputs=(SCRATCH,), name=f"script {document.name}")
 
 
