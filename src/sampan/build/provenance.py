@@ -22,6 +22,7 @@ from ..oci.manifest import OCI_CONFIG, OCI_MANIFEST, Descriptor, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .graph import (
+    Action,
     Copy,
     Exec,
     Files,
@@ -31,6 +32,7 @@ from .graph import (
     LocalSource,
     MakeDirectory,
     MakeFile,
+    MakeLink,
     Mount,
     Remove,
     Vertex,
@@ -200,7 +202,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
     return found
 
 
-def _action(action: Copy | MakeDirectory | MakeFile | Remove) -> dict[str, Any]:
+def _action(action: Action) -> dict[str, Any]:
     match action:
         case Copy():
             return {"copy": {"src": list(action.sources), "dest": action.target}}
@@ -208,6 +210,8 @@ def _action(action: Copy | MakeDirectory | MakeFile | Remove) -> dict[str, Any]:
             return {"mkdir": {"path": action.path, "mode": action.mode}}
         case MakeFile():
             return {"mkfile": {"path": action.target}}
+        case MakeLink():
+            return {"symlink": {"oldpath": action.target, "newpath": action.path}}
         case Remove():
             return {"rm": {"path": action.path}}
 
