@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import posixpath
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sampan.api")
 
+_AUTHORITY: Final = re.compile(r"^https?://[^/?]*", re.IGNORECASE)
+"""What the absolute form of a request's target, that clients send to proxies, has before the path (RFC 9112, 3.2.2)."""
 _VERSIONED: Final = re.compile(r"/v([0-9.]+)(/.*)")
 _ROUTER: Final = Router(ROUTES)
 
@@ -77,16 +80,27 @@ class App:
             self._answered()
 
     async def _dispatch(self, exchange: Exchange) -> None:
-        path, _, query = exchange.head.target.partition("?")
-        versioned = _VERSIONED.fullmatch(path)
-        prefix, path = versioned.groups() if versioned else ("", path)
+        target, _, query = _AUTHORITY.sub("", exchange.head.target).partition("?")
+        versioned = _VERSIONED.fullmatch(target)
+        prefix, path = versioned.groups() if versioned else ("", target)
         found = _ROUTER.find(exchange.head.method, path) if path.startswith("/") else None
         if found is None:
-            await exchange.respond(404, {"Content-Type": "application/json"}, b'{"message":"page not found"}\n')
+            await _no_route(exchange, target, query)
             return
         handler, parameters = found
         version = versions.parse(prefix, self.engine.config.min_api_version) if prefix else versions.CURRENT
         await handler(Call(self.engine, exchange, version, parameters, query))
+
+
+async def _no_route(exchange: Exchange, path: str, query: str) -> None:
+    """Answer what no route takes; a path with empty or dot segments is sent to the plain one, as Go's routers do."""
+    clean = posixpath.normpath(f"/{path.lstrip('/')}") + ("/" if path.endswith("/") and path.strip("/") else "")
+    if exchange.head.method == "OPTIONS":
+        await exchange.respond(200, headers())  # proxies in front ask whether anybody is there
+    elif clean != path:
+        await exchange.respond(301, {**headers(), "Location": f"{clean}?{query}" if query else clean})
+    else:
+        await exchange.respond(404, {"Content-Type": "application/json"}, b'{"message":"page not found"}\n')
 
 
 async def _fail(exchange: Exchange, error: SampanError) -> None:

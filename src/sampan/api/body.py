@@ -28,17 +28,26 @@ def decode(data: bytes, kind: type[T], *, name: str = "") -> T:
 
 
 def parse(data: bytes) -> Any:
-    """Any JSON document; InvalidArgument when it is none."""
+    """Any JSON document; InvalidArgument when it is none. What is no UTF-8 in it becomes U+FFFD."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(f"invalid JSON: {error}") from None
+        return msgspec.json.decode(data.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidArgument(_complaint(str(error))) from None
+
+
+def _complaint(text: str) -> str:
+    if "trailing characters" in text:
+        return "unexpected content after JSON"
+    return f"invalid JSON: {'unexpected EOF' if 'truncated' in text else text}"
 
 
 def convert(document: Any, kind: type[T], *, name: str = "") -> T:
     """The same from a parsed document."""
+    if document is None:
+        document = {}
     if not isinstance(document, dict):
-        raise InvalidArgument(f"invalid JSON: json: cannot unmarshal {_kind(document)} into Go value of type {name}")
+        wanted = name or kind.__name__
+        raise InvalidArgument(f"invalid JSON: json: cannot unmarshal {_kind(document)} into Go value of type {wanted}")
     try:
         return msgspec.convert(_shape(kind)(document, name), kind)
     except msgspec.ValidationError as error:

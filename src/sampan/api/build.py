@@ -361,4 +361,5 @@ async def end_session(call: Call) -> None:
 async def prune(call: Call) -> None:
     keep = call.query.number("keep-storage") or call.query.number("reserved-space")
     pruned = pruning.prune(builder_of(call.engine), call.query.filters(), everything=call.query.flag("all"), keep=keep)
+    call.engine.events.publish("builder", "prune", "", {"reclaimed": str(pruned.freed)})
     await call.json({"CachesDeleted": pruned.keys or None, "SpaceReclaimed": pruned.freed})

@@ -312,7 +312,13 @@ class Exchange:
         self._closing = True
 
     async def hijack(self, head: bytes, protocol: asyncio.BaseProtocol) -> asyncio.Transport:
-        """Send `head` as it is and give the connection to `protocol`; see `Connection.hijack`."""
+        """Send `head` as it is and give the connection to `protocol`; see `Connection.hijack`.
+
+        A body of known length is the request's, not the first of what the stream carries: docker-modem (Node) sends one
+        along with every `attach`.
+        """
+        if self.head.content_length:
+            await self.read()
         self.hijacked = True
         self.status = 101
         await self.connection.write(head)

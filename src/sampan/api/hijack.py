@@ -98,6 +98,10 @@ class Takeover:
             shim.close()
         return self._client.detached
 
+    def leave(self) -> None:
+        """End `pump`: the client has said that it leaves."""
+        self._client.leave()
+
     async def gone(self) -> None:
         """Wait until the client has left."""
         await self._client.ended.wait()
@@ -177,6 +181,11 @@ class _Side(asyncio.Protocol):
             self._room.set()
         if self._peer is not None and not self._peer.transport.is_closing():
             self._peer.transport.resume_reading()
+
+    def leave(self) -> None:
+        """Let the other side go."""
+        if self._peer is not None:
+            self._peer.ended.set()
 
     async def drained(self) -> None:
         """Wait until there is room to write again."""

@@ -9,11 +9,12 @@ import h11
 
 from ..errors import InvalidArgument, SampanError
 
-MAX_HEAD: Final = 256 << 10
+MAX_HEAD: Final = 1 << 20
 """Octets of request line and header fields together."""
 
 REASONS: Final = {
-    101: "UPGRADED", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 304: "Not Modified",
+    101: "UPGRADED", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 301: "Moved Permanently",
+    304: "Not Modified",
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     409: "Conflict", 413: "Content Too Large", 431: "Request Header Fields Too Large", 500: "Internal Server Error",
     501: "Not Implemented", 503: "Service Unavailable", 505: "HTTP Version Not Supported",

@@ -112,8 +112,8 @@ async def attach_websocket(call: Call) -> None:
         f"Sec-WebSocket-Accept: {websocket.accept_key(key)}\r\n\r\n"
     )
     async with _taken(call, head.encode(), attachment) as taken:
-        inward, outward = websocket.Inward(taken.write, attachment.detach), websocket.Outward(framed=not attachment.tty)
-        await _join(taken, attachment, inward, outward)
+        inward = websocket.Inward(taken.write, taken.leave, attachment.detach)
+        await _join(taken, attachment, inward, websocket.Outward(framed=not attachment.tty))
 
 
 async def create_exec(call: Call) -> None:

@@ -60,7 +60,7 @@ async def prune(call: Call) -> None:
     if call.version < (1, 42):
         filters = {**filters, "all": ["true"]}
     pruned = await volumes.prune(call.engine, filters)
-    await call.json({"VolumesDeleted": pruned.names or None, "SpaceReclaimed": pruned.bytes})
+    await call.json({"VolumesDeleted": pruned.names, "SpaceReclaimed": pruned.bytes})
 
 
 ROUTES: list[Route] = [

@@ -77,22 +77,25 @@ def _unmask(payload: bytes, mask: bytes) -> bytes:
 class Inward:
     """What a client sends: payloads of its frames, searched for detach keys, until it closes."""
 
-    def __init__(self, answer: Callable[[bytes], None], keys: Detach | None) -> None:
+    def __init__(self, answer: Callable[[bytes], None], leave: Callable[[], None], keys: Detach | None) -> None:
         self._decoder = Decoder()
         self._answer = answer
+        self._leave = leave
         self._keys = keys
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """The payloads, and whether the client closed or detached."""
+        """The payloads, and whether they had the detach keys; `leave` is called when the client closes."""
         out = bytearray()
         try:
             frames = self._decoder.feed(data)
         except InvalidArgument:
-            return b"", True
+            self._leave()
+            return b"", False
         for opcode, payload in frames:
             if opcode == CLOSE:
                 self._answer(encode(payload[:2], CLOSE))
-                return bytes(out), True
+                self._leave()
+                break
             if opcode == PING:
                 self._answer(encode(payload[:125], PONG))
             elif opcode in (CONTINUATION, TEXT, BINARY):

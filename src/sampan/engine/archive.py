@@ -78,7 +78,7 @@ async def get(engine: Engine, ref: str, path: str) -> AsyncIterator[tuple[PathSt
             yield _path_stat(tree.fd, path, found), in_threads(members)
         finally:
             os.close(found.parent)
-    engine.container_event(container, "archive-path", path=path)
+    engine.container_event(container, "archive-path")
 
 
 def _members(found: locate.Found, owners: writer.OwnerMap | None) -> Iterator[bytes]:
@@ -123,7 +123,7 @@ async def put(
                 await run_in_thread(lambda: _extract(directory, stream, options, mapping), stream.interrupt)
         finally:
             os.close(directory)
-    engine.container_event(container, "extract-to-dir", path=path)
+    engine.container_event(container, "extract-to-dir")
 
 
 def _extract(directory: int, stream: Readable, options: ExtractOptions, mapping: IdMap | None) -> None:

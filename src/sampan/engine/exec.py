@@ -63,7 +63,7 @@ def create(engine: Engine, ref: str, config: ExecConfig) -> str:
         _forget_waiting(engine, container, keep=WAITING_KEPT - 1)
     engine.execs[process.id] = process
     known[process.id] = process
-    _event(engine, container, process, "exec_create: " + " ".join(config.cmd) + " ")
+    _event(engine, container, process, f"exec_create: {_shown(config.cmd)}")
     return process.id
 
 
@@ -74,6 +74,12 @@ def _refuse(container: Container, ref: str) -> None:
         raise Conflict(f"container {container.id} is not running")
     if container.paused:
         raise Conflict(f"Container {ref} is paused, unpause the container before exec")
+
+
+def _shown(cmd: list[str] | None) -> str:
+    """A command in events: tools cut it off the program's name at the first space, which is always there."""
+    program, *arguments = cmd or [""]
+    return f"{program} {' '.join(arguments)}"
 
 
 def _event(engine: Engine, container: Container, process: Exec, action: str, **attributes: str) -> None:
@@ -127,7 +133,7 @@ async def _run(
 ) -> None:
     config = process.config
     shim = engine.live(container).the_shim(container.id)
-    _event(engine, container, process, "exec_start: " + " ".join(config.cmd or []) + " ")
+    _event(engine, container, process, f"exec_start: {_shown(config.cmd)}")
     try:
         _check_directory(config)
         message = ExecProcess(

@@ -140,7 +140,7 @@ async def load_one(host: ImageHost, archive: Archive, found: ArchivedImage, repo
         await _load_attestations(host, archive, found, image)
     image_event(host, "load", image)
     for target in found.names:
-        previous = set_tag(host, image, target, digests.of_bytes(found.index) if found.index else "")
+        previous = host.images.tag(image.id, target, digests.of_bytes(found.index) if found.index else "")
         if previous:
             report(Progress(stream=f"The image {target.familiar} already exists, renaming the old one with ID "
                                    f"{previous} to empty string\n"))  # fmt: skip

@@ -142,7 +142,9 @@ class Archive:
         found = self._images(wanted)
         if not wanted:
             found = [each for image in found for each in (*self._variants(image), image)]
-        self._uses = Counter(self._place(layer)[0] for image in found for layer in image.layers)
+        # Whoever writes an archive may leave out a layer that its reader has already (docker-squash does).
+        places = (self._find(layer) for image in found for layer in image.layers)
+        self._uses = Counter(place[0] for place in places if place is not None)
         return found
 
     def _images(self, wanted: Sequence[Platform]) -> list[ArchivedImage]:

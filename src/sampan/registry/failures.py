@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ..errors import Forbidden, NotFound, SampanError, Unauthorized, Unavailable
+from ..errors import Forbidden, NotFound, SampanError, Unauthorized
 from ..oci.reference import Reference
 
 
@@ -47,7 +47,7 @@ class RegistryFailure(SampanError):
         return self.status == 429 or self.status >= 500
 
 
-class Unreachable(Unavailable):
+class Unreachable(SampanError):
     """No connection, or it broke: another try, or another endpoint, may succeed."""
 
 

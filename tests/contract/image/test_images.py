@@ -297,6 +297,14 @@ async def test_older_archives_with_links_between_layers_load(host: Host) -> None
     assert len(host.images.get("old:1").layers) == 2
 
 
+async def test_a_layer_that_is_here_may_be_missing_in_an_archive(host: Host) -> None:
+    """docker-squash leaves out what it did not squash."""
+    above = layer_tar({"b": b"b"})
+    await loaded(host, docker_archive(config_of(TAR, above), {"x": TAR, "y": above}, ["whole:1"], {}))
+    lacking = docker_archive(config_of(TAR, above), {"x": TAR}, ["lacking:1"], {"y": "nowhere"})
+    assert await loaded(host, lacking) == ["Loaded image: lacking:1"]
+
+
 def test_layers_of_a_disposable_archive_take_no_room_once_they_are_read(tmp_path: Path) -> None:
     layer = os.urandom(3 << 20)
     (tmp_path / "a").write_bytes(docker_archive(config_of(layer, layer), {"x": layer}, ["a:1"], {"y": "x"}))

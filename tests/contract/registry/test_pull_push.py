@@ -13,7 +13,7 @@ import pytest
 from sampan.engine import images as use
 from sampan.engine.pull import PullRequest, pull
 from sampan.engine.push import PushRequest, push, reference_of
-from sampan.errors import NotFound, SampanError, Unavailable
+from sampan.errors import NotFound, SampanError
 from sampan.image.importing import ImportOptions
 from sampan.image.record import Image
 from sampan.model.progress import Progress
@@ -21,6 +21,7 @@ from sampan.oci import reference
 from sampan.oci.platform import parse as platform
 from sampan.oci.shortnames import ShortNames
 from sampan.registry.config import ANONYMOUS, AuthConfig
+from sampan.registry.failures import Unreachable
 
 from ...support.imagehost import FAST, Host, body, layer_tar
 from ...support.registries import Cut, FaultyProxy, docker_registry, faulty_proxy, needs_docker_registry
@@ -113,7 +114,7 @@ async def test_what_is_missing_is_said_in_dockers_words(host: Host, registry: tu
         NotFound, match=r"pull access denied for .*, repository does not exist or may require 'docker l"
     ):
         await pulled(host, f"{address}/x")
-    with pytest.raises(Unavailable, match="connection refused"):
+    with pytest.raises(Unreachable, match="connection refused"):
         await pulled(host, "127.0.0.1:1/x")
 
 
@@ -264,7 +265,7 @@ async def test_a_registry_out_of_reach_does_not_hand_its_names_to_the_next(
     await make(host, f"{address}/thing:1")
     await pushed(host, f"{address}/thing:1")
     names = ShortNames.of("127.0.0.1:1", [address]).candidates("thing", "1")
-    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:1: .*connection refused"):
+    with pytest.raises(Unreachable, match=r"^127\.0\.0\.1:1: .*connection refused"):
         await pull(host, PullRequest(names[0], others=names[1:]), lambda _: None)
 
 

@@ -30,7 +30,7 @@ class Joined:
 
 
 @asynccontextmanager
-async def joined(detach: Detach | None = None, early: bytes = b"") -> AsyncIterator[Joined]:
+async def joined(detach: Detach | None = None, early: bytes = b"", request: bytes = REQUEST) -> AsyncIterator[Joined]:
     ours, theirs = socket.socketpair()
     container, shim = socket.socketpair()
     shim.setblocking(False)
@@ -46,7 +46,7 @@ async def joined(detach: Detach | None = None, early: bytes = b"") -> AsyncItera
     await loop.create_unix_connection(lambda: Connection(handler, set()), sock=theirs)
     reader, writer = await asyncio.open_unix_connection(sock=ours)
     both = Joined(reader, writer, container)
-    writer.write(REQUEST + early)
+    writer.write(request + early)
     assert await reader.readexactly(len(HEAD)) == HEAD
     try:
         yield both
@@ -72,6 +72,14 @@ async def test_bytes_that_came_with_the_request_are_first() -> None:
     async with joined(early=b"early ") as both:
         both.writer.write(b"late")
         assert await receive(both.container, 10) == b"early late"
+
+
+async def test_a_body_of_the_request_is_not_what_the_client_types() -> None:
+    request = REQUEST.replace(
+        b"\r\n\r\n", b'\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"stdin":1'
+    )
+    async with joined(request=request, early=b"early") as both:
+        assert await receive(both.container, 5) == b"early"
 
 
 async def test_output_goes_on_after_the_client_has_sent_everything() -> None:

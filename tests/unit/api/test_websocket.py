@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sampan.api.app import App
+from sampan.engine import events
 from sampan.engine.engine import Engine
 from sampan.model.container import LogConfig
 from tests.support import rest
@@ -51,6 +53,8 @@ async def test_a_close_frame_is_answered_and_ends_the_attachment(engine: Engine)
         writer.write(CLOSE)
         assert await asyncio.wait_for(reader.read(), 10) == b"\x88\x02\x03\xe8"
     assert engine.live(box).pending == []
+    seen = [event.action async for event in events.follow(engine.events, 0, time.time_ns())]
+    assert seen[-1] == "attach"  # to detach takes the keys
 
 
 async def test_a_failure_after_the_handshake_ends_the_connection(engine: Engine) -> None:

@@ -1,0 +1,80 @@
+"""Targets that odd clients and proxies send, on an engine at rest."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sampan.api.app import App
+from tests.support import rest
+
+END = "\r\n"
+Ask = Callable[[str], Awaitable[tuple[str, str]]]
+
+
+@pytest.fixture
+async def ask(tmp_path: Path) -> AsyncIterator[Ask]:
+    """Gives the head and the body of the answer to a request line and what follows it."""
+    async with rest.engine(tmp_path) as engine:
+        app = App(engine, lambda: None)
+
+        async def asked(request: str) -> tuple[str, str]:
+            ours, theirs = socket.socketpair()
+            await asyncio.get_running_loop().create_unix_connection(app.connection, sock=theirs)
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            line, _, fields = request.partition("\r\n")
+            writer.write(f"{line} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n{fields or END}".encode("latin-1"))
+            answer = (await reader.read()).decode()
+            writer.close()
+            head, _, body = answer.partition("\r\n\r\n")
+            return head, body
+
+        yield asked
+
+
+@pytest.mark.parametrize("target", ["http://docker/_ping", "HTTP://[::1]:2375/v1.41/_ping"])
+async def test_the_absolute_form_is_that_of_a_proxy(ask: Ask, target: str) -> None:
+    assert (await ask(f"GET {target}"))[1] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("target", "plain"),
+    [
+        ("//v1.41/_ping", "/v1.41/_ping"),
+        ("/v1.41//containers//json?all=1", "/v1.41/containers/json?all=1"),
+        ("/containers/../version", "/version"),
+        ("//nosuch//", "/nosuch/"),
+    ],
+)
+async def test_empty_and_dot_segments_are_sent_to_the_plain_path(ask: Ask, target: str, plain: str) -> None:
+    head, _ = await ask(f"GET {target}")
+    assert head.startswith("HTTP/1.1 301 Moved Permanently")
+    assert f"Location: {plain}\r\n" in head
+
+
+@pytest.mark.parametrize("target", ["/", "/_ping/", "/nosuch"])
+async def test_other_paths_are_not_found(ask: Ask, target: str) -> None:
+    assert "page not found" in (await ask(f"GET {target}"))[1]
+
+
+async def test_options_tell_that_somebody_is_there(ask: Ask) -> None:
+    assert (await ask("OPTIONS /"))[0].startswith("HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"null", "config cannot be empty in order to create a container"),
+        (b"[]", "invalid JSON: json: cannot unmarshal array into Go value of type CreateRequest"),
+        (b"{", "invalid JSON: unexpected EOF"),
+        (b'{"Image":"nosuch"} x', "unexpected content after JSON"),
+        (b'{"Image":"nosuch","Labels":{"a":"\xff"}}', "No such image: nosuch:latest"),
+    ],
+)
+async def test_bodies_that_are_no_good_json(ask: Ask, body: bytes, text: str) -> None:
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert text in (await ask(f"POST /containers/create\r\n{fields}{body.decode('latin-1')}"))[1]
