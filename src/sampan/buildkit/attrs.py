@@ -9,6 +9,7 @@ import msgspec
 
 from ..build.cacheexport import CacheTarget, parse_target
 from ..build.cacheimport import CacheSource, parse_source
+from ..build.imageform import ImageForm, parse_form
 from ..errors import InvalidArgument, NotImplementedHere
 from ..model.container import HostConfig, Ulimit
 from ..oci import platform as platforms
@@ -38,8 +39,9 @@ class Attributes:
         for capability in filter(None, self.values.get("frontend.caps", "").split(",")):
             if capability.removesuffix("+forward") not in _CAPABILITIES:
                 raise NotImplementedHere(f"unsupported frontend capability {capability}")
-        if any(name.startswith("attest:") and value != "disabled=true" for name, value in self.values.items()):
-            raise InvalidArgument("attestations are not supported by this engine")
+        for kind, value in self.named("attest").items():
+            if kind != "provenance" and value != "disabled=true":
+                raise InvalidArgument(f"attestations of the kind {kind} are not made by this engine")
         if self.values.get("hostname"):
             raise InvalidArgument("a host name of build steps is not supported by this engine")
 
@@ -97,6 +99,11 @@ class Attributes:
             shm_size=self._number("shm-size"), cgroup_parent=self.text("cgroup-parent"), extra_hosts=hosts or None,
             ulimits=list(self._ulimits()) or None,
         )  # fmt: skip
+
+    @property
+    def form(self) -> ImageForm:
+        """What the image is to state about itself; the rest of its form is said where it goes."""
+        return parse_form({name: value for name, value in self.values.items() if name == "attest:provenance"})
 
     def _number(self, name: str) -> int:
         text = self.text(name, "0")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ..build import exporting
+from ..build.imageform import ImageForm, Provenance, parse_form
 from ..build.layering import shown
 from ..build.result import Result
 from ..build.sources import DiskTree, SourceTree
 from ..errors import InvalidArgument
 from ..image.record import Image
+from ..model.progress import Progress
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX
 from ..oci.reference import Reference
+from .credentials import auth_for
 from .sending import send_stream, send_tree
 
 if TYPE_CHECKING:
@@ -40,10 +43,10 @@ class Export:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of exporter. `listed`: the engine lists the image; `attributes` are those that it knows."""
+    """A kind of exporter. `listed`: the engine lists the image."""
 
     run: Callable[[Export], Awaitable[dict[str, str]]]
-    attributes: frozenset[str] = frozenset()
+    is_image: bool = False
     listed: bool = False
 
 
@@ -55,8 +58,34 @@ def names_of(exporter: Exporter) -> list[Reference]:
 
 async def _image(export: Export) -> dict[str, str]:
     """The image is in the store and has its tags already."""
-    names = names_of(export.exporter)
-    return _described(export.built) | ({"image.name": ",".join(map(str, names))} if names else {})
+    names, described = names_of(export.exporter), _described(export.built)
+    if export.exporter.Attrs.get("push", "") in ("true", "1"):
+        if not names:
+            raise InvalidArgument("tag is needed when pushing to registry")
+        for name in names:
+            await _push(export.solve, name)
+        described["containerimage.digest"] = _manifest(export.built)["containerimage.digest"]
+    return described | ({"image.name": ",".join(map(str, names))} if names else {})
+
+
+async def _push(solve: Solve, name: Reference) -> None:
+    """With the client's credentials."""
+    from ..engine.push import PushRequest, push  # the registry client costs memory until it is needed
+
+    credentials = await auth_for(await solve.session())(name.domain)
+    with solve.progress.step(f"pushing {name} with docker") as step:
+
+        def report(progress: Progress) -> None:
+            if progress.id:
+                done = progress.status in ("Pushed", "Layer already exists")
+                step.show(f"pushing layer {progress.id}", *_amounts(progress), done=done)
+
+        await push(solve.engine, PushRequest(name, credentials), report)
+
+
+def _amounts(progress: Progress) -> tuple[int, int]:
+    detail = progress.progress_detail
+    return (detail.current, detail.total) if detail is not None else (0, 0)
 
 
 def _tell_image(built: Built, step: Step) -> None:
@@ -72,7 +101,8 @@ def _described(built: Built) -> dict[str, str]:
     if not built.index:
         return {"containerimage.digest": built.image.id, "containerimage.config.digest": built.image.id}
     descriptor = {"mediaType": OCI_INDEX, "digest": built.index_digest, "size": len(built.index)}
-    return {"containerimage.digest": built.index_digest, **_descriptor(descriptor)}
+    config = {"containerimage.config.digest": built.image.id} if len(built.images) == 1 else {}
+    return {"containerimage.digest": built.index_digest, **config, **_descriptor(descriptor)}
 
 
 def _descriptor(value: Mapping[str, object]) -> dict[str, str]:
@@ -88,7 +118,9 @@ async def _directory(export: Export) -> dict[str, str]:
         trees: dict[str, SourceTree] = {}
         for image in built.images:
             path = await stack.enter_async_context(shown(solve.engine, Result(image.layers)))
-            trees[_directory_of(image) if built.index else ""] = stack.enter_context(DiskTree(path, keep_owner=True))
+            trees[_directory_of(image) if len(built.images) > 1 else ""] = stack.enter_context(
+                DiskTree(path, keep_owner=True)
+            )
         await send_tree(session, trees, export.number)
     return {}
 
@@ -138,14 +170,15 @@ def _manifest(built: Built) -> dict[str, str]:
     return {**digests, **_descriptor(descriptor)}
 
 
-_NAMES: Final = frozenset({"name", "dest", "oci-mediatypes"})
+_OWN: Final = frozenset({"name", "dest", "push", "load", "tar"})
+"""Attributes that do not concern the image's form."""
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "moby": _Kind(_image, _NAMES | {"push", "load", "unpack", "store"}, listed=True),
-    "image": _Kind(_image, _NAMES | {"push", "load", "unpack", "store"}, listed=True),
-    "local": _Kind(_directory, frozenset({"dest"})),
-    "tar": _Kind(_tarball, frozenset({"dest"})),
-    "oci": _Kind(_oci, _NAMES | {"tar"}),
-    "docker": _Kind(_docker, _NAMES | {"tar"}),
+    "moby": _Kind(_image, is_image=True, listed=True),
+    "image": _Kind(_image, is_image=True, listed=True),
+    "local": _Kind(_directory),
+    "tar": _Kind(_tarball),
+    "oci": _Kind(_oci, is_image=True),
+    "docker": _Kind(_docker, is_image=True),
 }
 
 
@@ -154,11 +187,21 @@ def kind_of(exporter: Exporter) -> _Kind:
     found = _KINDS.get(exporter.Type)
     if found is None:
         raise InvalidArgument(f"exporter {exporter.Type!r} could not be found")
-    unknown = {name for name, value in exporter.Attrs.items() if value} - found.attributes
-    if unknown:
+    unknown = {name for name, value in exporter.Attrs.items() if value} - {"dest"}
+    if unknown and not found.is_image:
         raise InvalidArgument(f"exporter {exporter.Type} knows no {min(unknown)}")
-    if exporter.Attrs.get("push", "") in ("true", "1"):
-        raise InvalidArgument("the builder does not push: push the image once it is built")
     if exporter.Attrs.get("tar", "") in ("false", "0"):
         raise InvalidArgument(f"exporter {exporter.Type} gives archives only: tar=false is not supported")
     return found
+
+
+def form_of(exporters: Iterable[Exporter], provenance: Provenance | None) -> ImageForm:
+    """The form that the exporters of images want, which is one for all."""
+    wanted = [
+        parse_form({name: value for name, value in one.Attrs.items() if name not in _OWN})
+        for one in exporters
+        if kind_of(one).is_image
+    ]
+    if any(one != wanted[0] for one in wanted):
+        raise InvalidArgument("the images of one build have the same form: exporters ask for several")
+    return replace(wanted[0] if wanted else ImageForm(), provenance=provenance)

@@ -264,7 +264,7 @@ class _Frontend:
             pull=attributes.text("image-resolve-mode") == "pull", network=attributes.network, contexts=contexts,
             targets=targets, limits=attributes.limits, entitlements=ENTITLEMENTS | frozenset(asked.Entitlements),
             auth=auth_for(await self._solve.session()), cache_from=self._cache_sources(),
-            cache_to=cache_targets(asked.Cache.Exports),
+            cache_to=cache_targets(asked.Cache.Exports), form=attributes.form,
         )  # fmt: skip
 
     def _cache_sources(self) -> list[CacheSource]:

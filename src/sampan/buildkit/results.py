@@ -12,7 +12,7 @@ from ..build.result import Result
 from ..errors import NotFound, SampanError
 from .agents import agents
 from .credentials import secrets
-from .exporters import Export, kind_of, names_of
+from .exporters import Export, form_of, kind_of, names_of
 from .failing import failure
 from .llb import configured
 from .proto.control_pb2 import Exporter
@@ -72,9 +72,10 @@ async def _export(
 ) -> dict[str, str]:
     chosen = [(kind_of(one), one) for one in exporters]
     listed = [one for export, one in chosen if export.listed]
-    request = replace(
-        await _lent(solve, refs), listed=bool(listed), tags=[str(name) for one in listed for name in names_of(one)]
-    )
+    request = await _lent(solve, refs)
+    tags = [str(name) for one in listed for name in names_of(one)]
+    form = form_of(exporters, request.form.provenance)
+    request = replace(request, listed=bool(listed), tags=tags, form=form)
     built = await builder_of(solve.engine).finish([ref.target for ref in refs], request, solve.progress, held)
     response: dict[str, str] = {}
     for number, (export, one) in enumerate(chosen):

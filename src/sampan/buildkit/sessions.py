@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -61,15 +61,18 @@ class Session:
         self.name = exposed.name
         self.shared_key = exposed.shared_key
         self.channel = Calls(self._link)
+        self.begun = False
 
     def supports(self, method: str) -> bool:
         """Whether the client offers a method, `/package.Service/Method`."""
         return method.lower() in self._exposed.methods
 
-    async def serve(self, adopt: Adopt) -> None:
-        """Take the connection over, and wait for its end."""
+    async def serve(self, adopt: Adopt, announce: Callable[[], Awaitable[None]]) -> None:
+        """Take the connection over, tell that it can be used, and wait for its end."""
         try:
             await adopt(self._link)
+            self.begun = True
+            await announce()
             await self._link.lost.wait()
         finally:
             self.channel.close()
@@ -92,9 +95,7 @@ class Sessions:
             raise Conflict(f"session {exposed.id} already exists")
         session = self._sessions[exposed.id] = Session(exposed)
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(session.serve(adopt))
-                group.create_task(self._announce())
+            await session.serve(adopt, self._announce)
         finally:
             del self._sessions[exposed.id]
 
@@ -106,7 +107,7 @@ class Sessions:
         """The session of that id, which is waited for; NotFound when it does not come."""
         try:
             async with asyncio.timeout(PATIENCE), self._appeared:
-                await self._appeared.wait_for(lambda: identity in self._sessions)
+                await self._appeared.wait_for(lambda: identity in self._sessions and self._sessions[identity].begun)
                 return self._sessions[identity]
         except TimeoutError:
             raise NotFound(f"no active session for {identity}: context deadline exceeded") from None
