@@ -53,11 +53,12 @@ def _record_on(peer: Peer, chosen: Collection[str]) -> None:
 
 def _record(command: list[str], chosen: Collection[str]) -> None:
 
-    def docker(arguments: list[str]) -> tuple[int, str, str]:
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    def docker(variables: list[str], arguments: list[str]) -> tuple[int, str, str]:
+        argv = ["env", *variables, *command, *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
-    _, version, _ = docker(["version", "--format", "{{.Server.Version}}"])
+    _, version, _ = docker([], ["version", "--format", "{{.Server.Version}}"])
     for session in sorted(chosen):
         golden = Golden(version.strip(), play(session, docker, f"golden{os.getpid()}"))
         data = msgspec.json.format(msgspec.json.encode(golden), indent=1)

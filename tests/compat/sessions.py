@@ -1,8 +1,8 @@
 """Sessions of command lines whose output is compared with Docker's, and what of it may differ.
 
-`sessions/*.txt`: a line is a docker command, without `docker`; NAME is a name that the session owns, ARCHIVE a file
-with an image NAME:1 of three platforms and statements about them. Sessions remove what they make. `record` writes what
-a real dockerd answered to `golden/`; `test_golden` runs the same against this engine.
+`sessions/*.txt`: a line is a docker command, without `docker`, behind variables of its environment; NAME is a name that
+the session owns, ARCHIVE a file with an image NAME:1 of three platforms and statements about them. Sessions remove what
+they make. `record` writes what a real dockerd answered to `golden/`; `test_golden` runs the same against this engine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Final
@@ -23,6 +24,7 @@ SESSIONS: Final = Path(__file__).parent / "sessions"
 
 
 FLAGS: Final = {
+    "nofirewall": ("--iptables=false", "--ip6tables=false"),
     "settings": (
         "--bip", "10.239.0.1/24", "--fixed-cidr", "10.239.0.128/25", "--mtu", "1400", "--icc=false",
         "--ip", "127.0.0.1", "--default-address-pool", "base=10.240.0.0/16,size=26",
@@ -43,7 +45,8 @@ class Answer(Struct):
     err: str
 
 
-Docker = Callable[[list[str]], tuple[int, str, str]]
+Docker = Callable[[list[str], list[str]], tuple[int, str, str]]
+"""Called with variables (`NAME=value`) and arguments."""
 
 _CHANGES: Final = [
     (re.compile(r"[0-9a-f]{64}"), "<id>"),
@@ -58,6 +61,9 @@ _CHANGES: Final = [
     (re.compile(r"eth0@if\d+"), "eth0"),
 ]
 """Ids and times, the name of the default bridge, and what Docker's own releases word differently."""
+
+
+_VARIABLE: Final = re.compile("[A-Z_]+=")
 
 
 def normalise(text: str, name: str) -> str:
@@ -79,7 +85,9 @@ def play(session: str, docker: Docker, name: str) -> list[Answer]:
         archive.write(_platforms(name))
         archive.flush()
         for line in (SESSIONS / f"{session}.txt").read_text().splitlines():
-            status, out, err = docker(shlex.split(line.replace("NAME", name).replace("ARCHIVE", archive.name)))
+            words = shlex.split(line.replace("NAME", name).replace("ARCHIVE", archive.name))
+            variables = list(takewhile(_VARIABLE.match, words))
+            status, out, err = docker(variables, words[len(variables) :])
             answers.append(Answer(line, status, normalise(out, name), normalise(err, name)))
     return answers
 

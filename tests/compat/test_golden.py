@@ -39,8 +39,8 @@ def test_a_session_answers_as_docker_does(request: pytest.FixtureRequest, name: 
     )
     golden = msgspec.json.decode((GOLDEN / f"{session}.json").read_bytes(), type=Golden)
 
-    def docker(arguments: list[str]) -> tuple[int, str, str]:
-        result = daemon.docker(*arguments)
+    def docker(variables: list[str], arguments: list[str]) -> tuple[int, str, str]:
+        result = daemon.run("env", *variables, "docker", *arguments)
         return result.status, result.out, result.err
 
     ours, allowed = play(session, docker, name), excused()

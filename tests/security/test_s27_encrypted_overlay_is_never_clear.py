@@ -39,7 +39,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 def kernel_has_esp() -> bool:
     """In the namespace that the thread is in."""
-    probe = State(HERE, THERE, 0x100, bytes(32), bytes(32))
+    probe = State(HERE, THERE, 0x100, 0, bytes(32), bytes(32))
     try:
         opened = Xfrm()
     except OSError:
@@ -78,8 +78,7 @@ async def test_s27_what_is_between_the_hosts_is_esp_or_nothing(lab: Lab) -> None
         # The keys are gone on one side: then there is silence, not clear text.
         with one.namespace.inside():
             xfrm = Xfrm()
-            for source, destination, spi in xfrm.states():
-                xfrm.forget(delete_state(State(source, destination, spi)))
+            xfrm.forget(*map(delete_state, xfrm.states()))
             xfrm.close()
         async with server(right, 81):
             assert await call(left, address(second, "wide"), 81, REFUSAL) in ("TimeoutError", "OSError")
@@ -150,6 +149,20 @@ async def test_s27_policies_alone_keep_clear_text_out(lab: Lab) -> None:
     assert xfrm.policies() == 0
     xfrm.close()
     encryption.close()
+
+
+def test_s27_an_old_key_is_forgotten(lab: Lab) -> None:
+    if not kernel_has_esp():
+        pytest.skip("this kernel has no ESP")
+    others, xfrm = State(HERE, THERE, 0x100, 0, bytes(32), bytes(32)), Xfrm()
+    xfrm.request(add_state(others))
+    for secret in (SECRET, SECRET + " that is new"):
+        run = Encryption()
+        run.protect("network", Protected(HERE, ENCRYPTED_PORT, secret, frozenset({THERE})))
+        run.close()
+        kept = {state(HERE, THERE, ENCRYPTED_PORT, secret).spi, state(THERE, HERE, ENCRYPTED_PORT, secret).spi}
+        assert {one.spi for one in xfrm.states()} == {others.spi, *kept}
+    xfrm.close()
 
 
 def test_s27_keys_differ_by_direction_port_and_secret() -> None:

@@ -8,20 +8,22 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from ..engine.validate import interface_of
 from ..errors import InvalidArgument
 from ..model.container import CreateRequest, EndpointSettings, HostConfig, Mount, NetworkingConfig
+from ..network.options import ENDPOINT_SYSCTLS
 from .versions import Version
 
 
-def adapt_create(request: CreateRequest, version: Version) -> CreateRequest:
-    """The request with what its version did not have yet left out; newer fields of an old client are ignored."""
+def adapt_create(request: CreateRequest, version: Version) -> list[str]:
+    """Leave out of the request what its version did not have yet, and move what has another place now; the warnings."""
     host = request.host_config or HostConfig()
     request.host_config = host
     for since, adapt in _SINCE:
         if version < since:
             adapt(request, host)
     _carry_mac_address(request, host, version)
-    return request
+    return _carry_sysctls(request, host, version) if version < (1, 48) else []
 
 
 def _no_cgroup_namespace(request: CreateRequest, host: HostConfig) -> None:
@@ -83,23 +85,75 @@ def _each_bind(host: HostConfig, **changes: bool) -> None:
         ]
 
 
+def _main_network(host: HostConfig) -> str | None:
+    """The name of the network that the container's own settings are for; None where it has no endpoint of its own."""
+    mode = host.network_mode or "default"
+    if mode == "host" or mode.startswith("container:"):
+        return None
+    return "bridge" if mode == "default" else mode
+
+
+def _endpoints(request: CreateRequest) -> dict[str, EndpointSettings | None]:
+    """The endpoints that were asked for, to be changed."""
+    if request.networking_config is None:
+        request.networking_config = NetworkingConfig()
+    if request.networking_config.endpoints_config is None:
+        request.networking_config.endpoints_config = {}
+    return request.networking_config.endpoints_config
+
+
 def _carry_mac_address(request: CreateRequest, host: HostConfig, version: Version) -> None:
     """Before 1.44 the address was the container's; since then it is an endpoint's, and the old field a fallback."""
     address = request.mac_address if isinstance(request.mac_address, str) else ""
-    mode = host.network_mode or "default"
-    if not address or mode in ("host", "none") or mode.startswith("container:"):
+    name = _main_network(host)
+    if not address or name in (None, "none"):
         return
-    name = "bridge" if mode == "default" else mode
-    networking = request.networking_config
-    endpoints = dict((networking.endpoints_config if networking else None) or {})
-    settings = endpoints.get(name) or endpoints.get(mode) or EndpointSettings()
+    endpoints = _endpoints(request)
+    key = host.network_mode if host.network_mode in endpoints else name
+    settings = endpoints.get(key) or EndpointSettings()
     if version >= (1, 44) and settings.mac_address and settings.mac_address != address:
         raise InvalidArgument(
             "the container-wide MAC address must match the endpoint-specific MAC address for the main network, "
             "or be left empty"
         )
     settings.mac_address = address
-    key = mode if mode in endpoints else name
-    if networking is None:
-        networking = request.networking_config = NetworkingConfig()
-    networking.endpoints_config = {**endpoints, key: settings}
+    endpoints[key] = settings
+
+
+def _carry_sysctls(request: CreateRequest, host: HostConfig, version: Version) -> list[str]:
+    """Before 1.48 those of eth0 were the container's; now they are an endpoint's, and `validate` refuses them."""
+    name = _main_network(host)
+    found = {key: value for key, value in (host.sysctls or {}).items() if interface_of(key)}
+    if name is None or not found:
+        return []
+    settings = _sysctls_endpoint(_endpoints(request), next(iter(found)), host, name, version)
+    for key in found:
+        if interface_of(key) != "eth0":
+            raise InvalidArgument(f"unable to determine network endpoint for sysctl {key}, use driver option "
+                                  f"'{ENDPOINT_SYSCTLS}' to set per-interface sysctls")  # fmt: skip
+    carried = ",".join(f"{key.replace('.eth0.', '.IFNAME.', 1)}={value}" for key, value in found.items())
+    given = dict(settings.driver_opts or {})
+    # The last one of a name holds: an endpoint's own settings are more than the container's.
+    settings.driver_opts = {**given, ENDPOINT_SYSCTLS: ",".join(filter(None, (carried, given.get(ENDPOINT_SYSCTLS))))}
+    host.sysctls = {key: value for key, value in (host.sysctls or {}).items() if key not in found} or UNSET
+    return [f'Migrated sysctl "{",".join(found)}" to DriverOpts{{"{ENDPOINT_SYSCTLS}":"{carried}"}}.']
+
+
+def _sysctls_endpoint(
+    endpoints: dict[str, EndpointSettings | None], sysctl: str, host: HostConfig, name: str, version: Version
+) -> EndpointSettings:
+    """The endpoint of the container's main network."""
+    if not endpoints:
+        key = name
+    elif version < (1, 44) and len(endpoints) == 1:
+        key = next(iter(endpoints))
+    else:
+        key = host.network_mode if host.network_mode in endpoints else name
+        if key not in endpoints:
+            raise InvalidArgument(
+                f"unable to find a network for sysctl {sysctl}: HostConfig.NetworkMode must match the identity of a "
+                "network in NetworkSettings.Networks"
+            )
+    settings = endpoints.get(key) or EndpointSettings()
+    endpoints[key] = settings
+    return settings

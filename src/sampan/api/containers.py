@@ -51,10 +51,11 @@ async def inspect(call: Call) -> None:
 
 
 async def create_container(call: Call) -> None:
-    request = adapt_create(await call.body(CreateRequest), call.version)
+    request = await call.body(CreateRequest)
+    warnings = adapt_create(request, call.version)
     name = call.query.text("name") or None
     made = await create.create(call.engine, name, request, call.query.text("platform") or None)
-    await call.json({"Id": made.id, "Warnings": made.warnings}, 201)
+    await call.json({"Id": made.id, "Warnings": made.warnings + warnings}, 201)
 
 
 async def start_container(call: Call) -> None:

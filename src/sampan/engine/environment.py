@@ -45,13 +45,15 @@ def links(container: Container) -> list[tuple[str, str]]:
 
 
 def check_links(engine: Engine, container: Container) -> None:
-    """Before a start: what it is linked to must run. (On user-defined networks names are asked for when used.)"""
+    """Before a start: what it is linked to must run, on the same network. (Elsewhere names are asked for when used.)"""
     if container.host_config.network_mode != "bridge":
         return
     for target, alias in links(container):
         child = engine.containers.get(target)
         if not child.running:
             raise SampanError(f"Cannot link to a non running container: /{child.name} AS /{container.name}/{alias}")
+        if "bridge" not in child.networks:
+            raise SampanError(f"container {child.id} not attached to default bridge network")
 
 
 def _links(engine: Engine, container: Container) -> list[str]:

@@ -17,6 +17,7 @@ from ..network.checks import check_settings
 from ..network.creation import PREDEFINED
 from ..network.endpoint import mac_of
 from ..network.inspection import Check, MapNetwork
+from ..network.ports import changed_bindings
 from ..network.sandbox import Files, Sandbox, SandboxRequest
 from ..network.spec import Network, NetworkContainer, NetworkSpec
 from . import copies, environment, etc
@@ -320,16 +321,3 @@ async def publish(engine: Engine, ref: str, add: PortMap, remove: Iterable[str])
         engine.containers.save(container)
         copies.keep(engine, container)
     return container.ports
-
-
-def changed_bindings(bindings: PortMap, add: PortMap, remove: Iterable[str]) -> PortMap:
-    """The bindings with some added, and those of the given host ports (`8080`, `8080/udp`) removed."""
-    changed = {key: list(given or ()) for key, given in bindings.items()}
-    for text in remove:
-        port, _, protocol = text.partition("/")
-        for key, given in changed.items():
-            if key.partition("/")[2] == (protocol or "tcp"):
-                given[:] = [binding for binding in given if binding.host_port != port]
-    for key, new in add.items():
-        changed.setdefault(key, []).extend(new or ())
-    return {key: given for key, given in changed.items() if given}

@@ -10,6 +10,7 @@ from msgspec import UNSET
 from ..errors import InvalidArgument
 from ..linux import capabilities
 from ..model.container import ContainerConfig, HealthConfig, HostConfig, RestartPolicy
+from ..network.options import ENDPOINT_SYSCTLS
 from . import signals
 
 MILLISECOND = 1_000_000
@@ -169,13 +170,19 @@ def _check_network_conflicts(host: HostConfig) -> None:
             raise InvalidArgument(f'bad format for add-host: "{entry}"')
 
 
+def interface_of(sysctl: str) -> str | None:
+    """The `ethN` whose setting it is, or None."""
+    parts = sysctl.split(".", 4)
+    return parts[3] if len(parts) == 5 and parts[0] == "net" and parts[3].startswith("eth") else None
+
+
 def _check_sysctls(host: HostConfig) -> None:
     """Those of one interface belong to its endpoint: only there is it known which interface it will be."""
-    for name in host.sysctls or {}:
-        parts = name.split(".", 4)
-        if len(parts) == 5 and parts[0] == "net" and parts[3].startswith("eth"):
-            raise InvalidArgument(f'interface specific sysctl setting "{name}" must be supplied using driver option '
-                                  "'com.docker.network.endpoint.sysctls'")  # fmt: skip
+    if host.network_mode == "host" or host.network_mode.startswith("container:"):
+        return
+    for name in filter(interface_of, host.sysctls or {}):
+        raise InvalidArgument(f'interface specific sysctl setting "{name}" must be supplied using driver option '
+                              f"'{ENDPOINT_SYSCTLS}'")  # fmt: skip
 
 
 def _check_ports(host: HostConfig) -> None:

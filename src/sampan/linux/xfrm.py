@@ -48,6 +48,8 @@ class State:
     source: IPAddress
     destination: IPAddress
     spi: int
+    owner: int = 0
+    """A number by which its maker knows it again (the kernel's reqid)."""
     cipher_key: bytes = b""
     authentication_key: bytes = b""
 
@@ -97,7 +99,7 @@ def add_state(state: State) -> Request:
     any_packet = _SELECTOR.pack(bytes(16), bytes(16), *[bytes(2)] * 4, family, 0, 0, 0, 0, 0)
     payload = any_packet + _ID.pack(_address(state.destination), state.spi.to_bytes(4, "big"), socket.IPPROTO_ESP)
     payload += _address(state.source) + _LIFETIME + _CURRENT + bytes(12)
-    payload += _STATE_TAIL.pack(0, 0, family, XFRM_MODE_TRANSPORT, 0, 0)
+    payload += _STATE_TAIL.pack(0, state.owner, family, XFRM_MODE_TRANSPORT, 0, 0)
     payload += attribute(XFRMA_ALG_AUTH_TRUNC, _algorithm("hmac(sha256)", state.authentication_key, _TRUNCATED_BITS))
     payload += attribute(XFRMA_ALG_CRYPT, _algorithm("cbc(aes)", state.cipher_key))
     payload += u32(XFRMA_SA_EXTRA_FLAGS, XFRM_SA_XFLAG_OSEQ_MAY_WRAP)
@@ -123,7 +125,7 @@ def set_policy(selector: Selector, direction: int, state: State | None, priority
 
 def _template(state: State) -> bytes:
     every = 0xFFFFFFFF
-    tail = (0, XFRM_MODE_TRANSPORT, 0, 0, every, every, every)
+    tail = (state.owner, XFRM_MODE_TRANSPORT, 0, 0, every, every, every)
     identity = _ID.pack(_address(state.destination), state.spi.to_bytes(4, "big"), socket.IPPROTO_ESP)
     return identity + _TEMPLATE_TAIL.pack(_family(state.source.version), _address(state.source), *tail)
 
@@ -148,16 +150,16 @@ class Xfrm(NetlinkSocket):
                 if refusal.errno not in (errno.ESRCH, errno.ENOENT):
                     raise
 
-    def states(self) -> list[tuple[IPAddress, IPAddress, int]]:
-        """(source, destination, security parameter index) of all states."""
+    def states(self) -> list[State]:
+        """All states, without their keys."""
         found = []
         for payload in self.query(XFRM_MSG_GETSA, NLM_F_DUMP, b""):
             destination, spi, _ = _ID.unpack_from(payload, _SELECTOR.size)
             source = payload[_SELECTOR.size + _ID.size :][:16]
-            version = struct.unpack_from("=H", payload, _STATE_SIZE - _STATE_TAIL.size + 8)[0]
-            maker: type[IPv4Address] | type[IPv6Address] = IPv4Address if version == socket.AF_INET else IPv6Address
-            size = 4 if version == socket.AF_INET else 16
-            found.append((maker(source[:size]), maker(destination[:size]), int.from_bytes(spi, "big")))
+            _, owner, family, *_ = _STATE_TAIL.unpack_from(payload, _STATE_SIZE - _STATE_TAIL.size)
+            maker: type[IPv4Address] | type[IPv6Address] = IPv4Address if family == socket.AF_INET else IPv6Address
+            size = 4 if family == socket.AF_INET else 16
+            found.append(State(maker(source[:size]), maker(destination[:size]), int.from_bytes(spi, "big"), owner))
         return found
 
     def policies(self) -> int:

@@ -12,6 +12,7 @@ from ..errors import Forbidden
 from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Link, Route
+from ..model.container import PortMap
 from .config import NetworkDefaults
 from .endpoint import Endpoint, mac_of
 from .firewall import BridgeRules, Firewall
@@ -188,6 +189,9 @@ class BridgeDriver:
         """With br_netfilter on, a container that calls itself by a published port is answered over its own port."""
         if self._filtered():
             self._set_port(endpoint, hairpin=True)
+
+    async def bind_anew(self, endpoint: Endpoint, bindings: PortMap) -> None:
+        """Ports are not this driver's."""
 
     def _set_port(self, endpoint: Endpoint, *, hairpin: bool = False, isolated: bool = False) -> None:
         index = socket.if_nametoindex(endpoint.link)

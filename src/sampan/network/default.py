@@ -45,7 +45,7 @@ def default_bridge(defaults: NetworkDefaults, old: Network | None, adopted: str 
         options={
             options.DEFAULT_BRIDGE: "true",
             options.ICC: str(defaults.icc).lower(),
-            options.MASQUERADE: str(defaults.ip_masq).lower(),
+            options.MASQUERADE: str(defaults.ip_masq and defaults.iptables).lower(),
             options.HOST_BINDING: defaults.publish_ip,
             options.NAME: defaults.bridge,
             options.MTU: str(defaults.mtu or 1500),

@@ -35,6 +35,8 @@ ENCRYPTED_PORT = 4794
 OVERHEAD = 58
 """Bytes that ESP adds at most: its header 8, the vector 16, padding 16 and 2, the checksum 16."""
 SHORTEST_SECRET = 16
+OWNER = 0x53610000
+"""With the port, of whose states are ours; others may have some between the same hosts."""
 PROTECT, DROP = 1000, 2000
 """Priorities of policies: the lower number is asked first."""
 
@@ -82,7 +84,7 @@ def state(source: IPAddress, destination: IPAddress, port: int, secret: str) -> 
         return hmac.digest(root, f"{what} {source} {destination} {port}".encode(), "sha256")
 
     spi = int.from_bytes(derived("index")[:4], "big") | 0x100  # up to 255 is reserved (RFC 4303, 2.1)
-    return State(source, destination, spi, derived("cipher"), derived("authentication"))
+    return State(source, destination, spi, OWNER | port, derived("cipher"), derived("authentication"))
 
 
 def _selectors(source: IPAddress | None, destination: IPAddress | None, version: int, port: int) -> list[Selector]:
@@ -136,6 +138,16 @@ class Encryption:
                 socket.forget(delete_state(one))
                 socket.request(add_state(one))
             socket.request(*_agreed(wanted, peer))
+        self._forget_old_keys(wanted)
+
+    def _forget_old_keys(self, wanted: Protected) -> None:
+        """Of a secret that an earlier run of the daemon had: the policies let nothing pass by them."""
+        pairs = {frozenset((wanted.local, peer)) for peer in wanted.peers}
+        current = {(one.destination, one.spi) for peer in wanted.peers for one in _states(wanted, peer)}
+        for one in self._socket().states():
+            ours = one.owner == OWNER | wanted.port and frozenset((one.source, one.destination)) in pairs
+            if ours and (one.destination, one.spi) not in current:
+                self._socket().forget(delete_state(one))
 
     def release(self, network_id: str) -> None:
         """The tunnel is gone."""

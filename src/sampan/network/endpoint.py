@@ -94,6 +94,9 @@ class Driver(Protocol):
     def publishes(self, endpoint: Endpoint) -> None:
         """Ports of the container are published by its address on this network."""
 
+    async def bind_anew(self, endpoint: Endpoint, bindings: PortMap) -> None:
+        """Other ports are to be published; for drivers that do it by themselves."""
+
     def abandon(self, endpoint: Endpoint) -> None:
         """The container has ended: its link must not get in the way of the next one's, should its namespace last."""
 

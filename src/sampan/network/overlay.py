@@ -23,6 +23,7 @@ from ..errors import InvalidArgument, SampanError
 from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import Route
+from ..model.container import PortMap
 from .bridge import BridgeDriver, delete_link
 from .encryption import ENCRYPTED_PORT, PSK, Encryption, Protected, is_encrypted, secret_of
 from .encryption import OVERHEAD as ESP_OVERHEAD
@@ -316,6 +317,9 @@ class OverlayDriver:
     def publishes(self, endpoint: Endpoint) -> None:
         """As on a bridge."""
         self._bridges.publishes(endpoint)
+
+    async def bind_anew(self, endpoint: Endpoint, bindings: PortMap) -> None:
+        """Ports are not this driver's."""
 
     def abandon(self, endpoint: Endpoint) -> None:
         """As on a bridge."""

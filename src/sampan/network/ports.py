@@ -98,6 +98,19 @@ def _host(text: str) -> IPAddress | None:
         raise InvalidArgument(f"invalid IP address: {text}") from None
 
 
+def changed_bindings(bindings: PortMap, add: PortMap, remove: Iterable[str]) -> PortMap:
+    """The bindings with some added, and those of the given host ports (`8080`, `8080/udp`) removed."""
+    changed = {key: list(given or ()) for key, given in bindings.items()}
+    for text in remove:
+        port, _, protocol = text.partition("/")
+        for key, given in changed.items():
+            if key.partition("/")[2] == (protocol or "tcp"):
+                given[:] = [binding for binding in given if binding.host_port != port]
+    for key, new in add.items():
+        changed.setdefault(key, []).extend(new or ())
+    return {key: given for key, given in changed.items() if given}
+
+
 class PortAllocator:
     """All host ports that this engine has given away in one network namespace."""
 

@@ -16,6 +16,7 @@ from ..cas.threads import run_abandonable
 from ..errors import NotFound, SampanError
 from ..linux import rtnetlink
 from ..linux.rtnetlink import Route
+from ..model.container import PortMap
 from ..plugin import Directories, Unsupported
 from .endpoint import Endpoint
 from .firewall import PROTOCOLS
@@ -153,6 +154,26 @@ class RemoteDriver:
     def publishes(self, endpoint: Endpoint) -> None:
         """The plugin has been told which ports with the endpoint."""
 
+    async def bind_anew(self, endpoint: Endpoint, bindings: PortMap) -> None:
+        """Tell the plugin; one that refuses keeps what it had."""
+        before = endpoint.port_bindings
+        await self._revoke(endpoint)
+        endpoint.port_bindings = bindings
+        try:
+            await self._publish(endpoint)
+        except BaseException:
+            endpoint.port_bindings = before
+            try:
+                await self._publish(endpoint)
+            except SampanError as error:
+                log.warning("plugin %s does not publish the ports of container %s again: %s",
+                            self._plugin.name, endpoint.container_name, error)  # fmt: skip
+            raise
+
+    async def _revoke(self, endpoint: Endpoint) -> None:
+        if endpoint.port_bindings:
+            await call_quietly(self._plugin, "NetworkDriver.RevokeExternalConnectivity", **self._ids(endpoint))
+
     def abandon(self, endpoint: Endpoint) -> None:
         """Tell the plugin, beside the caller."""
         task = asyncio.get_running_loop().create_task(self._leave(endpoint))
@@ -161,8 +182,7 @@ class RemoteDriver:
 
     async def _leave(self, endpoint: Endpoint) -> None:
         ids = self._ids(endpoint)
-        if endpoint.port_bindings:
-            await call_quietly(self._plugin, "NetworkDriver.RevokeExternalConnectivity", **ids)
+        await self._revoke(endpoint)
         await call_quietly(self._plugin, "NetworkDriver.Leave", **ids)
         await call_quietly(self._plugin, "NetworkDriver.DeleteEndpoint", **ids)
 

@@ -22,7 +22,7 @@ from .forwarder import Forwarder, HostServers
 from .ipam import IPAddress, IPInterface
 from .netns import Gateway, Interface, Namespaces, Setup
 from .peernames import PeerNames
-from .ports import PortRequest, requests
+from .ports import PortRequest, changed_bindings, requests
 from .publishing import Gateways, Published, Publisher, port_map, restored
 from .resolver import Resolver
 from .sandbox import Sandbox, SandboxRequest
@@ -191,7 +191,7 @@ class Sandboxes:
             return
         try:
             self._announce(held.gateways)
-            held.published += self._publisher.publish(wanted, held.gateways)
+            held.published = held.published + self._publisher.publish(wanted, held.gateways)
         except SampanError as error:
             raise type(error)(
                 f"driver failed programming external connectivity on endpoint {held.name} ({leading.id}): {error}"
@@ -373,14 +373,29 @@ class Sandboxes:
         """Open and close ports of a running container; `remove` are host ports, `8080` or `8080/udp`."""
         held = self._running(container_id)
         async with held.lock:
+            remove = list(remove)
             leaving = [_published_at(held, text) for text in remove]
             leading = held.gateways.four or held.gateways.six
             if add and leading is None:
                 raise InvalidArgument(f"container {held.name} is on no network that can publish ports")
+            before = held.published
             self._publish(held, requests(add))
+            try:
+                await self._bind_anew(held, changed_bindings(held.request.port_bindings, add, remove))
+            except BaseException:
+                self._publisher.unpublish([one for one in held.published if one not in before])
+                held.published = before
+                raise
             self._publisher.unpublish(leaving)
             held.published = [one for one in held.published if one not in leaving]
             return held.shown().ports
+
+    async def _bind_anew(self, held: Held, bindings: PortMap) -> None:
+        """Tell the networks that publish ports by themselves."""
+        for endpoint in held.endpoints.values():
+            if endpoint.plugged:
+                await self._driver(endpoint.network).bind_anew(endpoint, bindings)
+        held.request = replace(held.request, port_bindings=bindings)
 
     def restore(self, request: SandboxRequest) -> Sandbox:
         """Take over a container that ran on while the daemon was away; nothing in it is touched."""
@@ -443,6 +458,8 @@ def _routes(gateways: Gateways) -> tuple[Gateway, ...]:
 def _published_at(held: Held, text: str) -> Published:
     port, _, protocol = text.partition("/")
     for one in held.published:
-        if one.request.protocol == (protocol or "tcp") and any(str(held.port) == port for held in one.reservations):
+        # Where the network publishes by itself nothing is reserved here.
+        numbers = [reserved.port for reserved in one.reservations] or [one.request.first]
+        if one.request.protocol == (protocol or "tcp") and port in map(str, numbers):
             return one
     raise NotFound(f"container {held.name} does not publish port {text}")

@@ -14,6 +14,7 @@ from ..errors import Forbidden, InvalidArgument, NotImplementedHere
 from ..linux import rtnetlink
 from ..linux.netlink import NetlinkError
 from ..linux.rtnetlink import IPVLAN_FLAGS, IPVLAN_MODES, MACVLAN_MODES, Link, Request, Route
+from ..model.container import PortMap
 from .bridge import delete_link, interface_sysctls
 from .endpoint import Endpoint
 from .netns import Interface, Namespaces
@@ -149,6 +150,9 @@ class SublinkDriver:
 
     def publishes(self, endpoint: Endpoint) -> None:
         """Ports are not published here: the container has an address that others reach."""
+
+    async def bind_anew(self, endpoint: Endpoint, bindings: PortMap) -> None:
+        """Ports are not this driver's."""
 
     def abandon(self, endpoint: Endpoint) -> None:
         """The kernel drops the link with its namespace."""

@@ -26,10 +26,11 @@ TESTS = (
     "tests/contract/linux/test_xfrm.py",
     "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_what_is_between_the_hosts_is_esp_or_nothing",
     "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_policies_alone_keep_clear_text_out",
+    "tests/security/test_s27_encrypted_overlay_is_never_clear.py::test_s27_an_old_key_is_forgotten",
     "tests/contract/test_project_quotas.py",
     "tests/system/engine/test_foreign_builds.py",
 )
-PASSES = 19
+PASSES = 20
 PYTEST = """
 cd /opt/repository && PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 python3 -m pytest -q -p pytest_asyncio.plugin \\
     -p no:cacheprovider --tb=short --durations=12 --basetemp /tmp/pytest TESTS

@@ -13,6 +13,7 @@ import pytest
 from sampan.errors import NotFound, SampanError
 from sampan.linux import rtnetlink
 from sampan.linux.rtnetlink import Route
+from sampan.model.container import PortBinding
 from sampan.network.spec import IPAM, NetworkSpec
 
 from ...support.netlab import Lab, address, call, request, server
@@ -42,7 +43,8 @@ class Plugin:
         body = json.loads(await reader.readexactly(length))
         method = head.split()[1].removeprefix("/")
         self.calls.append(method)
-        answer = {"Err": "told to fail"} if method == self.fail else self.answer(method.split(".")[1], body)
+        failing, self.fail = method == self.fail, "" if method == self.fail else self.fail
+        answer = {"Err": "told to fail"} if failing else self.answer(method.split(".")[1], body)
         data = json.dumps(answer).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
         writer.close()
@@ -98,6 +100,16 @@ async def test_plugins_are_called_as_docker_calls_them(lab: Lab) -> None:
                 for port in plugin.published[one.endpoints["theirs"].endpoint_id]] == [
             (17, 53, "", 53), (6, 80, "127.0.0.1", 8080)
         ], "ports are the plugin's to publish"  # fmt: skip
+        await networks.publish(one.container_id, {"81/tcp": [PortBinding(host_port="8081")]}, ["53/udp"])
+        told = [(port["Port"], port["HostPort"]) for port in plugin.published[one.endpoints["theirs"].endpoint_id]]
+        assert told == [(80, 8080), (81, 8081)], "and its to change"
+        plugin.fail = "NetworkDriver.ProgramExternalConnectivity"
+        with pytest.raises(SampanError, match=r"^NetworkDriver\.ProgramExternalConnectivity: told to fail$"):
+            await networks.publish(one.container_id, {"82/tcp": [PortBinding(host_port="8082")]}, [])
+        told = [port["HostPort"] for port in plugin.published[one.endpoints["theirs"].endpoint_id]]
+        assert told == [8080, 8081], "all or nothing"
+        ports = await networks.publish(one.container_id, {}, ["8081"])
+        assert sorted(ports) == ["53/udp", "80/tcp"], "what was refused is not there, what is exposed stays"
         two = await networks.attach(request(second, "second", "theirs"))
         assert (address(one, "theirs"), one.endpoints["theirs"].gateway) == ("10.66.0.2", "10.66.0.1")
         assert first.addresses() == {"10.66.0.2/24"}
