@@ -128,5 +128,6 @@ class _Transfer:
     async def finish(self) -> None:
         """Say that all is here, and wait for the client's end."""
         await self._stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
-        while await next_message(self._stream) is not None:
-            pass
+        while (packet := await next_message(self._stream)) is not None:
+            self._received += packet.ByteSize()
+        self._report(self._received)

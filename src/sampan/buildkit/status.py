@@ -21,6 +21,10 @@ from .proto.ops_pb2 import Position, Range, SourceInfo
 from .rules import described, page
 
 _CONTEXT = "load build context"
+_COPIES = ("COPY ", "ADD ")
+LIMIT = 2 << 20
+"""Octets that a step's output may have, as with BuildKit."""
+_CLIPPED = b"\n[output clipped, log limit 2MiB reached]\n"
 _DEFINITION = 64
 """Digits of a vertex's definition; steps beside the graph have names."""
 
@@ -107,6 +111,8 @@ class Progress:
         self._joined: dict[str, str] = {}
         self._bases: dict[str, str] = {}
         self._pulled: set[str] = set()
+        self._names: set[str] = set()
+        self._said: dict[str, int] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -167,6 +173,9 @@ class Progress:
             return
         if event.name.startswith("FROM "):
             self._bases[event.step] = event.name.removeprefix("FROM ")
+        if not event.number and event.name in self._names and event.name.startswith(_COPIES):
+            return  # COPY --link: files of their own, then the merge
+        self._names.add(event.name)
         if event.name.startswith(_CONTEXT):
             self._contexts.add(event.step)
         vertex = self._vertices[event.step] = Vertex(digest=self._digest(event.step), name=shown_name(event))
@@ -180,10 +189,20 @@ class Progress:
         self._log.tell(StatusResponse(statuses=[status]))
 
     def _say(self, event: StepLog) -> None:
-        response = StatusResponse()
-        entry = response.logs.add(vertex=self._digest(event.step), stream=event.stream, msg=_octets(event.text))
-        entry.timestamp.GetCurrentTime()
-        self._log.tell(response)
+        text = self._clipped(event.step, _octets(event.text))
+        if text:
+            response = StatusResponse()
+            entry = response.logs.add(vertex=self._digest(event.step), stream=event.stream, msg=text)
+            entry.timestamp.GetCurrentTime()
+            self._log.tell(response)
+
+    def _clipped(self, step: str, text: bytes) -> bytes:
+        """What a step may still say: all of it is kept for whoever asks later."""
+        said = self._said.get(step, 0)
+        self._said[step] = said + len(text)
+        if said + len(text) <= LIMIT:
+            return text
+        return text[: LIMIT - said] + _CLIPPED if said <= LIMIT else b""
 
     def _end(self, event: StepDone) -> None:
         vertex = self._vertices.get(event.step)

@@ -13,6 +13,7 @@ from ..errors import InvalidArgument
 from ..oci import reference
 from .expand import expand, used_names
 from .parser import Dockerfile, Instruction
+from .spelling import nearest
 from .stages import Plan, Stage, arg_pairs
 
 PREDEFINED_ARGS = frozenset({
@@ -26,8 +27,6 @@ PLATFORM_ARGS = frozenset({
 EXPERIMENTAL = frozenset({"CopyIgnoredFile", "InvalidDefinitionDescription"})
 """Rules that run only where they are asked for."""
 CHECK_ARG = "BUILDKIT_DOCKERFILE_CHECK"
-_FAR = 3
-"""So many edits apart two names are no longer thought to be meant for each other."""
 _RESERVED_STAGE_NAMES = frozenset({"scratch", "context"})
 _SECRET = re.compile(r"(?:^|_)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.I)
 _NOT_SECRET = re.compile(r"(?:^|_)public(?:_|$)", re.I)
@@ -232,7 +231,7 @@ def _undefined_from(subject: Subject) -> Iterator[Finding]:
     for instruction in _all(subject, "FROM"):
         words = [instruction.arguments[0], *(flag.value or "" for flag in instruction.flags)]
         for name in sorted(_used(words, subject) - set(known)):
-            hint = _meant(name, known)
+            hint = nearest(name, known)
             text = f"FROM argument '{name}' is not declared" + (f" (did you mean {hint}?)" if hint else "")
             yield Finding("UndefinedArgInFrom", text, instruction.line.first)
 
@@ -243,26 +242,6 @@ def _used(words: Sequence[str], subject: Subject) -> set[str]:
         return used_names(" ".join(words), subject.dockerfile.escape)
     except InvalidArgument:
         return set()
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    """The known name that is nearest, the first of several; empty where all are far."""
-    best, found = _FAR, ""
-    for choice in known:
-        distance = _edits(name, choice)
-        if distance < best:
-            best, found = distance, choice
-    return found
-
-
-def _edits(one: str, other: str) -> int:
-    """Levenshtein's distance."""
-    row = list(range(len(other) + 1))
-    for number, letter in enumerate(one, 1):
-        above, row[0] = row[0], number
-        for column, wanted in enumerate(other, 1):
-            above, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, above + (letter != wanted))
-    return row[-1]
 
 
 def _empty_from(subject: Subject) -> Iterator[Finding]:
@@ -326,7 +305,7 @@ def _undefined_in(stage: Stage, known: list[str], subject: Subject) -> Iterator[
         if instruction.name in _EXPANDED:
             words = [*instruction.arguments, *(flag.value or "" for flag in instruction.flags)]
             for name in sorted(_used(words, subject) - declared - set(known)):
-                hint = _meant(name, known)
+                hint = nearest(name, known)
                 text = f"Usage of undefined variable '${name}'" + (f" (did you mean ${hint}?)" if hint else "")
                 yield Finding("UndefinedVar", text, instruction.line.first)
         if instruction.name == "ARG":

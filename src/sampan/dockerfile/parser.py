@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .errors import DockerfileError
 from .source import Heredoc, LogicalLine, Reader, split_words, unquote
+from .spelling import hint
 
 INSTRUCTIONS = frozenset({
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "INCLUDE", "LABEL", "MAINTAINER",
@@ -82,7 +83,7 @@ def parse_line(line: LogicalLine, escape: str) -> Instruction:
     rest = line.text[len(word) :].lstrip()
     name = word.upper()
     if name not in INSTRUCTIONS:
-        raise DockerfileError(f"unknown instruction: {word}", line.first, _suggestion(name))
+        raise DockerfileError(f"unknown instruction: {word}", line.first, hint(name, INSTRUCTIONS))
     if name == "ONBUILD":
         return _parse_onbuild(line, rest, escape)
     flags, rest = _split_flags(rest, escape)
@@ -90,13 +91,6 @@ def parse_line(line: LogicalLine, escape: str) -> Instruction:
     if not arguments and not (exec_form and name in _MAY_BE_EMPTY):
         raise DockerfileError(f"{name} requires at least one argument", line.first)
     return Instruction(name, arguments, flags, exec_form, line)
-
-
-def _suggestion(name: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, sorted(INSTRUCTIONS), 1, 0.6)
-    return f"did you mean {close[0]}?" if close else ""
 
 
 def _parse_onbuild(line: LogicalLine, rest: str, escape: str) -> Instruction:

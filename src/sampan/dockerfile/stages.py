@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..errors import InvalidArgument
 from .expand import expand
 from .parser import Dockerfile, Instruction
+from .spelling import hint
 
 FLAGS: Mapping[str, frozenset[str]] = {
     "ADD": frozenset({"keep-git-dir", "checksum", "chown", "chmod", "link", "exclude", "unpack"}),
@@ -64,7 +65,7 @@ def check_flags(instruction: Instruction) -> None:
     for flag in instruction.flags:
         written = f"--{flag.name}"
         if flag.name not in known:
-            raise instruction.error(f"unknown flag: {written}", _close_flag(flag.name, known), written)
+            raise instruction.error(f"unknown flag: {written}", hint(flag.name, known), written)
         if flag.name in seen and flag.name not in REPEATABLE:
             raise instruction.error(f"duplicate flag specified: {written}", word=written)
         if flag.value is None and flag.name not in _BOOLEAN:
@@ -140,10 +141,3 @@ def _open_stage(instruction: Instruction, stages: list[Stage], scope: Mapping[st
     platform = expand(flag_value(instruction, "platform"), scope, escape)
     parent = next((stage for stage in reversed(stages) if stage.name and stage.name == base.lower()), None)
     return Stage(len(stages), name, base, platform, instruction, parent)
-
-
-def _close_flag(name: str, known: frozenset[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, sorted(known), 1, 0.6)
-    return f"did you mean {close[0]}?" if close else ""

@@ -18,6 +18,7 @@ from grpclib.exceptions import GRPCError
 from sampan.buildkit.credentials import GET_SECRET
 from sampan.buildkit.proto import control_pb2, gateway_pb2, secrets_pb2
 from sampan.buildkit.proto.control_pb2 import Exporter
+from sampan.buildkit.status import LIMIT
 from sampan.buildkit.transport import Service
 from sampan.errors import NotFound
 
@@ -73,7 +74,8 @@ async def test_what_is_wrong_and_where(daemon: Daemon, name: str, tmp_path: Path
     cases = {
         f"FROM busybox\nRUN echo {name}; exit 7\n":
             (2, f'process "/bin/sh -c echo {name}; exit 7" did not complete successfully: exit code: 7'),
-        "FROM busybox\nFOO bar\n": (2, "dockerfile parse error on line 2: unknown instruction: FOO"),
+        "FROM busybox\nFOO bar\n":
+            (2, "dockerfile parse error on line 2: unknown instruction: FOO (did you mean FROM?)"),
         "FROM busybox\nCOPY nope /x\n": (2, 'failed to compute cache key: "/nope": not found'),
         "FROM nosuch.invalid/x\n":
             (1, "nosuch.invalid/x: failed to resolve source metadata for nosuch.invalid/x:latest: "),
@@ -313,3 +315,13 @@ async def test_several_platforms(daemon: Daemon, name: str, tmp_path: Path) -> N
     assert descriptor["mediaType"] == "application/vnd.oci.image.index.v1+json"
     assert descriptor["digest"] == response["containerimage.digest"]
     daemon.ok("rmi", name)
+
+
+async def test_what_a_step_says_without_end_is_cut(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """S26: all of it is kept for those who ask later, so there is a limit; BuildKit's."""
+    write_context(tmp_path, f"FROM busybox\nCOPY --link a /a\nRUN yes {name} | head -c 5000000; echo end\n", a="")
+    async with _client(daemon, tmp_path) as build:
+        await build.run({})
+    cut = b"\n[output clipped, log limit 2MiB reached]\n"
+    assert build.told.output.endswith(cut) and len(build.told.output) == LIMIT + len(cut)
+    assert sum("COPY --link" in step for step in build.told.names) == 1
