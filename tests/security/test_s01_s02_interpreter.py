@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from sampan.model.container import HostConfig
+from sampan.ocirun import process
+from sampan.ocirun.failure import ExecFailed
+from sampan.ocirun.process import Identity
 from tests.support.bundles import Bundle
 
 
@@ -82,6 +85,13 @@ def test_s01_the_process_is_not_dumpable_before_execve(box: Bundle) -> None:
     assert os.statvfs(f"/proc/{pid}/exe").f_flag & os.ST_RDONLY
 
 
+def test_s01_an_interpreter_that_is_not_sealed_is_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Linux 5.12 there is no read-only mount to run from: then the runtime's own file is refused."""
+    monkeypatch.setattr(process, "_SEALED", False)
+    with pytest.raises(ExecFailed, match="is the runtime itself"):
+        process.Program({"args": ["/proc/self/exe"]}, -1, Identity({"user": {}}), b"", 0)
+
+
 def test_s02_nothing_of_the_image_is_imported_or_loaded(box: Bundle) -> None:
     """Hostile Python modules, NSS libraries and a preload file lie where a careless runtime would look for them."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -96,7 +106,9 @@ def test_s02_nothing_of_the_image_is_imported_or_loaded(box: Bundle) -> None:
     for name in ("libnss_files.so.2", "libnss_compat.so.2", "libseccomp.so.2", "libc.so.6"):
         (libraries / name).write_bytes(b"\x7fELF hostile")
     (box.rootfs / "etc/ld.so.preload").write_text("/lib/x86_64-linux-gnu/libnss_files.so.2\n")
-    (box.rootfs / "etc/nsswitch.conf").write_text("passwd: files\n")
+    # A look-up of a user would wait for ever in opening its library.
+    (box.rootfs / "etc/nsswitch.conf").write_text("passwd: hostile files\n")
+    os.mkfifo(libraries / "libnss_hostile.so.2")
     spec = box.spec("true")
     spec["process"]["user"] = {"uid": 4242, "gid": 4242}
     assert box.run(spec).status == 0

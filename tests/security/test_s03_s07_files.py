@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sampan.model.container import ContainerConfig, HostConfig
+from sampan.model.container import ContainerConfig
+from sampan.ocirun import process
+from sampan.ocirun.failure import RuntimeFailed
 from sampan.runtime.bundle import BundleMount
 from tests.support.bundles import Bundle
 
@@ -48,6 +53,44 @@ def test_s03_a_working_directory_outside_the_root_is_refused_in_exec(box: Bundle
         assert result.status == 255 or "bin" in result.out.split(), result
 
 
+def test_s03_a_directory_that_the_root_does_not_hold_is_no_working_directory(tmp_path: Path) -> None:
+    """As a process finds it that was handed a directory of the host."""
+    outside = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chroot(tmp_path)
+            os.fchdir(outside)
+            process.verify_directory()
+        except RuntimeFailed:
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(outside)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def own_dev(box: Bundle, spec: dict[str, Any]) -> Path:
+    """Give a container a /dev of its own, of which the runtime fills nothing; the directory."""
+    dev = box.directory / "dev"
+    dev.mkdir()
+    spec["mounts"] = [mount for mount in spec["mounts"] if not mount["destination"].startswith("/dev")]
+    spec["mounts"].append({"destination": "/dev", "type": "bind", "source": str(dev), "options": ["bind"]})
+    return dev
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "zero"])
+def test_s04_a_mask_is_never_what_a_container_calls_null(box: Bundle, kind: str) -> None:
+    """CVE-2025-31133: whatever lies at /dev/null, the mask is the null device."""
+    spec = box.spec("stat", "-c", "%t:%T", "/proc/keys")
+    null = own_dev(box, spec) / "null"
+    if kind == "link":
+        null.symlink_to("/proc/sys/kernel/core_pattern")
+    else:
+        os.mknod(null, (stat.S_IFREG if kind == "file" else stat.S_IFCHR) | 0o666, os.makedev(1, 5))
+    assert box.run(spec).out == "1:3\n"
+
+
 def test_s04_masks_are_the_null_device_itself(box: Bundle) -> None:
     """CVE-2025-31133: an image that brings its own /dev/null as a link must not aim the mask."""
     (box.rootfs / "dev/null").symlink_to("/proc/sys/kernel/core_pattern")
@@ -61,25 +104,33 @@ def test_s04_a_mask_is_no_way_to_the_hosts_null_device(box: Bundle, own: bool) -
     before = os.stat("/dev/null")
     spec = box.spec("sh", "-c", "for f in /proc/keys /proc/timer_list; do chmod 0 $f; chown 9 $f; done; true")
     if not own:
-        spec["mounts"] = [mount for mount in spec["mounts"] if not mount["destination"].startswith("/dev")]
+        own_dev(box, spec)
     assert box.run(spec).status == 0
     after = os.stat("/dev/null")
+    os.chmod("/dev/null", before.st_mode & 0o7777)  # a machine whose null device is root's alone is none
+    os.chown("/dev/null", before.st_uid, before.st_gid)
     assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
 
 
-def test_s04_a_console_is_mounted_by_descriptor(box: Bundle) -> None:
+@pytest.mark.parametrize("link", ["../..", "{directory}"])
+def test_s04_a_console_is_mounted_by_descriptor(box: Bundle, link: str) -> None:
     """CVE-2025-52565: /dev/console as a link of the image is never followed out of its root."""
     victim = box.directory / "victim"
     victim.write_text("host")
-    spec = box.spec("true", config=ContainerConfig(tty=True))
+    spec = box.spec("stat", "-L", "-c", "%t", "/dev/console", config=ContainerConfig(tty=True))
     spec["mounts"] = [mount for mount in spec["mounts"] if mount["destination"] != "/dev"]
     (box.rootfs / "dev/pts").mkdir()
-    (box.rootfs / "dev/console").symlink_to("../../victim")
+    place = f"{link.format(directory=box.directory)}/victim"
+    (box.rootfs / "dev/console").symlink_to(place)
+    within = box.rootfs / place.lstrip("./")
+    within.parent.mkdir(parents=True, exist_ok=True)
+    within.touch()
     done = subprocess.run(
         [*box.command, "run", "--bundle", str(box.directory), box.new_id()], input=b"", capture_output=True,
         check=False, timeout=30,
     ) if box.write(spec) is None else None  # fmt: skip
     assert done is not None
+    assert done.stdout.split() == [b"88"], "a terminal, inside the container"
     assert victim.read_text() == "host" and not victim.is_mount()
 
 
@@ -88,13 +139,21 @@ def test_s05_sysctls_go_to_a_verified_procfs(box: Bundle) -> None:
     fake = box.directory / "fake"
     (fake / "sys/net/ipv4").mkdir(parents=True)
     (fake / "sys/net/ipv4/ip_forward").write_text("0")
-    spec = box.spec("true", host=HostConfig(sysctls={"net.ipv4.ip_forward": "1"}))
+    spec = box.spec("true")
+    spec["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
     spec["mounts"].append(
         {"destination": "/proc/sys", "type": "bind", "source": str(fake / "sys"), "options": ["bind"]}
     )
     spec["linux"]["readonlyPaths"] = []
     box.run(spec)
     assert (fake / "sys/net/ipv4/ip_forward").read_text() == "0"
+    plain = box.spec("true")
+    plain["mounts"] = [mount for mount in plain["mounts"] if mount["destination"] != "/proc"]
+    plain["linux"] |= {"readonlyPaths": [], "maskedPaths": [], "sysctl": {"net.ipv4.ip_forward": "1"}}
+    shutil.copytree(fake / "sys", box.rootfs / "proc/sys")
+    assert box.run(plain).status == 0
+    assert (box.rootfs / "proc/sys/net/ipv4/ip_forward").read_text() == "0", "a directory called /proc is no procfs"
+    shutil.rmtree(box.rootfs / "proc/sys")
     for place in ("/proc/self/attr", "/proc/1"):
         spec["mounts"][-1]["destination"] = place
         result = box.run(spec)

@@ -8,11 +8,6 @@ import select
 from . import signals
 
 
-def open_pid(pid: int) -> int:
-    """pidfd_open(2)."""
-    return os.pidfd_open(pid)
-
-
 def send_signal(pidfd: int, signo: int) -> None:
     """pidfd_send_signal(2)."""
     signals.send(pidfd, signo)

@@ -25,11 +25,6 @@ _MASKED = ("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/lat
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def _options(words: list[str], rootless: bool) -> list[str]:
-    # Group 5 (tty) is not mapped in a single-user namespace.
-    return [word for word in words if not (rootless and word == "gid=5")]
-
-
 def configuration(rootless: bool = False) -> dict[str, Any]:
     """A shell in a read-only root; rootless: in a user namespace of the caller's own id."""
     kinds = ["pid", "network", "ipc", "uts", "mount"] + (["user"] if rootless else ["cgroup"])
@@ -62,7 +57,8 @@ def configuration(rootless: bool = False) -> dict[str, Any]:
                 "destination": place,
                 "type": kind,
                 "source": source,
-                "options": [o for o in words if o != "gid=5" or not rootless],
+                # Group 5 (tty) is not mapped in a single-user namespace.
+                "options": [word for word in words if not (rootless and word == "gid=5")],
             }
             for place, kind, source, words in _MOUNTS
             if not (rootless and kind == "cgroup")

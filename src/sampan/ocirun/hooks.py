@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
+from ..linux import fds
 from ..linux import pidfd as pidfds
 from .failure import RuntimeFailed
 
@@ -36,45 +38,45 @@ def run_all(hooks: list[dict[str, Any]] | None, state: str) -> list[str]:
 
 
 def _run(hook: dict[str, Any], state: str) -> None:
-    reader, writer = os.pipe2(os.O_CLOEXEC)
     output, captured = os.pipe2(os.O_CLOEXEC)
-    environment = dict(entry.split("=", 1) for entry in hook.get("env") or () if "=" in entry)
-    actions = [(os.POSIX_SPAWN_DUP2, reader, 0), (os.POSIX_SPAWN_DUP2, captured, 1), (os.POSIX_SPAWN_DUP2, captured, 2)]
     try:
-        pid = os.posix_spawn(hook["path"], hook.get("args") or [hook["path"]], environment, file_actions=actions)
-    finally:
-        os.close(reader)
-        os.close(captured)
-    pidfd = os.pidfd_open(pid)
-    try:
-        _feed(writer, state)
-        text = _collect(output, pidfd, hook.get("timeout"))
-        status = pidfds.wait(pidfd)
+        pidfd = _spawn(hook, state, captured)
+        try:
+            text = _collect(output, pidfd, hook.get("timeout"))
+            status = pidfds.wait(pidfd)
+        finally:
+            os.close(pidfd)
     finally:
         os.close(output)
-        os.close(pidfd)
     if status:
         raise RuntimeFailed(f"exit status {status}, stdout and stderr: {text.decode(errors='replace').strip()}")
 
 
-def _feed(writer: int, state: str) -> None:
+def _spawn(hook: dict[str, Any], state: str, captured: int) -> int:
+    """A hook's pidfd; closes `captured`, which is its stdout and stderr."""
+    # A file rather than a pipe: a hook need not read it, and it may be larger than a pipe holds.
+    stdin = fds.memfd("state", state.encode())
+    environment = dict(entry.split("=", 1) for entry in hook.get("env") or () if "=" in entry)
+    actions = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, captured, 1), (os.POSIX_SPAWN_DUP2, captured, 2)]
     try:
-        os.write(writer, state.encode())  # less than the pipe's 64 KiB
-    except BrokenPipeError:
-        pass  # a hook need not read it
+        pid = os.posix_spawn(hook["path"], hook.get("args") or [hook["path"]], environment, file_actions=actions)
     finally:
-        os.close(writer)
+        os.close(stdin)
+        os.close(captured)
+    return os.pidfd_open(pid)
 
 
 def _collect(output: int, pidfd: int, timeout: int | None) -> bytes:
-    # The hook's end counts, not the end of its output: it may have left a daemon behind that keeps the pipe.
+    """What it says until it ends: its output may stay open longer, in a daemon that it left behind."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     poll.register(output, select.POLLIN)
+    deadline = time.monotonic() + timeout if timeout else None
     text = b""
     while True:
-        events = poll.poll(timeout * 1000 if timeout else None)
-        if not events:
+        left = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+        events = poll.poll(left)
+        if left == 0 or not events:
             pidfds.send_signal(pidfd, 9)
             pidfds.wait(pidfd)
             raise RuntimeFailed(f"hook ran past specified timeout of {timeout}s")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 
 from ..linux import capabilities
 from ..linux import seccomp as linux_seccomp
+from ..model import quantity
 from .arguments import FLAG, VALUE, Arguments, Incorrect, parse, table
 from .failure import RuntimeFailed
 from .lifecycle import one_id
@@ -163,7 +163,7 @@ def events(options: Globals, words: list[str]) -> int:
     """`events [--stats] [--interval 5s] <id>`: usage figures as JSON lines."""
     arguments = parse(words, table((VALUE, ("interval",)), (FLAG, ("stats",))))
     found = State.load(options.root, one_id(arguments, "events"))
-    interval = _seconds(arguments.value("interval", "5s"))
+    interval = quantity.parse_duration(arguments.value("interval", "5s")) / 1e9
     while True:
         if not found.is_alive():
             raise RuntimeFailed(f"container with id {found.id} is not running")
@@ -172,14 +172,6 @@ def events(options: Globals, words: list[str]) -> int:
         if arguments.flag("stats"):
             return 0
         time.sleep(interval)
-
-
-def _seconds(text: str) -> float:
-    for unit, factor in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)):
-        number = text.removesuffix(unit)
-        if number != text and number.replace(".", "", 1).isdigit():
-            return float(number) * factor
-    raise Incorrect(f'invalid value "{text}" for flag -interval')
 
 
 def _stats(found: State) -> dict[str, Any]:
@@ -220,13 +212,13 @@ def _stats(found: State) -> dict[str, Any]:
 def spec(_options: Globals, words: list[str]) -> int:
     """`spec [-b bundle] [--rootless]`: a configuration to start from."""
     arguments = parse(words, table((VALUE, ("bundle",)), (FLAG, ("rootless",))), {"b": "bundle"})
-    path = f"{arguments.value('bundle', '.')}/config.json"
-    if os.path.exists(path):
-        raise RuntimeFailed("File config.json exists. Remove it first")
     from .example import configuration
 
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(configuration(rootless=arguments.flag("rootless")), file, indent="\t")
+    try:
+        with open(f"{arguments.value('bundle', '.')}/config.json", "x", encoding="utf-8") as file:
+            json.dump(configuration(rootless=arguments.flag("rootless")), file, indent="\t")
+    except FileExistsError:
+        raise RuntimeFailed("File config.json exists. Remove it first") from None
     return 0
 
 

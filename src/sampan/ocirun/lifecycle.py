@@ -91,9 +91,9 @@ class Creation:
         self.spec, self.text = load_spec(self.bundle)
         self.console = bool(self.spec["process"].get("terminal"))
         self._check_console(detached)
-        self.state = State.create(options.root, self.id)
         self.cache = f"{options.root}/seccomp"
         self.cgroup = cgroup_name(self.spec, self.id, options.systemd)
+        self.state = State.create(options.root, self.id)
 
     def _check_console(self, detached: bool) -> None:
         wanted = self.arguments.value("console-socket")
@@ -104,8 +104,9 @@ class Creation:
 
     def create(self, listening: bool) -> launch.Created:
         """Make the container; with `listening` another process can start it."""
-        listener = listen(self.state.start_socket) if listening else None
+        listener = None
         try:
+            listener = listen(self.state.start_socket) if listening else None
             return self._create(listener)
         except BaseException:
             self.state.remove()
@@ -332,7 +333,10 @@ def _set_user(process: dict[str, Any], arguments: Arguments) -> None:
             user.update(uid=int(uid), **({"gid": int(gid)} if gid else {}))
         except ValueError as error:
             raise Incorrect(f"parsing {arguments.value('user')!r} as uid:gid: {error}") from error
-    extra = [int(gid) for gid in arguments.values("additional-gids")]
+    try:
+        extra = [int(gid) for gid in arguments.values("additional-gids")]
+    except ValueError as error:
+        raise Incorrect(f"additional-gids: {error}") from error
     user["additionalGids"] = [*(user.get("additionalGids") or []), *extra]
     process["user"] = user
 
@@ -359,9 +363,12 @@ def kill(options: Globals, words: list[str]) -> int:
     if arguments.flag("all") and group and group.exists():
         group.signal(number)
         return 0
-    if not state.is_alive():
-        raise RuntimeFailed("container not running")
-    os.kill(state.pid, number)
+    try:
+        process = state.open_process()
+        pidfd.send_signal(process, number)
+    except ProcessLookupError:
+        raise RuntimeFailed("container not running") from None
+    os.close(process)
     if number == signals.SIGKILL and group and group.is_frozen():
         group.thaw()
     return 0
@@ -374,6 +381,7 @@ def delete(options: Globals, words: list[str]) -> int:
     try:
         state = State.load(options.root, container_id)
     except RuntimeFailed:
+        State(options.root, container_id, {}).remove()  # of a creation that was cut off
         if force:
             return 0
         raise
@@ -388,7 +396,7 @@ def delete(options: Globals, words: list[str]) -> int:
 
 def _kill_and_wait(state: State) -> None:
     try:
-        process = os.pidfd_open(state.pid)
+        process = state.open_process()
     except ProcessLookupError:
         return
     group = state.cgroup

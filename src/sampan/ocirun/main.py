@@ -141,7 +141,7 @@ def _dispatch(options: Globals, name: str, words: list[str]) -> int:
         prefix = f"runc {name} failed: " if name in ("create", "run") else ""
         options.write("error", f"{prefix}{error}")
         return error.exit_code if name == "exec" else 1
-    except OSError as error:
+    except (OSError, ValueError) as error:
         options.write("error", str(error))
         return 1
 

@@ -92,16 +92,17 @@ def spawn_joined(
     if pid == 0:
         ours.close()
         _intermediate(wanted, offsets, main, theirs)
+    theirs.close()
     try:
         message, _ = ours.receive()
     except Closed:
         message = "the process that joins namespaces ended early"
     pidfds.wait(pidfd)
     os.close(pidfd)
-    theirs.close()
     if isinstance(message, str):
+        ours.close()
         raise RuntimeFailed(message)
-    return message, pidfds.open_pid(message), ours
+    return message, os.pidfd_open(message), ours
 
 
 def _intermediate(

@@ -186,7 +186,7 @@ class Mounter:
         if self.own_cgroupns:
             try:
                 mnt.mount("cgroup", target_name(target), "cgroup2", options.flags, options.data or None)
-            except (PermissionError, OSError):
+            except OSError:
                 pass  # EPERM in a user namespace, EBUSY: the bind below shows the same
             else:
                 return

@@ -33,7 +33,8 @@ def _from_disk(key: bytes, profile: dict[str, Any], cache: str) -> bytes:
     path = f"{cache}/{blake2b(key, digest_size=20).hexdigest()}.bpf"
     try:
         with open(path, "rb") as file:
-            return file.read()
+            if found := file.read():  # nothing: what a power cut left, and no filter at all
+                return found
     except FileNotFoundError:
         pass
     bpf = compile_profile(profile)
@@ -41,6 +42,8 @@ def _from_disk(key: bytes, profile: dict[str, Any], cache: str) -> bytes:
     temporary = f"{path}.{os.getpid()}"
     with open(temporary, "wb") as file:
         file.write(bpf)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(temporary, path)
     return bpf
 

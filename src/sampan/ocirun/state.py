@@ -115,6 +115,14 @@ class State:
         """Whether process 1 is still the one that was made."""
         return bool(self.pid) and start_time(self.pid) == self.record["startTime"]
 
+    def open_process(self) -> int:
+        """A pidfd of process 1; ProcessLookupError once that has ended, whoever has its number now."""
+        pidfd = os.pidfd_open(self.pid)
+        if not self.is_alive():
+            os.close(pidfd)
+            raise ProcessLookupError(f"container {self.id} has ended")
+        return pidfd
+
     def status(self) -> str:
         """created, running, paused or stopped."""
         if not self.is_alive():
@@ -141,10 +149,14 @@ class State:
         return {**found, "owner": ""}
 
     def remove(self) -> None:
-        """Forget the container."""
-        for name in os.listdir(self.directory):
-            os.unlink(f"{self.directory}/{name}")
-        os.rmdir(self.directory)
+        """Forget the container; nothing where it is forgotten already."""
+        check_id(self.id)
+        try:
+            for name in os.listdir(self.directory):
+                os.unlink(f"{self.directory}/{name}")
+            os.rmdir(self.directory)
+        except FileNotFoundError:
+            pass  # another `delete` was faster
 
 
 def all_states(root: str) -> list[State]:
@@ -153,4 +165,10 @@ def all_states(root: str) -> list[State]:
         names = sorted(os.listdir(root))
     except FileNotFoundError:
         return []
-    return [State.load(root, name) for name in names if os.path.exists(f"{root}/{name}/state.json")]
+    found = []
+    for name in names:
+        try:
+            found.append(State.load(root, name))
+        except RuntimeFailed:
+            continue  # our own directory of filters, or a container that is just being made or deleted
+    return found

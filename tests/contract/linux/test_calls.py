@@ -78,7 +78,7 @@ def test_a_cloned_child_is_process_one_of_its_namespace() -> None:
 
 def test_waiting_by_pidfd() -> None:
     child = os.posix_spawn("/bin/sh", ["sh", "-c", "kill -TERM $$"], {})
-    fd = pidfd.open_pid(child)
+    fd = os.pidfd_open(child)
     assert pidfd.has_exited(fd, 5000)
     assert pidfd.wait(fd) == 143
     os.close(fd)

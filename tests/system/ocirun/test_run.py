@@ -200,7 +200,31 @@ def test_a_failing_or_slow_hook_stops_the_start(box: Bundle) -> None:
     assert result.status == 1 and "exit status 3" in result.err and "why" in result.err
     spec["hooks"] = {"createContainer": [{"path": "/bin/sleep", "args": ["sleep", "60"], "timeout": 1}]}
     assert "timeout of 1s" in box.run(spec).err
+    chatty = "while sleep 0.2; do echo more; done"
+    spec["hooks"] = {"createContainer": [{"path": "/bin/sh", "args": ["sh", "-c", chatty], "timeout": 1}]}
+    assert "timeout of 1s" in box.run(spec).err
     assert not list(box.state.glob("c*")), "a failed start leaves no state"
+
+
+def test_a_hook_may_leave_a_large_state_unread(box: Bundle) -> None:
+    spec = box.spec("echo", "program")
+    spec["annotations"] = {"large": "x" * (1 << 17)}
+    spec["hooks"] = {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "0"], "timeout": 5}]}
+    assert box.run(spec).out == "program\n"
+
+
+def test_what_a_cut_off_creation_left_is_in_nobodys_way(box: Bundle) -> None:
+    (box.state / "half").mkdir(parents=True, mode=0o700)
+    assert box.call("list").out.count("\n") == 1
+    assert box.call("delete", "half").status == 1
+    box.write(box.spec("true"))
+    assert box.call("run", "--bundle", str(box.directory), "half").status == 0
+    spec = box.spec("true")
+    spec["linux"]["cgroupsPath"] = "no-systemd-name"
+    for _ in range(2):
+        box.write(spec)
+        refused = box.call("--systemd-cgroup", "run", "--bundle", str(box.directory), "twice")
+        assert "slice:prefix:name" in refused.err, "the id is still free"
 
 
 def test_terminal_over_a_console_socket(box: Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.linux import mount
-from sampan.ocirun import namespaces
+from sampan.ocirun import namespaces, seccomp
 from sampan.ocirun.arguments import FLAG, LIST, VALUE, Incorrect, parse, table
 from sampan.ocirun.failure import RuntimeFailed
 from sampan.ocirun.lifecycle import cgroup_name
@@ -106,3 +107,12 @@ def test_namespaces_of_a_configuration() -> None:
     assert namespaces.Namespaces(linux).needs_intermediate
     with pytest.raises(RuntimeFailed, match="unknown namespace"):
         namespaces.Namespaces({"namespaces": [{"type": "nosuch"}]})
+
+
+def test_an_empty_filter_on_disk_is_no_filter(tmp_path: Path) -> None:
+    profile = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]}
+    whole = seccomp.compiled(profile, str(tmp_path))
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"")
+    seccomp._memory.clear()
+    assert seccomp.compiled(profile, str(tmp_path)) == whole == kept.read_bytes()
