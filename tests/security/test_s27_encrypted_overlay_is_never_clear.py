@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sampan.errors import InvalidArgument, NotImplementedHere
 from sampan.linux.xfrm import State, Xfrm, add_state, delete_state

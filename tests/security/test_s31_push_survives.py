@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sampan.engine import images as use
 from sampan.engine.pull import PullRequest, pull

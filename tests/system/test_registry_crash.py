@@ -12,8 +12,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sampan.engine import images as use
 from sampan.engine.pull import PullRequest, pull

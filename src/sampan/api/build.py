@@ -8,7 +8,6 @@ import posixpath
 from base64 import b64decode, urlsafe_b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -209,8 +208,7 @@ async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: 
         return _Described(context, dockerfile, rules)
 
 
-@dataclass(frozen=True)
-class _Described:
+class _Described(Struct, frozen=True):
     """What is to be built: `context` is empty where there is none, `ignored` what its ignore file says."""
 
     context: str | FileTree

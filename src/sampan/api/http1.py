@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 import h11
+from msgspec import Struct, field
 
 from ..errors import InvalidArgument, SampanError
 
@@ -29,8 +29,7 @@ class TooLarge(SampanError):
     """The body exceeds what its route takes (HTTP 413)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Request line and header fields; field names are in lower case, repeated ones joined with a comma."""
 
     method: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from ..engine import attach as attaching
 from ..engine import exec as execs

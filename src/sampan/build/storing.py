@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -189,7 +189,7 @@ def _image(engine: Engine, config: ImageConfig, layers: tuple[Layer, ...], order
     """One image with its manifest. One that is known already gets the form that is asked for now."""
     images, form, data = engine.images, order.form, configs.encode(config)
     if form.docker_types:
-        layers = tuple(replace(layer, descriptor=_of_docker(layer.descriptor)) for layer in layers)
+        layers = tuple(msgspec.structs.replace(layer, descriptor=_of_docker(layer.descriptor)) for layer in layers)
     manifest = Manifest(
         2, manifests.describe(data, DOCKER_CONFIG if form.docker_types else OCI_CONFIG),
         [layer.descriptor for layer in layers], media_type=DOCKER_MANIFEST if form.docker_types else OCI_MANIFEST,

@@ -9,8 +9,9 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, Protocol, cast
+
+from msgspec import Struct
 
 from ..errors import DataLoss, InvalidArgument, SampanError
 
@@ -24,8 +25,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Caps on what one stream may grow to. The ratio counts only beyond `ratio_floor` bytes of output."""
 
     max_bytes: int = 256 << 30

@@ -7,8 +7,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, NamedTuple
+
+from msgspec import to_builtins
 
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, string
@@ -60,9 +61,9 @@ def explore(session: Session, options: Options, arguments: list[str]) -> int:
         layers = read_layers(archive, image, _commands(image.config))
     report = compare(layers)
     if options["format"] == "json":
-        session.say(json.dumps(asdict(report), indent=2))
+        session.say(json.dumps(to_builtins(report), indent=2))
     elif options["ci"] or not (is_terminal(0) and is_terminal(1)):
-        _show(session, asdict(report))
+        _show(session, to_builtins(report))
     else:
         from .explore_page import Page, show
 
@@ -169,7 +170,7 @@ def scan(session: Session, options: Options, arguments: list[str]) -> int:
     except OSError as error:
         raise CommandFailed(f"sampan: {options['db']}: {error.strerror}") from error
     if options["format"] == "json":
-        session.say(json.dumps([asdict(finding) for finding in findings], indent=2))
+        session.say(json.dumps([to_builtins(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
             mended = finding.fixed or "not fixed"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from ..api import body, versions
 from ..engine.config import (
@@ -35,8 +35,7 @@ _MERGED: Final = frozenset(("runtimes",))
 """Keys that may stand in both places, as in Docker."""
 
 
-@dataclass(frozen=True)
-class Tls:
+class Tls(Struct, frozen=True):
     """Certificates of the TCP listeners; `verify`: clients must show one signed by `ca`."""
 
     cert: str
@@ -45,8 +44,7 @@ class Tls:
     verify: bool
 
 
-@dataclass(frozen=True)
-class DaemonConfig:
+class DaemonConfig(Struct, frozen=True):
     """What the daemon itself needs beside the engine's configuration."""
 
     line: CommandLine
@@ -222,8 +220,9 @@ def _cdi_directories(settings: Settings) -> tuple[str, ...]:
 
 def _network(settings: Settings) -> NetworkDefaults:
     gateways = settings.host_gateway_ips or [settings.host_gateway_ip]
+    unset = NetworkDefaults()
     return NetworkDefaults(
-        bridge=settings.bridge or NetworkDefaults.bridge,
+        bridge=settings.bridge or unset.bridge,
         bip=settings.bip,
         bip6=settings.bip6,
         fixed_cidr=settings.fixed_cidr,
@@ -238,7 +237,7 @@ def _network(settings: Settings) -> NetworkDefaults:
         ip6tables=settings.ip6tables,
         ip_forward=settings.ip_forward,
         ip_masq=settings.ip_masq,
-        publish_ip=settings.ip or NetworkDefaults.publish_ip,
+        publish_ip=settings.ip or unset.publish_ip,
         userland_proxy=settings.userland_proxy,
         allow_direct_routing=settings.allow_direct_routing,
         host_gateway_ips=tuple(address for address in gateways if address),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument, SampanError
@@ -21,8 +22,7 @@ class HelpWanted(SampanError):
     """`--help` was given."""
 
 
-@dataclass(frozen=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """One flag and the `daemon.json` key that it sets. `keep` collects repeated values: list, map, nested map."""
 
     name: str
@@ -38,8 +38,7 @@ class Flag:
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
-@dataclass
-class CommandLine:
+class CommandLine(Struct):
     """What was given: values by key of daemon.json, and the flags that belong to the command line alone."""
 
     values: dict[str, Any] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..engine.config import EngineConfig
 from ..engine.engine import Engine

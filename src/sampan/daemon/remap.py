@@ -6,7 +6,8 @@ import grp
 import logging
 import pwd
 import subprocess
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..errors import InvalidArgument, SampanError
 from ..model.idmap import IdMap, IdRange

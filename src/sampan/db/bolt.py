@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import DataLoss
 
@@ -86,8 +87,7 @@ class Bolt:
             yield bytes(page[start:middle]), bytes(page[middle : middle + value_size]), bool(kind & _IS_BUCKET)
 
 
-@dataclass(frozen=True)
-class _Meta:
+class _Meta(Struct, frozen=True):
     page_size: int
     root: int
     transaction: int

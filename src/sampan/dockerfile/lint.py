@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..errors import InvalidArgument
 from ..oci import reference
@@ -32,8 +33,7 @@ _SECRET = re.compile(r"(?:^|_)(?:apikey|auth|credentials?|key|password|pword|pas
 _NOT_SECRET = re.compile(r"(?:^|_)public(?:_|$)", re.I)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One finding; `line` counts from 1."""
 
     rule: str
@@ -41,8 +41,7 @@ class Finding:
     line: int
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a rule wants to know beside the file; what is not known, no rule complains of.
 
     `platform_args` are the values of the predefined ARGs, `variables` gives the names that a base image's ENV sets
@@ -54,8 +53,7 @@ class Surroundings:
     ignored: Callable[[str], bool] = lambda path: False
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """What a rule looks at."""
 
     dockerfile: Dockerfile
@@ -63,8 +61,7 @@ class Subject:
     around: Surroundings
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """`# check=skip=A,B;experimental=all;error=true`, or the same text as build argument `CHECK_ARG`."""
 
     skip: frozenset[str] = frozenset()

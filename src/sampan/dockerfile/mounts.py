@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 
@@ -23,8 +24,7 @@ _SWITCHES = {"readonly": "read_only", "ro": "read_only", "required": "required"}
 _OPPOSITES = {"rw": "read_only", "readwrite": "read_only"}
 
 
-@dataclass(frozen=True, slots=True)
-class RunMount:
+class RunMount(Struct, frozen=True):
     """`read_only` is None where neither was said: bind is then read-only, cache is not. Sizes in bytes."""
 
     type: str = "bind"

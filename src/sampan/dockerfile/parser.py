@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .errors import DockerfileError
 from .source import Heredoc, LogicalLine, Reader, split_words, unquote
@@ -19,16 +20,14 @@ _ONE_STRING = frozenset({"MAINTAINER", "STOPSIGNAL", "USER", "WORKDIR"})
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT", "VOLUME", "SHELL"})
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """`--name` or `--name=value`; quotes of the value are removed."""
 
     name: str
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """One instruction, unexpanded.
 
     `arguments`: the words (for ENV and LABEL: key, value, key, value …; for the shell forms: one string).
@@ -59,8 +58,7 @@ class Instruction:
         return DockerfileError(message, self.line.first, plain=True, word=word)
 
 
-@dataclass(frozen=True, slots=True)
-class Dockerfile:
+class Dockerfile(Struct, frozen=True):
     """A parsed file: its directives, its instructions, its escape character."""
 
     instructions: tuple[Instruction, ...]

@@ -6,7 +6,8 @@ Reference: the Dockerfile reference of docker/dockerfile:1, sections «Format»,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .errors import DockerfileError
 
@@ -18,8 +19,7 @@ _COMMENT = re.compile(r"^\s*#")
 _HEREDOC = re.compile(r"^(\d*)<<(-?)([^<]+)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Heredoc:
+class Heredoc(Struct, frozen=True):
     """`expand` is false where the delimiter was quoted; `chomp` strips leading tabs (`<<-`)."""
 
     name: str
@@ -29,8 +29,7 @@ class Heredoc:
     descriptor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogicalLine:
+class LogicalLine(Struct, frozen=True):
     """One instruction as written: continuations joined, comments dropped; `first` and `last` count from 1.
 
     `has_gap`: there is an empty line among the continued ones; `comment` the text of the last

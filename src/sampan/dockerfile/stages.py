@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..errors import InvalidArgument
 from .expand import expand
@@ -26,8 +27,7 @@ _STAGE_NAME = re.compile(r"^[a-z][a-z0-9-_.]*$")
 _BOOLEAN = frozenset({"keep-git-dir", "link", "parents", "unpack"})
 
 
-@dataclass
-class Stage:
+class Stage(Struct):
     """`base` is an image reference, the name of an earlier stage, or `scratch`; `parent` that earlier stage."""
 
     index: int
@@ -39,8 +39,7 @@ class Stage:
     instructions: list[Instruction] = field(default_factory=list)
 
 
-@dataclass
-class Plan:
+class Plan(Struct):
     """All stages in order, and the ARG defaults from before the first FROM (expanded)."""
 
     stages: list[Stage]

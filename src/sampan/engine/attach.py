@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import Conflict
 from . import detach, logs
@@ -14,8 +15,7 @@ from .engine import Engine
 from .live import PendingAttachment
 
 
-@dataclass(frozen=True)
-class AttachRequest:
+class AttachRequest(Struct, frozen=True):
     """`logs` sends what was written so far first; `stream` follows what comes."""
 
     stdin: bool = False

@@ -11,8 +11,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument, SampanError, Unavailable
 from ..image.aptsources import mirror_of, read_sources, sources_document
@@ -32,8 +33,7 @@ _PATH = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUSYBOX_PATHS = ("/bin/busybox", "/usr/bin/busybox")
 
 
-@dataclass(frozen=True)
-class _Distribution:
+class _Distribution(Struct, frozen=True):
     keyring: str
     default_suite: str
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from ..image.changes import apply_changes
 from ..image.layers import Layer
@@ -22,8 +22,7 @@ from .engine import Engine
 from .imagehost import image_event
 
 
-@dataclass(frozen=True)
-class CommitRequest:
+class CommitRequest(Struct, frozen=True):
     """`target` is where the tag goes, `config` overrides the container's, `changes` are Dockerfile instructions."""
 
     target: Reference | None = None

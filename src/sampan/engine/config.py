@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from ..model.container import Ulimit
 from ..model.idmap import IdMap
@@ -19,16 +19,14 @@ DEFAULT_CGROUP_PARENT = "/sampan"
 """With the driver cgroupfs; systemd's is system.slice."""
 
 
-@dataclass(frozen=True)
-class Runtime:
+class Runtime(Struct, frozen=True):
     """An external OCI runtime (`--add-runtime name=path`) with the arguments that precede its command."""
 
     path: str
     args: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class RegistryDefaults:
+class RegistryDefaults(Struct, frozen=True):
     """What the daemon's configuration says of registries."""
 
     mirrors: tuple[str, ...] = ()
@@ -42,8 +40,7 @@ class RegistryDefaults:
     """Further registries that are asked for names that have none."""
 
 
-@dataclass(frozen=True)
-class ContainerDefaults:
+class ContainerDefaults(Struct, frozen=True):
     """What a container gets where its own configuration is silent."""
 
     runtime: str = SAMPAN_RUNTIME
@@ -69,8 +66,7 @@ class ContainerDefaults:
     """`http-proxy`, `https-proxy`, `no-proxy`."""
 
 
-@dataclass(frozen=True)
-class EngineConfig:
+class EngineConfig(Struct, frozen=True):
     """All settings of one engine. Several engines run side by side when their roots and bridges differ."""
 
     data_root: str = DEFAULT_DATA_ROOT

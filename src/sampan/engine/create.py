@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from .. import faults
 from ..errors import InvalidArgument, NotFound, SampanError
@@ -44,8 +43,7 @@ _IGNORED_PORTS = "Published ports are discarded when using host network mode"
 _JOINING = "joining network namespace of container: "
 
 
-@dataclass(frozen=True)
-class Created:
+class Created(Struct, frozen=True):
     """The new container's id, and Docker's warnings about what was left out."""
 
     id: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..oci import config as configs
 from ..oci import manifest as manifests
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from ..registry.transport import Transport
 
 
-@dataclass(frozen=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """The descriptor of a tag, and the platforms that it serves."""
 
     descriptor: Descriptor

@@ -14,7 +14,6 @@ network/files/local-kv.db
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import DecodeError, Struct, json
@@ -39,8 +38,7 @@ class VolumeRow(Struct, rename="pascal"):
     options: dict[str, str] | None = None
 
 
-@dataclass(frozen=True)
-class LayerFiles:
+class LayerFiles(Struct, frozen=True):
     """Where a layer's tar comes from."""
 
     diff_id: str

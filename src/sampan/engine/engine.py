@@ -8,8 +8,9 @@ import socket
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from ..cas import Store
 from ..db import Database

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import time
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -39,8 +38,7 @@ class Exec(Struct, kw_only=True):
     finished_ns: int = 0
 
 
-@dataclass(frozen=True)
-class ExecStart:
+class ExecStart(Struct, frozen=True):
     """The body of `POST /exec/{id}/start`; `console_size` is (height, width)."""
 
     detach: bool = False

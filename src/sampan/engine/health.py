@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import SampanError
 from ..model.container import HealthConfig
@@ -23,8 +24,7 @@ OUTPUT_LIMIT = 4096
 TIMED_OUT = -1
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """Seconds, with Docker's defaults in place of zeros."""
 
     interval: float

@@ -8,7 +8,8 @@ damaged    a blob whose content is not its digest
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..cas.threads import run_in_thread
 from ..errors import SampanError
@@ -21,8 +22,7 @@ _STRAY_AGE = 24 * 3600.0
 _PARTIAL_AGE = 7 * 24 * 3600.0
 
 
-@dataclass(frozen=True)
-class ImageProblem:
+class ImageProblem(Struct, frozen=True):
     """One finding; `repaired` says whether it was mended, `bytes` what a stray takes."""
 
     what: str

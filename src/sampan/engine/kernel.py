@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..linux.cgroup import Cgroup, Hierarchy
 
@@ -28,8 +29,7 @@ _V2 = {
 """The same for v2, any of the files; what is missing here is not in v2. The root group has none of them."""
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(Struct, frozen=True):
     """The hierarchies' version, the machine, and which limits can be set."""
 
     version: int

@@ -6,8 +6,9 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument, NotFound
 from ..model import filters as filters_
@@ -27,8 +28,7 @@ HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
 Test = Callable[[Container], bool]
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(Struct, frozen=True):
     """Octets: what the container wrote, and its whole root file system."""
 
     rw: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from ..errors import Conflict
 from ..runtime import Shim
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from .exec import Exec
 
 
-@dataclass(frozen=True)
-class WaitResult:
+class WaitResult(Struct, frozen=True):
     """How a wait ended: the exit code, and the error where the container never started."""
 
     status: int
@@ -48,8 +48,7 @@ class WaitTicket:
         return self._future.done()
 
 
-@dataclass(frozen=True, eq=False)
-class PendingAttachment:
+class PendingAttachment(Struct, frozen=True, eq=False):
     """An attachment made before the start: handed to the shim between create and start."""
 
     socket: socket.socket
@@ -58,8 +57,7 @@ class PendingAttachment:
     stderr: bool
 
 
-@dataclass
-class Live:
+class Live(Struct):
     """One container's run-time side."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..errors import Unauthorized
 from ..registry.config import AuthConfig, domain_of
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from ..registry.transport import Transport
 
 
-@dataclass(frozen=True)
-class LoginResult:
+class LoginResult(Struct, frozen=True):
     """`identity_token` is kept by the client instead of the password, where the registry gives one."""
 
     status: str = "Login Succeeded"

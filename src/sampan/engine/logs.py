@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 from ..logs import readers
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from .attach import AttachRequest
 
 
-@dataclass(frozen=True)
-class LogsRequest:
+class LogsRequest(Struct, frozen=True):
     """Times in ns since the epoch, 0 for none; `tail` negative for all."""
 
     stdout: bool = True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 from ..model import idmap
@@ -28,8 +29,7 @@ _TMPFS_FLAGS = (
 _TMPFS_DATA = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge")
 
 
-@dataclass(frozen=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """A mount as it was asked for: Docker's `Mount` and the text of its mode."""
 
     mount: Mount

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..errors import Conflict, NotFound
 from ..model.filters import Filters, check, labelled, moment
@@ -14,8 +14,7 @@ FILTERS = frozenset(("label", "label!", "until"))
 STOPPED = frozenset(("created", "exited", "dead"))
 
 
-@dataclass(frozen=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """Ids of what was removed, and the octets that it held."""
 
     removed: list[str]

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import faults
 from ..cas.threads import run_in_thread
@@ -45,8 +47,7 @@ _CONFIG_TYPES = frozenset({manifests.OCI_CONFIG, manifests.DOCKER_CONFIG, "appli
 """Docker takes the last three for configurations, too: older registries sent them."""
 
 
-@dataclass(frozen=True)
-class PullRequest:
+class PullRequest(Struct, frozen=True):
     """`ref` without a tag means `latest`, or every tag with `all_tags`.
 
     `others`: what a short name may mean as well, asked in turn when the registry before does not have it.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..model.progress import Progress, ProgressDetail, Report, layer_status
 from ..model.quantity import human_size
@@ -14,8 +15,7 @@ from ..registry.download import Download, DownloadReader
 _INTERVAL = 0.1
 
 
-@dataclass
-class LayerProgress:
+class LayerProgress(Struct):
     """One layer: its download, its reader while it is unpacked, and what was last said about it."""
 
     download: Download

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from .. import faults
 from ..errors import NotFound
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 _INTERVAL = 0.1
 
 
-@dataclass(frozen=True)
-class PushRequest:
+class PushRequest(Struct, frozen=True):
     """`ref` without a tag means every tag of the repository here."""
 
     ref: Reference

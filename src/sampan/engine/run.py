@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import SampanError
 from ..model.container import CreateRequest, HostConfig
@@ -19,8 +20,7 @@ from .wait import wait
 OUTPUT_LIMIT = 64 << 20
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """How it ended. With a TTY everything is in `out`."""
 
     status: int

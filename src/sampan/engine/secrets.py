@@ -12,7 +12,8 @@ import posixpath
 import re
 import secrets as random
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..db import Row
 from ..errors import Conflict, InvalidArgument, NotFound
@@ -33,8 +34,7 @@ LARGEST = 500 * 1024
 _NAME = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-_.]{0,62}[a-zA-Z0-9])?")
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Struct, frozen=True):
     """What may be shown of a secret."""
 
     id: str
@@ -43,8 +43,7 @@ class Secret:
     labels: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Struct, frozen=True):
     """One secret as a container asks for it."""
 
     name: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from ..errors import Conflict, InvalidArgument
 from ..model.times import nanoseconds
@@ -19,8 +19,7 @@ from .exec_config import ExecConfig
 PARKED_NAMESPACES = ("mount", "pid", "ipc", "uts", "network")
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """`namespaces`: kind to the path of one to join, or None for a new one; a kind that is missing is the host's."""
 
     namespaces: dict[str, str | None]

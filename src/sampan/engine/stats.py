@@ -6,7 +6,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..linux.cgroup import files
 from ..linux.cgroup.stats import CgroupStat
@@ -22,8 +23,7 @@ SNAPSHOT_SECONDS = 0.1
 _CPUS = os.sysconf("SC_NPROCESSORS_ONLN")
 
 
-@dataclass(frozen=True)
-class LinkStat:
+class LinkStat(Struct, frozen=True):
     """One network link's counters since it was made."""
 
     rx_bytes: int = 0
@@ -36,8 +36,7 @@ class LinkStat:
     tx_dropped: int = 0
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One reading. `read` is RFC 3339; `cgroup` is None when the container does not run.
 
     `system_cpu_ns` is what all processors have had to give, used or idle (the sum in proc_stat(5), which counts ticks);

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -14,8 +15,7 @@ NETWORK_DRIVERS: Final = ("bridge", "host", "ipvlan", "macvlan", "null", "overla
 LOG_DRIVERS: Final = ("fluentd", "gelf", "journald", "json-file", "local", "none", "syslog")
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Struct, frozen=True):
     """How many containers there are, by state."""
 
     total: int

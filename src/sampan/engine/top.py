@@ -6,7 +6,8 @@ import os
 import pwd
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import Conflict, InvalidArgument
 from . import cgroups, info
@@ -16,16 +17,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
-class Processes:
+class Processes(Struct, frozen=True):
     """Column titles and one row for each process, as ps prints them."""
 
     titles: list[str]
     rows: list[list[str]]
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(Struct, frozen=True):
     """One process, from proc_pid_stat(5) and its neighbours. `stat` starts with the state (field 3)."""
 
     pid: int
@@ -72,8 +71,7 @@ def top(engine: Engine, ref: str, ps_args: str = "") -> Processes:
     return Processes([title for _, title in columns], rows)
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(Struct, frozen=True):
     """A ps format specifier (ps(1), STANDARD FORMAT SPECIFIERS)."""
 
     title: str

@@ -5,13 +5,13 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _LINE = re.compile(r"deb\s+(\[[^]]*\]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)(?P<components>[^#]*)")
 
 
-@dataclass(frozen=True)
-class AptSource:
+class AptSource(Struct, frozen=True):
     """One archive: where it is, which suites and components."""
 
     uri: str

@@ -11,11 +11,11 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..cas.compression import CHUNK, Decompressed, Readable, detect
 from ..errors import DataLoss, InvalidArgument, NotFound
@@ -45,8 +45,7 @@ class _Item(Struct):
     repo_tags: list[str] | None = msgspec.field(default=None, name="RepoTags")
 
 
-@dataclass(frozen=True)
-class ArchivedImage:
+class ArchivedImage(Struct, frozen=True):
     """One image of an archive. `layers` are member names, lowest first, `manifest` its bytes where it has one."""
 
     config: bytes

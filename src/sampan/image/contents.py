@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import IO, cast
+
+from msgspec import Struct, field
 
 from ..cas.compression import Decompressed, ReadAhead
 from ..errors import DataLoss
@@ -16,8 +17,7 @@ _OPAQUE = ".wh..wh..opq"
 _MAX_KEPT = 64 << 20
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One member of a layer; `path` without a leading slash, `size` in bytes of content."""
 
     path: str
@@ -26,8 +26,7 @@ class Entry:
     """file, directory, link or other"""
 
 
-@dataclass
-class LayerContents:
+class LayerContents(Struct):
     """One layer: what it adds, what it removes, and the directories whose lower content it hides."""
 
     name: str

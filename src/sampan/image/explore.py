@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .contents import LayerContents
 
 
-@dataclass(frozen=True)
-class LayerReport:
+class LayerReport(Struct, frozen=True):
     """One layer in numbers; paths are counted, sizes in bytes."""
 
     digest: str
@@ -20,8 +20,7 @@ class LayerReport:
     removed: int
 
 
-@dataclass(frozen=True)
-class WastedPath:
+class WastedPath(Struct, frozen=True):
     """A path of which only the last of `count` versions is seen; `bytes` are those of the others."""
 
     path: str
@@ -29,8 +28,7 @@ class WastedPath:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Struct, frozen=True):
     """`efficiency` is the share of bytes that the topmost view still shows."""
 
     layers: list[LayerReport]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from ..model.times import now
 from ..oci.config import ExecutionConfig, History, ImageConfig, RootFS
@@ -11,8 +11,7 @@ from .changes import apply_changes
 from .layers import Layer
 
 
-@dataclass(frozen=True)
-class ImportOptions:
+class ImportOptions(Struct, frozen=True):
     """`source` is shown in the default comment: a URL, or `-` for standard input."""
 
     platform: Platform

@@ -8,8 +8,9 @@ The event loop begins and commits; nothing is committed before the whole stream 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from ..cas import Store
 from ..cas.compression import (
@@ -80,8 +81,7 @@ class Interruptible(Protocol):
     def interrupt(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(Struct, frozen=True):
     """One layer of an image in the store; `size` is unpacked bytes."""
 
     descriptor: Descriptor

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from .contents import Entry, LayerContents
 
 SAME, ADDED, CHANGED, REMOVED = " ", "A", "M", "D"
 
 
-@dataclass
-class Node:
+class Node(Struct):
     """A file or directory; `size` is that of all files below, those that the layer removed left out."""
 
     name: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..errors import InvalidArgument, NotFound
 from ..model.filters import Filters, check, flag, labelled, moment

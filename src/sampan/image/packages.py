@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from . import rpmdb
 
@@ -16,8 +17,7 @@ _PIP = re.compile(r".*(?:\.dist-info/METADATA|\.egg-info/PKG-INFO|\.egg-info)")
 _NPM = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/]+/package\.json")
 
 
-@dataclass(frozen=True, order=True)
-class Package:
+class Package(Struct, frozen=True, order=True):
     """`kind` is a package-url type: deb, apk, rpm, pypi, npm. `source` is the source package where it differs."""
 
     kind: str
@@ -29,8 +29,7 @@ class Package:
     license: str = ""
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """Distribution (os-release ID and VERSION_ID) and packages, sorted."""
 
     distribution: str

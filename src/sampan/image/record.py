@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+
+from msgspec import Struct
 
 from ..model.state import NEVER
 from ..model.times import instant
@@ -12,8 +13,7 @@ from ..oci.reference import Reference
 from .layers import Layer
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True, dict=True):
     """One image of one platform. `id` is its configuration's digest, `size` the bytes of its layers, unpacked."""
 
     id: str
@@ -68,8 +68,7 @@ class Image:
         return instant(self.created or NEVER) / 1e9
 
 
-@dataclass(frozen=True)
-class HistoryLine:
+class HistoryLine(Struct, frozen=True):
     """One line of `docker history`, newest first; `created` in whole seconds since the epoch."""
 
     id: str
@@ -80,8 +79,7 @@ class HistoryLine:
     comment: str
 
 
-@dataclass(frozen=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """One record of a removal: `kind` is `untagged` (a familiar reference) or `deleted` (an image or chain ID).
 
     `image` is the image's ID, for the event; empty for layers, which have none.
@@ -92,8 +90,7 @@ class Deleted:
     image: str = ""
 
 
-@dataclass(frozen=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """What a removal did; `freed` in bytes of unpacked layers, as Docker counts."""
 
     records: tuple[Deleted, ...] = ()
@@ -103,8 +100,7 @@ class Removal:
         return Removal(self.records + other.records, self.freed + other.freed)
 
 
-@dataclass(frozen=True)
-class ImageUser:
+class ImageUser(Struct, frozen=True):
     """A container, as far as images are concerned."""
 
     container_id: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import Conflict, NotFound
 from ..model.filters import Filters, flag, labelled, moment
@@ -17,8 +18,7 @@ from .images import Images
 from .record import Deleted, Image, ImageUser, Removal
 
 
-@dataclass(frozen=True)
-class Remover:
+class Remover(Struct, frozen=True):
     """Removes images while `users`, the engine's containers, hold some of them."""
 
     images: Images

@@ -6,10 +6,11 @@ Layers keep their own bytes, so the archive loads elsewhere with the same digest
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..cas import Store
 from ..cas.compression import CHUNK
@@ -28,8 +29,7 @@ from .record import Image
 _BLOCK = 512
 
 
-@dataclass(frozen=True)
-class Saved:
+class Saved(Struct, frozen=True):
     """An image and the names that go with it into the archive; `index` where several platforms of it are saved.
 
     `annotations` are those of its entry in `index.json`.

@@ -10,8 +10,9 @@ import os
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from .packages import Inventory, Package
 from .versions import compare_apk, compare_dpkg, compare_numeric, compare_rpm
@@ -22,8 +23,7 @@ _RPM = {"rocky": ("Rocky Linux", 1), "almalinux": ("AlmaLinux", 1), "opensuse-le
 Compare = Callable[[str, str], int]
 
 
-@dataclass(frozen=True, order=True)
-class Finding:
+class Finding(Struct, frozen=True, order=True):
     """A package that a record names; `fixed` is the version that mends it, empty when none is known."""
 
     id: str

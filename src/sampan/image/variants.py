@@ -7,7 +7,8 @@ are no dangling images while one of them has a tag, and they go with the last ta
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..errors import NotFound
 from ..oci import digest as digests
@@ -22,8 +23,7 @@ from .images import Images
 from .record import Image
 
 
-@dataclass(frozen=True)
-class KeptIndex:
+class KeptIndex(Struct, frozen=True):
     """An index in the store; `images` by the digests of those of its manifests that are here.
 
     `attestations`: digests of the manifests with statements that are here, each with those of all its blobs.
@@ -120,8 +120,7 @@ def for_platform(images: Images, ref: str, wanted: Platform | None) -> Image:
     return image
 
 
-@dataclass(frozen=True)
-class ListedManifest:
+class ListedManifest(Struct, frozen=True):
     """One entry of an index; `kind` is image, attestation or unknown, sizes in bytes of what is here."""
 
     descriptor: Descriptor

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from msgspec import Struct
 
 from .netlink import NLM_F_DUMP, NetlinkError, attribute, attributes
 from .nfnetlink import NFNL_SUBSYS_CTNETLINK, NFPROTO_IPV4, NFPROTO_IPV6, NetfilterSocket, genmsg
@@ -21,8 +22,7 @@ NESTED = 0x8000
 FAMILIES = (NFPROTO_IPV4, NFPROTO_IPV6)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One connection: from where to where, and who answers (another where the destination is translated)."""
 
     family: int

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from .netlink import NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, attribute, attributes, be32, nested, text, walk
 from .nfnetlink import NFNL_SUBSYS_NFTABLES, NFPROTO_INET, NetfilterSocket, Request, genmsg
@@ -62,8 +63,7 @@ _HOST_ORDER = (IFNAME,)
 BYTEORDER_HOST, BYTEORDER_BIG = 1, 2
 
 
-@dataclass(frozen=True)
-class Set:
+class Set(Struct, frozen=True):
     """A set, or a map where `data` is given; types are concatenated. `verdicts`: the data are verdicts."""
 
     name: str
@@ -76,8 +76,7 @@ class Set:
         return bool(self.data) or self.verdicts
 
 
-@dataclass(frozen=True)
-class Chain:
+class Chain(Struct, frozen=True):
     """A chain; a base chain where `hook` is given (`kind` is filter, nat or route)."""
 
     name: str
@@ -343,8 +342,7 @@ def masquerade() -> bytes:
 # Readers
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule of a chain, by the number that the kernel gave it."""
 
     chain: str
@@ -353,8 +351,7 @@ class Rule:
     comment: str = ""
 
 
-@dataclass(frozen=True)
-class BaseChain:
+class BaseChain(Struct, frozen=True):
     """A chain that the kernel calls; `policy` is NF_ACCEPT or NF_DROP."""
 
     name: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
+
+from msgspec import Struct
 
 from .netlink import (
     NETLINK_ROUTE,
@@ -77,8 +78,7 @@ _NDMSG = struct.Struct("=BxHiHBB")
 Request = tuple[int, int, bytes]
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """One network interface as the kernel shows it; `kind` is empty for hardware, `master` 0 for none."""
 
     index: int

@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from .netlink import NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NetlinkError, NetlinkSocket, attribute, u32
 
@@ -41,8 +42,7 @@ IPAddress = IPv4Address | IPv6Address
 Request = tuple[int, int, bytes]
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True):
     """One direction between two hosts: who may send, under which index, with which keys."""
 
     source: IPAddress
@@ -54,8 +54,7 @@ class State:
     authentication_key: bytes = b""
 
 
-@dataclass(frozen=True)
-class Selector:
+class Selector(Struct, frozen=True):
     """Which packets; a port of 0 is any, and an address of None as well."""
 
     source: IPAddress | None

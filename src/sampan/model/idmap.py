@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidArgument
 
@@ -13,8 +15,7 @@ OVERFLOW_ID = 65534
 """What the kernel shows for an id without a counterpart."""
 
 
-@dataclass(frozen=True)
-class IdRange:
+class IdRange(Struct, frozen=True):
     """`size` ids, the first of which is `inside` in the namespace and `outside` on the host."""
 
     inside: int
@@ -22,8 +23,7 @@ class IdRange:
     size: int
 
 
-@dataclass(frozen=True)
-class IdMap:
+class IdMap(Struct, frozen=True):
     """The ids of `userns-remap`; each range list begins with the one that holds 0."""
 
     uids: tuple[IdRange, ...]

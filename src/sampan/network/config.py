@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 
-@dataclass(frozen=True)
-class AddressPool:
+class AddressPool(Struct, frozen=True):
     """`default-address-pools`: subnets of `size` bits are cut from `base`."""
 
     base: str
     size: int
 
 
-@dataclass(frozen=True)
-class NetworkDefaults:
+class NetworkDefaults(Struct, frozen=True):
     """The bridge network's options; empty strings mean «choose»."""
 
     bridge: str = "sampan0"

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument, NotImplementedHere
 from ..linux.xfrm import (
@@ -41,8 +42,7 @@ PROTECT, DROP = 1000, 2000
 """Priorities of policies: the lower number is asked first."""
 
 
-@dataclass(frozen=True)
-class Protected:
+class Protected(Struct, frozen=True):
     """What one network needs protected."""
 
     local: IPAddress

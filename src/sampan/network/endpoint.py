@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Protocol
 
 import msgspec
+from msgspec import Struct, field
 
 from ..model.container import EndpointSettings, PortMap
 from .ipam import IPAddress, IPInterface
@@ -14,8 +14,7 @@ from .netns import Interface
 from .store import Stored
 
 
-@dataclass
-class Endpoint:
+class Endpoint(Struct):
     """`link` is the host's end where there is one, `interface` the name inside the container."""
 
     id: str

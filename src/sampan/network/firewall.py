@@ -11,8 +11,9 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
 
 from ..linux import nft
 from ..linux.netlink import NetlinkError
@@ -242,8 +243,7 @@ _DIFFERS = (errno.EEXIST, errno.EINVAL, errno.EBUSY, errno.EOPNOTSUPP)
 Element = tuple[str, bytes, bytes | None]
 
 
-@dataclass(frozen=True)
-class BridgeRules:
+class BridgeRules(Struct, frozen=True):
     """How one bridge is treated. Gateway modes are `nat`, `routed`, `nat-unprotected` or `isolated`."""
 
     name: str

@@ -6,8 +6,9 @@ import os
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
+
+from msgspec import Struct
 
 from ..linux import rtnetlink
 from ..linux.namespaces import CLONE_NEWNET, setns
@@ -15,8 +16,7 @@ from ..linux.rtnetlink import Request, Route
 from .ipam import IPAddress, IPInterface
 
 
-@dataclass(frozen=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """How a link inside a container is set up. `sysctls` are (path below /proc/sys, value)."""
 
     name: str
@@ -25,8 +25,7 @@ class Interface:
     mac: str = ""
 
 
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(Struct, frozen=True):
     """A default route: through `address`, or straight onto the link where that is None."""
 
     interface: str
@@ -34,8 +33,7 @@ class Gateway:
     address: IPAddress | None
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """One visit's worth of work; in this order."""
 
     loopback: bool = False

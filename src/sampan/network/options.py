@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 
@@ -34,8 +35,7 @@ _BOOLEANS = {
 }
 
 
-@dataclass(frozen=True)
-class BridgeOptions:
+class BridgeOptions(Struct, frozen=True):
     """`name` and `interface_prefix` may be empty, `mtu` 0 means the kernel's default."""
 
     name: str = ""

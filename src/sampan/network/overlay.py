@@ -13,11 +13,12 @@ import errno
 import logging
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from itertools import islice
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidArgument, SampanError
 from ..linux import rtnetlink
@@ -51,8 +52,7 @@ LEAST_PART = 4
 """And no part is smaller than 16 addresses."""
 
 
-@dataclass(frozen=True)
-class Tunnel:
+class Tunnel(Struct, frozen=True):
     """What an overlay network's options say; `local` is this host among `hosts`."""
 
     hosts: tuple[IPAddress, ...]

@@ -10,9 +10,10 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from . import dnsmessage
 from .dnsmessage import ANY, NXDOMAIN, Malformed
@@ -32,8 +33,7 @@ Lookup = Callable[[str, str], list[IPAddress]]
 """(network id, name) → addresses of this host's containers."""
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """One network whose names are shared with peers."""
 
     network_id: str

@@ -10,10 +10,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument, SampanError
 from ..model.container import PortBinding, PortMap
@@ -43,14 +44,13 @@ class PortRequest(NamedTuple):
         return f"{self.port}/{self.protocol}"
 
 
-@dataclass(slots=True)
-class Reservation:
+class Reservation(Struct):
     """A host port held on one address. `socket` is None for a protocol that the kernel has no sockets for."""
 
     protocol: str
     host: IPAddress
     port: int
-    socket: socket.socket | None = field(repr=False, default=None)
+    socket: socket.socket | None = None
 
 
 def parse_port(text: str) -> tuple[int, str]:

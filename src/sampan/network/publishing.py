@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from ..errors import SampanError
 from ..model.container import PortBinding, PortMap
@@ -22,8 +23,7 @@ PUBLISHING_DRIVERS = ("bridge", "overlay")
 """On others a container is on the host's segment, with an address of its own there."""
 
 
-@dataclass(frozen=True)
-class Gateways:
+class Gateways(Struct, frozen=True):
     """The endpoints whose gateways a container's default routes use; its ports are published by them."""
 
     four: Endpoint | None = None
@@ -51,8 +51,7 @@ class Ways(NamedTuple):
     direct: Sequence[IPAddress]
 
 
-@dataclass(slots=True)
-class Published:
+class Published(Struct):
     """One container port with all its host addresses (the same host port on each); none in routed networks."""
 
     request: PortRequest

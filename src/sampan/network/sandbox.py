@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from ..model.container import EndpointSettings, PortMap
 
 
-@dataclass(frozen=True)
-class SandboxRequest:
+class SandboxRequest(Struct, frozen=True):
     """All that `Networks.attach` needs for one container.
 
     `networks` maps a network's name or id to the settings asked for. Given values from an earlier run (`ip_address` …)
@@ -37,8 +36,7 @@ class SandboxRequest:
     """`restore` only: `Sandbox.ports` as it was."""
 
 
-@dataclass
-class Sandbox:
+class Sandbox(Struct):
     """A running container on its networks. `endpoints` are by network name, with the values that were given."""
 
     container_id: str
@@ -48,8 +46,7 @@ class Sandbox:
     """As `NetworkSettings.Ports`: exposed ports map to None, published ones to their host bindings."""
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(Struct, frozen=True):
     """Contents of the files that are mounted over a container's own."""
 
     hosts: str

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_interface
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
 from ..model.container import EndpointSettings, PortMap
@@ -32,8 +33,7 @@ from .zone import ContainerZone
 log = logging.getLogger("sampan.network")
 
 
-@dataclass
-class Held:
+class Held(Struct):
     """All that one running container holds."""
 
     request: SandboxRequest

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct, field
 
 from ..db import Database
 from ..errors import InvalidArgument, NotFound
@@ -16,8 +16,7 @@ from .options import BridgeOptions, bridge_options
 from .spec import IPAMPool, Network
 
 
-@dataclass
-class Stored:
+class Stored(Struct, dict=True):
     """A network with what is in effect: its pools (gateways chosen), and whether its link is ours to delete."""
 
     network: Network

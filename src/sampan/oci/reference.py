@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..errors import InvalidArgument
 from . import digest as digests
@@ -26,8 +28,7 @@ _TAG_ONLY = re.compile(_TAG)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A normalised name: `domain` and `path` are always set, `tag` and `digest` may be empty."""
 
     domain: str

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from . import digest as digests
 from . import reference
 from .reference import DEFAULT_DOMAIN, Reference
 
 
-@dataclass(frozen=True)
-class ShortNames:
+class ShortNames(Struct, frozen=True):
     """`registries` in the order in which they are asked: the default one, then those that are searched."""
 
     registries: tuple[str, ...] = (DEFAULT_DOMAIN,)

@@ -7,8 +7,9 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct, field
 
 from ..errors import SampanError, Unauthorized
 from .config import AuthConfig
@@ -18,8 +19,7 @@ _CHALLENGE = re.compile(r'([A-Za-z]+)\s+((?:[\w-]+=(?:"(?:[^"\\]|\\.)*"|[^\s,"]*
 _PARAMETER = re.compile(r'([\w-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(Struct, frozen=True):
     """One `WWW-Authenticate` challenge; the scheme in lower case."""
 
     scheme: str
@@ -39,8 +39,7 @@ def parse_challenges(headers: list[str]) -> list[Challenge]:
     return found
 
 
-@dataclass
-class Token:
+class Token(Struct):
     """A bearer token and the time (monotonic seconds) until which it is used."""
 
     value: str
@@ -52,8 +51,7 @@ class Token:
         return time.monotonic() < self.expires
 
 
-@dataclass(frozen=True)
-class TokenRequest:
+class TokenRequest(Struct, frozen=True):
     """What to send to the realm: a GET with a query, or a POST of a form."""
 
     method: str

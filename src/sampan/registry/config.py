@@ -6,7 +6,6 @@ import ipaddress
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -63,8 +62,7 @@ async def no_credentials(_: str) -> AuthConfig:
     return ANONYMOUS
 
 
-@dataclass(frozen=True)
-class RegistryConfig:
+class RegistryConfig(Struct, frozen=True):
     """Settings of the client. Times in seconds. Certificates lie in `<certs_dir>/<host[:port]>/`."""
 
     mirrors: tuple[str, ...] = ()
@@ -85,8 +83,7 @@ class RegistryConfig:
     hub: str = DOCKER_HUB
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """One place where a registry's API may answer. `domain` names its certificates and credentials."""
 
     url: str
@@ -139,8 +136,7 @@ def _addresses(domain: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Addres
     return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
 
-@dataclass(frozen=True)
-class Certificates:
+class Certificates(Struct, frozen=True):
     """Files of one `certs.d` directory: authorities (`*.crt`), and pairs of client certificate and key."""
 
     authorities: tuple[str, ...] = ()

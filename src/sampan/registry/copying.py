@@ -9,8 +9,9 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from ..cas import Store
 from ..cas.compression import CHUNK
@@ -52,8 +53,7 @@ class Place(Protocol):
         ...
 
 
-@dataclass
-class RegistryPlace:
+class RegistryPlace(Struct):
     """`[docker://]REFERENCE`."""
 
     repository: Repository
@@ -76,8 +76,7 @@ class RegistryPlace:
         await self.repository.put_manifest(where, found.data, media_type)
 
 
-@dataclass
-class LayoutPlace:
+class LayoutPlace(Struct):
     """`oci:DIRECTORY[:TAG]`; its own directory is the store that blobs pass through."""
 
     directory: str

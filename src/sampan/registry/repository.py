@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin
 
 import msgspec
+from msgspec import Struct
 
 from ..errors import DataLoss, SampanError
 from ..oci import digest as digests
@@ -25,16 +25,14 @@ _ACCEPT = ", ".join(
 )
 
 
-@dataclass(frozen=True)
-class RemoteManifest:
+class RemoteManifest(Struct, frozen=True):
     """A manifest or index as the registry sent it, verified against `descriptor`."""
 
     data: bytes
     descriptor: Descriptor
 
 
-@dataclass(frozen=True)
-class UploadSession:
+class UploadSession(Struct, frozen=True):
     """An upload under way: where to send the next bytes, and how many the registry has."""
 
     location: str

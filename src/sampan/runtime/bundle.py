@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from ..model.container import ContainerConfig, HostConfig, Ulimit
 from ..model.idmap import IdMap
@@ -39,8 +40,7 @@ _DEFAULT_MOUNTS = {
 }
 
 
-@dataclass(frozen=True)
-class BundleMount:
+class BundleMount(Struct, frozen=True):
     """An OCI mount."""
 
     destination: str
@@ -63,8 +63,7 @@ class BundleMount:
         return made
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """All that a bundle is made of.
 
     `args`, `env`: image and container merged; `rootfs`: the merged tree on the host; `mounts`: the engine's (volumes,
@@ -240,8 +239,7 @@ def _propagation(mounts: list[BundleMount]) -> str:
     return "rslave" if words & {"slave", "rslave"} else ""
 
 
-@dataclass(frozen=True)
-class ExecInputs:
+class ExecInputs(Struct, frozen=True):
     """What an exec's OCI process is made of; `host_config` is the container's."""
 
     host_config: HostConfig

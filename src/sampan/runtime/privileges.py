@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 from ..linux import capabilities as linux_capabilities
@@ -54,8 +55,7 @@ def normalize(names: list[str] | None, field: str) -> list[str]:
     return found
 
 
-@dataclass(frozen=True)
-class SecurityOptions:
+class SecurityOptions(Struct, frozen=True):
     """`--security-opt`, taken apart; `seccomp` is "" (the default), "unconfined" or the text of a profile."""
 
     no_new_privileges: bool = False

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..errors import InvalidArgument
 from ..ocirun.passwd import read_lines
@@ -11,8 +12,7 @@ from ..ocirun.passwd import read_lines
 _LAST_ID = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class User:
+class User(Struct, frozen=True):
     """Numeric identity; `groups` are the supplementary ones, the primary first, as Docker lists them."""
 
     uid: int = 0

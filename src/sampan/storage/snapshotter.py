@@ -20,8 +20,9 @@ and may run in any thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sampan.tree.extract import Usage
 
@@ -29,8 +30,7 @@ MODIFIED, ADDED, DELETED = 0, 1, 2
 """Kinds of a change, as the Engine API numbers them."""
 
 
-@dataclass(frozen=True)
-class SnapshotInfo:
+class SnapshotInfo(Struct, frozen=True):
     """A snapshot's row. `directory` is its number below the driver's root; `bytes` and `inodes` once committed."""
 
     key: str
@@ -41,16 +41,14 @@ class SnapshotInfo:
     inodes: int = 0
 
 
-@dataclass(frozen=True, order=True)
-class Change:
+class Change(Struct, frozen=True, order=True):
     """One line of `docker diff`; the path is absolute."""
 
     path: str
     kind: int
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """What `check` found. `what` is stray (a directory without row), missing (a row without directory) or damaged."""
 
     what: str

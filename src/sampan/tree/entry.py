@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from sampan.errors import InvalidArgument
 
@@ -14,8 +14,7 @@ class ArchiveError(InvalidArgument):
     """The archive is malformed, hostile, or exceeds a limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Caps on what one archive may make: logical bytes (holes count), entries, and bytes of one header's records."""
 
     bytes: int = 1 << 40
@@ -23,8 +22,7 @@ class Limits:
     header_bytes: int = 1 << 20  # what Go's archive/tar allows, so that what Docker reads is read here
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(Struct):
     """`size` is the file's logical size in bytes, `mtime` in ns; `sparse` lists (offset, length) of stored data."""
 
     name: str

@@ -17,8 +17,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+
+from msgspec import Struct
 
 from .directories import Directories
 from .entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, ArchiveError, Entry, Limits
@@ -40,24 +41,21 @@ class Whiteouts(Enum):
     DELETE = 2
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What a tree takes: bytes of file contents (each inode once) and the number of inodes."""
 
     bytes: int = 0
     inodes: int = 0
 
 
-@dataclass(frozen=True)
-class Extracted:
+class Extracted(Struct, frozen=True):
     """What was made; `exact` unless something was replaced or removed on the way, so that only a walk can tell."""
 
     usage: Usage
     exact: bool
 
 
-@dataclass(frozen=True)
-class ExtractOptions:
+class ExtractOptions(Struct, frozen=True):
     """`owner` replaces every owner (docker cp -a into a container with a user); `map_owner` shifts ids (userns)."""
 
     whiteouts: Whiteouts = Whiteouts.NONE

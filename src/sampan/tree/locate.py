@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sampan.linux.openat2 import open_in_root
 
@@ -18,8 +19,7 @@ _GO_TYPES = {
 _GO_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """A resource: `name` below the open directory `parent` (the caller closes it), shown as `base`."""
 
     parent: int

@@ -14,8 +14,9 @@ import stat
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from types import TracebackType
+
+from msgspec import Struct
 
 from sampan.linux.credentials import file_system_ids
 from sampan.linux.mount import MS_BIND, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT, mount
@@ -24,8 +25,7 @@ from sampan.linux.openat2 import make_directories, make_file, open_in_root
 from sampan.model.idmap import IdMap
 
 
-@dataclass(frozen=True)
-class Bind:
+class Bind(Struct, frozen=True):
     """A directory or file of the host's to be seen at `destination` in the tree.
 
     `subpath` lies below `source`, in a volume that containers write to: no link of it leads out (S06).

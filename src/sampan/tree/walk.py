@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .directories import Directories
 from .extract import Usage
 
 
-@dataclass(slots=True, frozen=True)
-class Node:
+class Node(Struct, frozen=True):
     """One name in a tree: `directory` is an open fd of its parent, valid until the next node is asked for."""
 
     path: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from . import header
 from .entry import BLOCK, BLOCK_SIZE, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Entry
@@ -29,8 +30,7 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 OwnerMap = Callable[[int, int], tuple[int, int]]
 
 
-@dataclass
-class Members:
+class Members(Struct):
     """Turns nodes into members; remembers inodes so that a second name becomes a hard link."""
 
     owner: OwnerMap | None = None

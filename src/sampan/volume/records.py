@@ -5,9 +5,9 @@ size-limited volume into a plain directory (S31).
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
 from .volume import Volume
 

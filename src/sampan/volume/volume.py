@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 ANONYMOUS = "com.docker.volume.anonymous"
 """The label of a volume that was made without a name; `prune` without `all` removes only these."""
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Struct, frozen=True):
     """A volume as `inspect` shows it. `mountpoint` is the directory on the host, `created` RFC 3339."""
 
     name: str

@@ -13,11 +13,12 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sampan import faults
 from sampan.cas.threads import run_abandonable
@@ -40,8 +41,7 @@ T = TypeVar("T")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class Pruned:
+class Pruned(Struct, frozen=True):
     """What was pruned, and the bytes of it."""
 
     names: list[str]

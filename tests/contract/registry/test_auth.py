@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from sampan.engine import images as use
 from sampan.engine.login import login

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from . import files
 
@@ -14,8 +14,7 @@ BlkioEntry = tuple[int, int, str, int]
 """(major, minor, operation, value); operations as the kernel writes them on v1, in lower case on v2, as in Docker."""
 
 
-@dataclass(frozen=True)
-class CgroupStat:
+class CgroupStat(Struct, frozen=True):
     """Times in nanoseconds, sizes in bytes; `memory_limit` and `pids_limit` are 0 for none."""
 
     cpu_total: int = 0
