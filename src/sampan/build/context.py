@@ -18,7 +18,8 @@ from ..storage import whole_tree
 from .filetree import FileTree, Pack, read_archive
 from .graph import Copy
 from .sources import DiskTree, SourceTree, read_text
-from .writing import Tree, Writer
+from .targets import DiskTarget
+from .writing import Writer
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -45,7 +46,7 @@ def spread(files: FileTree, path: str) -> None:
     """Write a context into an empty directory, for those who mount it."""
     root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        Writer(Tree(root, path), lambda number: files).apply(Copy(input=1, sources=("/",), target="/"))
+        Writer(DiskTarget(root, path), lambda number: files).apply(Copy(input=1, sources=("/",), target="/"))
     finally:
         os.close(root)
 

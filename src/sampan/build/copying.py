@@ -9,11 +9,15 @@ from contextlib import AsyncExitStack
 from ..cas.threads import run_in_thread
 from ..image.layers import Layer
 from .graph import Copy, Files, Vertex
-from .layering import growing, source_tree
+from .layering import growing, shown, source_tree
+from .planning import LayerMembers, PlannedLayer, Unplanned
 from .result import Result
 from .session import Session
 from .sources import SourceTree
-from .writing import Tree, Writer
+from .targets import DiskTarget
+from .writing import Target, Writer
+
+Sources = Mapping[int, SourceTree]
 
 
 async def copy_files(session: Session, vertex: Vertex, inputs: Sequence[Result]) -> Result:
@@ -21,24 +25,55 @@ async def copy_files(session: Session, vertex: Vertex, inputs: Sequence[Result])
     operation = vertex.op
     assert isinstance(operation, Files)
     async with AsyncExitStack() as stack:
-        tree = await stack.enter_async_context(growing(session.engine, inputs[0]))
         sources: dict[int, SourceTree] = {}
         for action in operation.actions:
             if isinstance(action, Copy) and action.input not in sources:
                 sources[action.input] = await stack.enter_async_context(
                     source_tree(session.engine, inputs[action.input])
                 )
-        await run_in_thread(lambda: _apply(operation, tree.path, sources))
+        try:
+            return await make_planned(session, operation, inputs[0], sources)
+        except Unplanned:
+            return await make_mounted(session, operation, inputs[0], sources)
+    raise AssertionError("not reached")
+
+
+async def make_planned(session: Session, operation: Files, base: Result, sources: Sources) -> Result:
+    """The layer, of which all is known before anything is written; Unplanned where that is not so."""
+    images, stored = session.engine.images, list[str]()
+    async with AsyncExitStack() as stack:
+        path = await stack.enter_async_context(shown(session.engine, base)) if base.layers else ""
+        planned = stack.enter_context(PlannedLayer(path))
+        await run_in_thread(lambda: _apply(operation, planned, sources))
+        try:
+            made = await images.layers.make(
+                lambda archive: LayerMembers(planned, archive, session.epoch), base.chain_id or None, stored.append
+            )
+        except BaseException:
+            images.release((), stored)
+            raise
+        return Result((*base.layers, made))
+    raise AssertionError("not reached")
+
+
+async def make_mounted(session: Session, operation: Files, base: Result, sources: Sources) -> Result:
+    """The layer by changing a mounted tree and reading what has changed: it takes any action."""
+    async with growing(session.engine, base) as tree:
+        await run_in_thread(lambda: _change(operation, tree.path, sources))
         return await tree.finish(session.epoch)
     raise AssertionError("not reached")
 
 
-def _apply(operation: Files, target: str, sources: Mapping[int, SourceTree]) -> None:
-    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _apply(operation: Files, target: Target, sources: Sources) -> None:
+    writer = Writer(target, sources.__getitem__)
+    for action in operation.actions:
+        writer.apply(action)
+
+
+def _change(operation: Files, path: str, sources: Sources) -> None:
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        writer = Writer(Tree(root, target), sources.__getitem__)
-        for action in operation.actions:
-            writer.apply(action)
+        _apply(operation, DiskTarget(root, path), sources)
     finally:
         os.close(root)
 

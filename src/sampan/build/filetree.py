@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ..errors import DataLoss
 from ..tree.entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, ArchiveError, Entry, Limits
 from ..tree.extract import clean
-from ..tree.reader import Readable, TarReader
-from .sources import CHUNK, SMALL, SourceFile, write_all
+from ..tree.reader import Readable, TarReader, write_all
+from .sources import CHUNK, SMALL, SourceFile
 
 _KINDS = {
     REGULAR: stat.S_IFREG, DIRECTORY: stat.S_IFDIR, SYMLINK: stat.S_IFLNK, CHARACTER: stat.S_IFCHR,
@@ -110,6 +110,10 @@ class HeldFile:
         return self.inode.size
 
     @property
+    def has_holes(self) -> bool:
+        return self.inode.extents is not None
+
+    @property
     def identity(self) -> Hashable | None:
         return id(self.inode) if self.inode.names > 1 else None
 
@@ -126,17 +130,23 @@ class HeldFile:
         return next(self.chunks(), b"")[:size]
 
     def chunks(self) -> Iterator[bytes]:
-        return self._checked(_with_holes(self.inode))
+        data = self._small()
+        return self._checked(_with_holes(self.inode)) if data is None else iter((data,) if data else ())
+
+    def _small(self) -> bytes | None:
+        """The contents in one piece, for most files are a few bytes; None where they take more than that."""
+        inode = self.inode
+        if inode.extents is not None or inode.size > SMALL or inode.pack is None:
+            return None
+        data = inode.pack.read(inode.offset, inode.size)
+        if len(data) != inode.size:  # it lies across what was read ahead
+            return None
+        if not inode.pack.trusted and hashlib.sha256(data).hexdigest() != inode.sha256:
+            raise self._damaged()
+        return data
 
     def pour(self, target: int) -> None:
         inode = self.inode
-        if inode.extents is None and inode.size <= SMALL and inode.pack is not None:
-            data = inode.pack.read(inode.offset, inode.size)
-            if len(data) == inode.size:  # else it lies across what was read ahead
-                if not inode.pack.trusted and hashlib.sha256(data).hexdigest() != inode.sha256:
-                    raise self._damaged()
-                write_all(target, data)
-                return
         if inode.extents is None:
             for chunk in self.chunks():
                 write_all(target, chunk)

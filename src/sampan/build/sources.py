@@ -19,6 +19,7 @@ from ..linux.openat2 import open_in_root
 from ..tree.copy import copy_contents
 from ..tree.directories import Directories
 from ..tree.metadata import read_xattrs
+from ..tree.reader import write_all
 from ..tree.walk import Node, listing, walk
 
 MAX_DOCKERFILE = 16 << 20
@@ -41,11 +42,15 @@ class SourceFile(Protocol):
     @property
     def rdev(self) -> int: ...
     @property
+    def mtime_ns(self) -> int: ...
+    @property
     def size(self) -> int:
-        """Of a regular file, in bytes."""
+        """Bytes of a regular file, holes included."""
 
     @property
-    def mtime_ns(self) -> int: ...
+    def has_holes(self) -> bool:
+        """Whether less is stored of a regular file than its size says."""
+
     @property
     def identity(self) -> Hashable | None:
         """Equal for all names of one inode; None where it has but one."""
@@ -130,12 +135,16 @@ class DiskFile:
         return self._found.st_rdev
 
     @property
+    def mtime_ns(self) -> int:
+        return self._found.st_mtime_ns
+
+    @property
     def size(self) -> int:
         return self._found.st_size
 
     @property
-    def mtime_ns(self) -> int:
-        return self._found.st_mtime_ns
+    def has_holes(self) -> bool:
+        return self._found.st_blocks * 512 < self._found.st_size
 
     @property
     def identity(self) -> Hashable | None:
@@ -229,14 +238,6 @@ class DiskTree:
             pass  # the client left it out
         finally:
             os.close(directory)
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write it whole, however many calls that takes."""
-    written = os.write(fd, data)
-    while written < len(data):
-        data = data[written:]
-        written = os.write(fd, data)
 
 
 def is_directory(tree: SourceTree, path: str) -> bool:

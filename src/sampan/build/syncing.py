@@ -21,6 +21,7 @@ from msgspec import Struct
 from ..cas.compression import Readable
 from ..errors import DataLoss, InvalidArgument
 from ..tree.entry import Limits
+from ..tree.writer import Gathered
 from .contextstore import ContextStore, Place
 from .filetree import LINK_MODE, FileTree, Inode, Pack, whole_digest
 from .sources import CHUNK
@@ -115,7 +116,7 @@ class Incoming:
         """Store what was missing in a new file; numbers of what is not what the manifest says. Run it in a thread."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         pack = self._packs.own(fd, trusted=True)
-        source, target = _Exactly(stream), _Gathered(pack)
+        source, target = _Exactly(stream), Gathered(pack.append, CHUNK)
         changed, position = [], 0
         for number in self.missing:
             inode = self._inodes[number]
@@ -207,25 +208,6 @@ def _key(inode: Inode) -> bytes:
     if inode.extents is None:
         return bytes.fromhex(inode.sha256)
     return hashlib.sha256(f"{inode.sha256} {inode.extents}".encode()).digest()
-
-
-class _Gathered:
-    """Writes to a pack, a MiB at a time."""
-
-    def __init__(self, pack: Pack) -> None:
-        self._pack = pack
-        self._pieces: list[memoryview] = []
-        self._size = 0
-
-    def write(self, piece: memoryview) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size >= CHUNK:
-            self.flush()
-
-    def flush(self) -> None:
-        self._pack.append(b"".join(self._pieces))
-        self._pieces, self._size = [], 0
 
 
 class _Exactly:

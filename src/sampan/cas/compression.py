@@ -9,6 +9,7 @@ import hashlib
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Protocol, cast
 
 from msgspec import Struct
@@ -289,6 +290,55 @@ class ReadAhead:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Pipe:
+    """Chunks from one thread to another, a few at most under way."""
+
+    def __init__(self, depth: int = 4) -> None:
+        self._chunks: queue.Queue[bytes | BaseException] = queue.Queue(depth)
+        self._left = b""
+        self._ended = self._abandoned = self._interrupted = False
+
+    def write(self, chunk: bytes) -> None:
+        """Pass a chunk on, waiting for room; BrokenPipeError where nobody reads any more."""
+        if self._interrupted:
+            raise InterruptedError
+        if self._abandoned:
+            raise BrokenPipeError
+        if chunk:
+            self._chunks.put(chunk)
+
+    def end(self) -> None:
+        """There are no more."""
+        if not self._abandoned:
+            self._chunks.put(b"")
+
+    def fail(self, error: BaseException) -> None:
+        """There are no more, and what came is not whole: the reader gets the error."""
+        if not self._abandoned:
+            self._chunks.put(error)
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        if not self._left and not self._ended:
+            item = self._chunks.get()
+            if isinstance(item, BaseException):
+                raise item
+            self._left, self._ended = item, not item
+        data, self._left = self._left[:size], self._left[size:]
+        return data
+
+    def interrupt(self) -> None:
+        """Make the writer give up: InterruptedError."""
+        self._interrupted = True
+
+    def abandon(self) -> None:
+        """Nobody reads any more; a writer that waits goes on."""
+        self._abandoned = True
+        with suppress(queue.Empty):
+            while True:
+                self._chunks.get_nowait()
 
 
 class Compressor:

@@ -8,6 +8,7 @@ from ..cas.compression import Readable
 from ..errors import Conflict
 from ..oci import digest as digests
 from ..storage import Limits, Snapshotter, Unpacking
+from ..tree.extract import Members
 
 
 class LayerUnpacking:
@@ -20,6 +21,10 @@ class LayerUnpacking:
     def apply(self, stream: Readable) -> int:
         """Unpack a tar stream; returns its bytes."""
         return self._unpacking.apply(stream, self._limits).bytes
+
+    def make(self, members: Members) -> int:
+        """As `apply`, of members that need not come from an archive."""
+        return self._unpacking.make(members).bytes
 
     def commit(self, chain_id: str) -> None:
         """Make it the snapshot of the chain ID."""

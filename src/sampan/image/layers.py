@@ -1,13 +1,15 @@
 """Layers on their way into the store: hash, decompress, compress and unpack as one pipeline of threads.
 
     source ─ read-ahead thread: read, store the blob (compressing a plain tar), hash ─► second thread: unpack
+    members that are made here ─ thread: files, and the archive of them ─► second thread: hash, compress, store the blob
 
 The event loop begins and commits; nothing is committed before the whole stream was read and its digest is right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -21,6 +23,7 @@ from ..cas.compression import (
     Hashed,
     Limits,
     Peekable,
+    Pipe,
     Readable,
     ReadAhead,
     detect,
@@ -33,6 +36,9 @@ from ..oci.manifest import (
     OCI_LAYER_ZSTD,
     Descriptor,
 )
+from ..tree.extract import Members
+
+Write = Callable[[bytes], None]
 
 
 class Unpacking(Protocol):
@@ -40,6 +46,10 @@ class Unpacking(Protocol):
 
     def apply(self, stream: Readable) -> int:
         """Unpack a tar stream; returns its bytes."""
+        ...
+
+    def make(self, members: Members) -> int:
+        """As `apply`, of members that need not come from an archive."""
         ...
 
     def commit(self, chain_id: str) -> None:
@@ -126,6 +136,25 @@ class Layers:
         """
         return await self._unpack(source, parent, _Ingestion(self, source, descriptor, diff_id))
 
+    async def make(
+        self, members: Callable[[Write], Members], parent: str | None, stored: Callable[[str], object]
+    ) -> Layer:
+        """Make a layer of members that come from no archive; they write theirs, chunk by chunk, to what they are given.
+
+        Nothing is read again: each chunk goes into a file and into the blob. `stored` gets the blob's digest as soon as
+        it is there, for who must remove it where no layer comes of it.
+        """
+        unpacking, pipe = self.snapshots.begin(parent), Pipe()
+        try:
+            making = _Making(self, pipe, stored)
+            size, descriptor, diff_id = await run_in_thread(lambda: making.run(unpacking, members), pipe.interrupt)
+            chain_id = chain_on(parent, diff_id)
+            unpacking.commit(chain_id)
+        except BaseException:
+            unpacking.abort()
+            raise
+        return Layer(descriptor, diff_id, chain_id, size)
+
     async def _unpack(self, source: Readable, parent: str | None, ingestion: _Ingestion) -> Layer:
         unpacking = self.snapshots.begin(parent)
         interrupt = source.interrupt if isinstance(source, Interruptible) else None
@@ -140,6 +169,38 @@ class Layers:
         finally:
             ingestion.close()
         return Layer(descriptor, diff_id, chain_id, size)
+
+
+class _Making:
+    """Files in one thread, the archive of them in another. `run` belongs in a thread."""
+
+    def __init__(self, layers: Layers, pipe: Pipe, stored: Callable[[str], object]) -> None:
+        self._layers = layers
+        self._pipe = pipe
+        self._stored = stored
+
+    def run(self, unpacking: Unpacking, members: Callable[[Write], Members]) -> tuple[int, Descriptor, str]:
+        """Bytes of the files, the blob, the diff ID."""
+        with ThreadPoolExecutor(1, "layer-blob") as beside:
+            storing = beside.submit(self._store)
+            try:
+                size = unpacking.make(members(self._pipe.write))
+                self._pipe.end()
+            except BrokenPipeError:
+                storing.result()  # raises what has ended it
+                raise
+            except BaseException as error:
+                self._pipe.fail(error)
+                raise
+            return size, *storing.result()
+
+    def _store(self) -> tuple[Descriptor, str]:
+        try:
+            found = self._layers.store_blob(self._pipe)
+        finally:
+            self._pipe.abandon()
+        self._stored(found[0].digest)
+        return found
 
 
 class _Ingestion:

@@ -14,8 +14,8 @@ from sampan import faults
 from sampan.errors import Conflict
 from sampan.linux.libc import syncfs
 from sampan.tree.entry import Limits
-from sampan.tree.extract import ExtractOptions, Usage, Whiteouts, extract
-from sampan.tree.reader import Readable
+from sampan.tree.extract import ExtractOptions, Members, Usage, Whiteouts, make
+from sampan.tree.reader import Readable, TarReader
 from sampan.tree.walk import usage as measure
 from sampan.tree.writeback import Writeback
 
@@ -40,13 +40,17 @@ class Unpacking:
 
     def apply(self, stream: Readable, limits: Limits | None = None) -> Usage:
         """Read the whole uncompressed stream. Raises tree.entry.ArchiveError for what is hostile or too big."""
+        return self.make(TarReader(stream, limits))
+
+    def make(self, members: Members) -> Usage:
+        """As `apply`, of members that need not come from an archive."""
         whiteouts = Whiteouts.OVERLAY if self._upper else Whiteouts.DELETE
         root = os.open(self._tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             with LowerLayers(self._lowers) as lower, Writeback() as writeback:
                 options = ExtractOptions(whiteouts, complete=writeback.take, lower=lower.find)
                 faults.point("storage.unpack.begin")
-                done = extract(root, stream, options, limits)
+                done = make(root, members, options)
             faults.point("storage.unpack.applied")
             syncfs(root)
         finally:

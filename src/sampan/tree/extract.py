@@ -13,17 +13,17 @@ created through an existing link: what has an entry's name and is not a director
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import Enum
+from typing import Protocol
 
 from msgspec import Struct
 
 from .directories import Directories
 from .entry import BLOCK, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, ArchiveError, Entry, Limits
-from .metadata import apply_node, write_xattrs
+from .metadata import apply_node, set_owner_and_mode, write_xattrs
 from .reader import Readable, TarReader
 from .remove import remove
 
@@ -66,16 +66,31 @@ class ExtractOptions(Struct, frozen=True):
     map_owner: Callable[[int, int], tuple[int, int]] | None = None
     own_root: bool = False
     """An entry for the root itself sets its owner and mode; layers always do."""
-    complete: Callable[[int], None] = os.close
-    """Takes the open fd of each regular file that is complete, and closes it."""
+    complete: Callable[[int, int], None] = lambda fd, size: os.close(fd)
+    """Takes the open fd and the size of each regular file that is complete, and closes it."""
     lower: Callable[[str], int | None] = lambda path: None
     """Finds `path` in the layers below: an O_PATH fd or None. For parents and link targets that a layer leaves out."""
 
 
+class Members(Protocol):
+    """What is to be made: entries in the order of an archive, parents first."""
+
+    def __iter__(self) -> Iterator[Entry]: ...
+
+    def pour(self, fd: int, entry: Entry) -> None:
+        """Write the contents of the entry that came last, a regular file, into an empty file."""
+        ...
+
+
 def extract(root: int, stream: Readable, options: ExtractOptions, limits: Limits | None = None) -> Extracted:
     """Unpack a whole stream below the directory fd `root`. Raises ArchiveError, OSError; what was made stays."""
+    return make(root, TarReader(stream, limits), options)
+
+
+def make(root: int, members: Members, options: ExtractOptions) -> Extracted:
+    """As `extract`, of members that need not come from an archive."""
     with Directories(root, *(options.scope or ())) as directories:
-        return _Extraction(directories, TarReader(stream, limits), options).run()
+        return _Extraction(directories, members, options).run()
 
 
 def clean(name: str) -> str:
@@ -94,9 +109,9 @@ def clean(name: str) -> str:
 
 
 class _Extraction:
-    def __init__(self, directories: Directories, reader: TarReader, options: ExtractOptions) -> None:
+    def __init__(self, directories: Directories, members: Members, options: ExtractOptions) -> None:
         self._directories = directories
-        self._reader = reader
+        self._members = members
         self._options = options
         self._bytes = 0
         self._inodes = 0
@@ -105,7 +120,7 @@ class _Extraction:
         self._made: set[str] | None = None if options.whiteouts is Whiteouts.NONE else set()
 
     def run(self) -> Extracted:
-        for entry in self._reader:
+        for entry in self._members:
             self._entry(entry)
         self._set_directory_times()
         return Extracted(Usage(self._bytes, self._inodes), self._exact)
@@ -223,37 +238,19 @@ class _Extraction:
         self._times[path] = entry.mtime
 
     def _regular(self, parent: int, name: str, path: str, entry: Entry) -> None:
-        fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+        fd = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=parent)
         try:
-            if entry.sparse is None:
-                for chunk in self._reader.chunks():
-                    _write(fd, chunk)
-            else:
-                self._write_sparse(fd, entry)
+            self._members.pour(fd, entry)
             _set_open(fd, entry)
             os.utime(fd, ns=(entry.mtime, entry.mtime))
         except BaseException:
             os.close(fd)
             raise
-        self._options.complete(fd)
+        self._options.complete(fd, entry.size)
         self._bytes += entry.size
 
-    def _write_sparse(self, fd: int, entry: Entry) -> None:
-        os.ftruncate(fd, entry.size)
-        extents = iter(entry.sparse or ())
-        left = 0
-        for chunk in self._reader.chunks():
-            view = memoryview(chunk)
-            while view:
-                while not left:
-                    offset, left = next(extents)
-                    os.lseek(fd, offset, os.SEEK_SET)
-                _write(fd, view[:left])
-                taken = min(left, len(view))
-                view, left = view[taken:], left - taken
-
     def _directory(self, parent: int, name: str, path: str, entry: Entry) -> None:
-        os.mkdir(name, 0o700, dir_fd=parent)
+        os.mkdir(name, entry.mode & 0o777, dir_fd=parent)
         fd = os.open(name, _OPEN_DIRECTORY, dir_fd=parent)
         self._directories.keep(path, fd)
         _set_open(fd, entry)
@@ -367,25 +364,9 @@ class _Extraction:
 
 
 def _set_open(fd: int, entry: Entry) -> None:
-    path: int | str = fd
-    try:
-        os.fchown(fd, entry.uid, entry.gid)
-    except OSError as error:
-        if error.errno != errno.EBADF:
-            raise
-        path = f"/proc/self/fd/{fd}"  # an O_PATH fd
-        os.chown(path, entry.uid, entry.gid)
-    os.chmod(path, entry.mode)
+    set_owner_and_mode(fd, entry.mode, entry.uid, entry.gid)
     if entry.xattrs:
-        write_xattrs(path, entry.xattrs)
-
-
-def _write(fd: int, data: bytes | memoryview) -> None:
-    written = os.write(fd, data)
-    if written != len(data):
-        view = memoryview(data)[written:]
-        while view:
-            view = view[os.write(fd, view) :]
+        write_xattrs(f"/proc/self/fd/{fd}", entry.xattrs)
 
 
 def _is_directory(directory: int, name: str) -> bool:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from .entry import BLOCK as BLOCK_DEVICE
 from .entry import BLOCK_SIZE, CHARACTER, REGULAR, ArchiveError, Entry
 
+_SECOND = 1_000_000_000
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12s")
 XATTR_RECORD = "SCHILY.xattr."
 Records = list[tuple[str, bytes]]
@@ -139,25 +140,33 @@ def render(entry: Entry) -> bytes:
     """The header blocks of an entry: ustar, with a PAX header before it only for what ustar cannot hold."""
     name = entry.name.encode("utf-8", "surrogateescape")
     link = entry.link.encode("utf-8", "surrogateescape")
-    seconds, fraction = divmod(entry.mtime, 1_000_000_000)
-    records = [pax(f"{XATTR_RECORD}{key}", value) for key, value in sorted(entry.xattrs.items())]
+    seconds = entry.mtime // _SECOND
     prefix, short = _split(name)
-    if short is None:
-        records.insert(0, pax("path", name))
-    if len(link) > 100:
-        records.append(pax("linkpath", link))
-    if fraction or not 0 <= seconds < 8**11:
-        records.append(pax("mtime", _format_time(entry.mtime)))
-    for key, value, digits in (("size", entry.size, 11), ("uid", entry.uid, 7), ("gid", entry.gid, 7)):
-        if value >= 8**digits:
-            records.append(pax(key, b"%d" % value))
-    extended = b"".join(records)
+    extended = b"".join(_records(entry, name if short is None else b"", link))
     header = _block(entry, prefix, (short if short is not None else name[:100]), link[:100], seconds)
     if not extended:
         return header
     holder = Entry("PaxHeaders.0/" + entry.name.rsplit("/", 1)[-1][:40], b"x", 0o644, size=len(extended))
     name = holder.name.encode("utf-8", "surrogateescape")[:100]
     return _block(holder, b"", name, b"", 0) + padded(extended) + header
+
+
+def _records(entry: Entry, name: bytes, link: bytes) -> Iterator[bytes]:
+    """What ustar cannot hold; `name` is empty where it can."""
+    if name:
+        yield pax("path", name)
+    if entry.xattrs:
+        yield from (pax(f"{XATTR_RECORD}{key}", value) for key, value in sorted(entry.xattrs.items()))
+    if len(link) > 100:
+        yield pax("linkpath", link)
+    if entry.mtime % _SECOND or not 0 <= entry.mtime < _SECOND * 8**11:
+        yield pax("mtime", _format_time(entry.mtime))
+    if entry.size >= 8**11:
+        yield pax("size", b"%d" % entry.size)
+    if entry.uid >= 8**7:
+        yield pax("uid", b"%d" % entry.uid)
+    if entry.gid >= 8**7:
+        yield pax("gid", b"%d" % entry.gid)
 
 
 def _format_time(nanoseconds: int) -> bytes:
@@ -179,13 +188,21 @@ def _split(name: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _block(entry: Entry, prefix: bytes, name: bytes, link: bytes, seconds: int) -> bytes:
-    fields = (
-        name, b"%07o\0" % entry.mode, _octal(entry.uid, 7), _octal(entry.gid, 7), _octal(entry.size, 11),
-        _octal(seconds, 11), b" " * 8, entry.type, link, b"ustar\x0000", b"", b"", _octal(entry.major, 7),
-        _octal(entry.minor, 7), prefix, b"",
-    )  # fmt: skip
-    block = _HEADER.pack(*fields)
-    return b"%s%06o\0 %s" % (block[:148], sum(block), block[156:])
+    before, after, total = _constant(entry.mode, entry.uid, entry.gid, entry.major, entry.minor)
+    size, mtime = _octal(entry.size, 11), _octal(seconds, 11)
+    total += sum(name) + sum(size) + sum(mtime) + sum(entry.type) + sum(link) + sum(prefix)
+    return b"".join((
+        name.ljust(100, b"\0"), before, size, mtime, b"%06o\0 " % total, entry.type, link.ljust(100, b"\0"), after,
+        prefix.ljust(167, b"\0"),
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _constant(mode: int, uid: int, gid: int, major: int, minor: int) -> tuple[bytes, bytes, int]:
+    """What most members of an archive have in common: the fields before the size and behind the link, and their sum."""
+    before = b"%07o\0" % mode + _octal(uid, 7) + _octal(gid, 7)
+    after = b"ustar\x0000" + bytes(64) + _octal(major, 7) + _octal(minor, 7)
+    return before, after, sum(before) + sum(after) + sum(b" " * 8)
 
 
 def _octal(value: int, digits: int) -> bytes:

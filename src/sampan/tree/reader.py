@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -58,6 +59,28 @@ class TarReader:
             self._left -= size
             whole = start == 0 and size == len(self._buffer)
             yield self._buffer if whole else memoryview(self._buffer)[start : start + size]
+
+    def pour(self, fd: int, entry: Entry) -> None:
+        """Write the present entry's contents into an empty file; holes stay holes."""
+        if entry.sparse is None:
+            for chunk in self.chunks():
+                write_all(fd, chunk)
+        else:
+            self._pour_sparse(fd, entry)
+
+    def _pour_sparse(self, fd: int, entry: Entry) -> None:
+        os.ftruncate(fd, entry.size)
+        extents = iter(entry.sparse or ())
+        left = 0
+        for chunk in self.chunks():
+            view = memoryview(chunk)
+            while view:
+                while not left:
+                    offset, left = next(extents)
+                    os.lseek(fd, offset, os.SEEK_SET)
+                write_all(fd, view[:left])
+                taken = min(left, len(view))
+                view, left = view[taken:], left - taken
 
     def _skip(self) -> None:
         if self._left:
@@ -201,6 +224,15 @@ class TarReader:
             if seen > self._limits.bytes:
                 raise ArchiveError(f"archive holds more than {self._limits.bytes} bytes")
         self._buffer, self._position = b"", 0
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write it whole, however many calls that takes."""
+    written = os.write(fd, data)
+    if written != len(data):
+        view = memoryview(data)[written:]
+        while view:
+            view = view[os.write(fd, view) :]
 
 
 def int_(value: bytes) -> int:

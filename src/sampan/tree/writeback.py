@@ -15,6 +15,8 @@ from sampan.linux.libc import start_writeback
 
 _BATCH = 64
 _DEPTH = 4
+_WORTH_IT = 16 << 20
+"""Bytes that a `syncfs` writes as fast by itself: a call for each file costs more than what it does."""
 
 
 class Writeback:
@@ -24,12 +26,17 @@ class Writeback:
     """
 
     def __init__(self) -> None:
+        self._bytes = 0
         self._batch: list[int] = []
         self._batches: queue.Queue[list[int]] = queue.Queue(_DEPTH)
         self._thread: threading.Thread | None = None
 
-    def take(self, fd: int) -> None:
-        """Own this file from now on."""
+    def take(self, fd: int, size: int) -> None:
+        """Own this file of `size` bytes from now on."""
+        self._bytes += size
+        if self._bytes < _WORTH_IT:
+            os.close(fd)
+            return
         self._batch.append(fd)
         if len(self._batch) == _BATCH:
             self._hand_over()

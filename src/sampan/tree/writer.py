@@ -20,7 +20,7 @@ from .walk import Node
 _CHUNK = 1 << 18
 _SECOND = 1_000_000_000
 END = bytes(2 * BLOCK_SIZE)
-_TYPES = {
+TYPES = {
     stat.S_IFREG: REGULAR, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: SYMLINK, stat.S_IFCHR: CHARACTER,
     stat.S_IFBLK: BLOCK, stat.S_IFIFO: FIFO,
 }  # fmt: skip
@@ -39,7 +39,7 @@ class Members(Struct):
 
     def member(self, node: Node, name: str) -> Iterator[bytes]:
         """Header and contents of one node under the archive name `name`; nothing for a socket."""
-        kind = _TYPES.get(stat.S_IFMT(node.stat.st_mode))
+        kind = TYPES.get(stat.S_IFMT(node.stat.st_mode))
         if kind is None:
             return
         entry = self._entry(node, name, kind)
@@ -114,15 +114,46 @@ def opaque(path: str) -> bytes:
     return header.render(Entry(f"{path}/.wh..wh..opq" if path else ".wh..wh..opq", REGULAR, 0))
 
 
+class Gathered:
+    """Joins pieces to chunks of exactly `size` bytes, which `take` gets.
+
+    What a compressor makes of an archive depends on how it is cut; so equal archives give equal blobs.
+    """
+
+    def __init__(self, take: Callable[[bytes], object], size: int = _CHUNK) -> None:
+        self._take = take
+        self._chunk = size
+        self._held: list[bytes | memoryview] = []
+        self._size = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """One more."""
+        self._held.append(piece)
+        self._size += len(piece)
+        if self._size >= self._chunk:
+            self._cut()
+
+    def _cut(self) -> None:
+        data = b"".join(self._held)
+        whole = len(data) - len(data) % self._chunk
+        for start in range(0, whole, self._chunk):
+            self._take(data[start : start + self._chunk])
+        self._held, self._size = [data[whole:]], len(data) - whole
+
+    def flush(self) -> None:
+        """Pass on what is left."""
+        self._take(b"".join(self._held))
+        self._held, self._size = [], 0
+
+
 def gather(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces and the archive's end, joined to chunks of at least 256 KiB."""
-    held: list[bytes] = []
-    size = 0
+    """The pieces and the archive's end, joined to chunks of 256 KiB."""
+    ready: list[bytes] = []
+    gathered = Gathered(ready.append)
     for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= _CHUNK:
-            yield b"".join(held)
-            held, size = [], 0
-    held.append(END)
-    yield b"".join(held)
+        gathered.write(piece)
+        yield from ready
+        ready.clear()
+    gathered.write(END)
+    gathered.flush()
+    yield from ready
