@@ -83,6 +83,17 @@ async def begin_session(call: Call) -> None:
     await call.json({"Id": made.id}, 201)
 
 
+async def watch_session(call: Call) -> None:
+    """A connection that the client keeps for as long as it wants the handover and what comes of it."""
+    call.exchange.cancellable = True
+    with builder_of(call.engine).handovers.watching(call.path["id"]):
+        client = await Takeover.take(call, upgrade_head(call, tty=True, complete=False))
+        try:
+            await client.left()
+        finally:
+            client.close()
+
+
 async def send_context(call: Call) -> None:
     """A named context as a tar archive."""
     with builder_of(call.engine).handovers.using(call.path["id"]) as handover:
@@ -159,7 +170,7 @@ async def _build(call: Call, request: BuildRequest, extras: Extras, report: Repo
     if extras.check:
         builder.check(request, log)
         return
-    delivery = Handover(call.engine)
+    delivery = Handover(call.engine, extras.session)
     try:
         delivery.built = await builder.build(request, log, delivery.stack if extras.deliver else None)
     except StepFailed as error:

@@ -106,6 +106,12 @@ class Takeover:
         """Wait until the client has left."""
         await self._client.ended.wait()
 
+    async def left(self) -> None:
+        """Wait until the client has ended what it sends; what that is goes nowhere."""
+        if not self._early_eof and not self._transport.is_closing():
+            self._transport.resume_reading()  # else nobody sees the end, and nothing holds this connection
+            await self._client.ended.wait()
+
     def write(self, data: bytes) -> None:
         """Write without waiting: short control messages."""
         if not self._transport.is_closing():
@@ -154,6 +160,7 @@ class _Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         peer = self._peer
         if peer is None:
+            self.ended.set()
             return True
         if self._is_shim:
             self.ended.set()

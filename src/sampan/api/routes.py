@@ -29,6 +29,7 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/build/cancel", "cancel"),
         ("POST", "/build/prune", "prune"),
         ("POST", "/sampan/builds", "begin_session"),
+        ("POST", "/sampan/builds/{id}/watch", "watch_session"),
         ("POST", "/sampan/builds/{id}/ssh/{name}", "lend_agent"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
         ("POST", "/sampan/builds/{id}/contexts/{name}/manifest", "announce_context"),

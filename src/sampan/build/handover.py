@@ -1,7 +1,7 @@
 """What our own client hands over before a build: secrets, agents, named contexts. Held in memory and in tmp only.
 
-A handover ends with its build, or by itself when no build takes it up. One that holds what a build gave ends when its
-client has fetched that, or by itself.
+A handover ends with its build, or with its client's connection when no build takes it up. One that holds what a build
+gave ends when its client has fetched that, or with that connection; of clients that keep none open, by itself.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from .storing import Built
 
 PATIENCE = 300.0
-"""Seconds that a handover waits for its next request."""
+"""Seconds that a handover waits for its next request, where its client is not watched."""
 
 
 class Handover:
     """`contexts` maps names to files that were sent; `secrets` ids to values."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, owner: str = "") -> None:
         self.id = token_hex(16)
+        self.owner = owner
+        """The handover whose build gave it, if it holds a result."""
+        self.abandoned = False
+        """Its client has left and will not come for it."""
         self.contexts: dict[str, FileTree] = {}
         self.secrets: dict[str, bytes] = {}
         self.lent: dict[str, AgentSocket] = {}
@@ -102,6 +106,8 @@ class Handovers:
         self._held: dict[str, Handover] = {}
         self._all: WeakValueDictionary[str, Handover] = WeakValueDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._watched: set[str] = set()
+        """Handovers whose clients are connected: neither they nor what was built from them expires meanwhile."""
         self._ending: set[asyncio.Task[None]] = set()
 
     def begin(self, engine: Engine) -> Handover:
@@ -144,6 +150,21 @@ class Handovers:
             if identity in self._held:
                 self._restart(identity)
 
+    @contextmanager
+    def watching(self, identity: str) -> Iterator[None]:
+        """For as long as its client is connected; then it goes, and so does what a build gave that nobody fetched."""
+        self.get(identity)
+        self._watched.add(identity)
+        self._restart(identity)
+        try:
+            yield
+        finally:
+            self._watched.discard(identity)
+            for one in list(self._held.values()):
+                if identity in (one.id, one.owner):
+                    one.abandoned = True
+                    self._restart(one.id)
+
     def lender(self, identity: str) -> Handover:
         """One by its id, whether a build has taken it up or not; a new agent is lent only before that."""
         found = self._all.get(identity)
@@ -170,9 +191,11 @@ class Handovers:
         timer = self._timers.pop(identity, None)
         if timer is not None:
             timer.cancel()
-        if not self._held[identity].users:
-            loop = asyncio.get_running_loop()
-            self._timers[identity] = loop.call_later(PATIENCE, self._expire, identity)
+        held = self._held[identity]
+        if held.users or {held.id, held.owner} & self._watched:
+            return
+        loop, patience = asyncio.get_running_loop(), 0.0 if held.abandoned else PATIENCE
+        self._timers[identity] = loop.call_later(patience, self._expire, identity)
 
     def _expire(self, identity: str) -> None:
         task = asyncio.ensure_future(self.take(identity).stack.aclose())

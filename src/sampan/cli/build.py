@@ -7,7 +7,8 @@ import json
 import os
 import sys
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sampan.errors import NotFound
@@ -109,7 +110,14 @@ def run(session: Session, options: Options, where: str, view: View, identity: st
     extras["Form"] = form_of(options, outputs)
     extras["Describe"] = described(options)
     agents = dict(read_agent(text) for text in options["ssh"])
-    _hand_over(session, secrets, options["build-context"], agents, extras)
+    with _handed_over(session, secrets, options["build-context"], agents, extras):
+        return _run(session, options, where, view, extras, outputs, identity)
+
+
+def _run(
+    session: Session, options: Options, where: str, view: View, extras: dict[str, Any], outputs: list[Output],
+    identity: str,
+) -> Outcome:  # fmt: skip
     context, query = _context(session, options, where, extras["Session"])
     query.update(build_query(options), t=names(options["tag"], outputs), buildid=identity or None)
     auths = credentials.all_auths(session.config)
@@ -136,35 +144,53 @@ def build_extras(options: Options) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _hand_over(
+@contextmanager
+def _handed_over(
     session: Session, secrets: dict[str, bytes], contexts: list[str], agents: dict[str, str], extras: dict[str, Any]
-) -> None:
-    """Send secrets and directories ahead of the build."""
+) -> Iterator[None]:
+    """Send secrets and directories ahead of the build; what the daemon has of it goes with a connection of ours."""
+    from sampan.client.images import build_watch_call
+
     named = dict(_named_context(text) for text in contexts)
     directories = {name: where for name, where in named.items() if os.path.isdir(where)}
     extras["Contexts"] = {name: where for name, where in named.items() if name not in directories}
-    encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
-    extras["Session"] = ""
-    try:
-        identity = session.client.build_session(encoded)["Id"]
-    except NotFound:
+    identity = extras["Session"] = _begin(session, secrets)
+    if not identity:
         if secrets or agents or named or extras["CacheFrom"] or extras["CacheTo"] or extras["Form"]:
             raise CommandFailed(
                 "secrets, agents, further contexts, caches and options of images need a daemon of Sampan's"
-            ) from None
-        return  # Docker's takes the context as an archive
-    extras["Session"] = identity
-    send_caches(session, identity, extras["CacheFrom"])
-    for name, path in agents.items():
-        lend(session.client, identity, name, path)
-    for name, where in directories.items():
-        rules = ignore_rules(where, "")
-        try:
-            send(session, identity, name, where, rules, {})
-        except CannotSync:
-            from .build_archive import Context
+            )
+        yield  # Docker's takes the context as an archive
+        return
+    watched = session.client.clone().hijack(build_watch_call(identity))
+    try:
+        send_caches(session, identity, extras["CacheFrom"])
+        for name, path in agents.items():
+            lend(session.client, identity, name, path)
+        for name, where in directories.items():
+            _send(session, identity, name, where)
+        yield
+    finally:
+        watched.close()
 
-            session.client.build_context(identity, name, Context(where, rules, {}).chunks())
+
+def _begin(session: Session, secrets: dict[str, bytes]) -> str:
+    """A build session's id; empty where the daemon knows no such thing."""
+    encoded = {name: b64encode(value).decode() for name, value in secrets.items()}
+    try:
+        return str(session.client.build_session(encoded)["Id"])
+    except NotFound:
+        return ""
+
+
+def _send(session: Session, identity: str, name: str, where: str) -> None:
+    rules = ignore_rules(where, "")
+    try:
+        send(session, identity, name, where, rules, {})
+    except CannotSync:
+        from .build_archive import Context
+
+        session.client.build_context(identity, name, Context(where, rules, {}).chunks())
 
 
 def _named_context(text: str) -> tuple[str, str]:

@@ -193,6 +193,12 @@ def build_contents(session: str, name: str, contents: Payload) -> Call[Json]:
     return Call("PUT", path, body=contents, decode=decode_json)
 
 
+def build_watch_call(session: str) -> Hijack:
+    """A connection for as long as that build and what comes of it are wanted (Sampan only)."""
+    headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+    return Hijack("POST", f"/sampan/builds/{session}/watch", headers=headers, decode=decode_nothing)
+
+
 def build_agent_call(session: str, name: str) -> Hijack:
     """Offer a connection to our ssh agent to that build (Sampan only)."""
     headers = {"Connection": "Upgrade", "Upgrade": "tcp"}

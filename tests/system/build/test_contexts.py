@@ -7,6 +7,7 @@ import random
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from sampan.cli import build_sync
 from sampan.client.sync import Client
 from sampan.dockerfile.ignore import IgnoreRules
+from sampan.errors import Conflict, NotFound
 
 from ...support.daemon import Daemon
 
@@ -222,3 +224,27 @@ def test_manifests_are_looked_at(daemon: Daemon) -> None:
             client.build_contents(identity, "c", b"")
         assert client.build_contents(identity, "c", b"x") == {"Changed": [0]}
         client.build_end(identity)
+
+
+def test_what_was_handed_over_goes_with_the_client(daemon: Daemon, tmp_path: Path) -> None:
+    """A client that dies before its build leaves nothing, however long the daemon would have waited for it."""
+    from sampan.client.images import build_watch_call
+
+    with Client(daemon.url) as client, client.clone() as watched:
+        session = client.build_session({"s": "c2VjcmV0"})["Id"]
+        other = client.build_session({})["Id"]
+        connection = watched.hijack(build_watch_call(session))
+        client.build_manifest(session, "c", [])
+        connection.close()
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:  # the daemon tells nobody
+            try:
+                client.build_contents(session, "d", b"")
+            except NotFound:
+                break
+            except Conflict:
+                time.sleep(0.05)
+        else:
+            raise AssertionError("it is still there")
+        client.build_manifest(other, "c", [])
+        client.build_end(other)

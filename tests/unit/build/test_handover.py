@@ -35,3 +35,27 @@ async def test_whoever_takes_it_ends_it(monkeypatch: pytest.MonkeyPatch) -> None
     assert not gone.is_set()
     await made.stack.aclose()
     assert gone.is_set()
+
+
+async def test_it_goes_with_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so does what a build gave for it; while a client is connected nothing expires."""
+    monkeypatch.setattr(handover, "PATIENCE", 0.02)
+    handovers, gone = handover.Handovers(), [asyncio.Event() for _ in range(3)]
+    made = handovers.begin(None)  # type: ignore[arg-type]
+    other = handovers.begin(None)  # type: ignore[arg-type]
+    with handovers.watching(made.id):
+        delivery = handover.Handover(None, made.id)  # type: ignore[arg-type]
+        handovers.offer(delivery)
+        for one, event in zip((made, delivery, other), gone, strict=True):
+            one.stack.callback(event.set)
+        await asyncio.wait_for(gone[2].wait(), 60)  # the one that nobody watches
+        assert handovers.get(made.id) is made and handovers.get(delivery.id) is delivery
+        monkeypatch.setattr(handover, "PATIENCE", 300.0)
+        handovers.get(delivery.id)
+        uploading = handovers.using(made.id)
+        uploading.__enter__()
+    await asyncio.wait_for(gone[1].wait(), 60)
+    assert not gone[0].is_set(), "a request that is under way ends first"
+    uploading.__exit__(None, None, None)
+    await asyncio.wait_for(gone[0].wait(), 60)
+    await handovers.close()
