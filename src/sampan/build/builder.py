@@ -51,6 +51,8 @@ from .sourcecache import sources_of
 from .storing import Built, Order, document, formed, stated_of, store
 
 LateRules = Callable[[], Awaitable[IgnoreRules | None]]
+MAIN = "context"
+"""The name of a build's main context."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,10 @@ class BuildRequest:
     network: str = "default"
     contexts: Mapping[str, Context] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
+    scope: str = ""
+    """Stands before the names that contexts have in the graph, where graphs of several builds meet."""
+    sources: Mapping[str, Context] = field(default_factory=dict)
+    """Contexts of graphs that come from elsewhere, by the names that they have there."""
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     ssh: Mapping[str, str] = field(default_factory=dict)
     limits: HostConfig = field(default_factory=HostConfig)
@@ -193,7 +199,7 @@ class Builder:
         self, request: BuildRequest, listener: Listener, held: AsyncExitStack | None,
         targets: Callable[[Session], Awaitable[list[Target]]],
     ) -> Built:  # fmt: skip
-        tags = [reference.parse(tag).with_default_tag() for tag in request.tags]
+        tags = [reference.parse(tag) for tag in request.tags]
         session = _session(self.engine, request, listener)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(session.close)
@@ -286,16 +292,17 @@ class Builder:
     def _name(self, session: Session, built: Built, tags: Sequence[Reference]) -> None:
         """What was stored, shown as BuildKit's exporter shows it, and its names."""
         with session.showing("exporting to image") as did:
-            did("exporting layers")
+            if any(image.layers for image in built.images):
+                did("exporting layers")
             for image in built.images:
                 did(f"writing image {image.id}")
             if built.index:
                 for digest in built.attestations:
                     did(f"exporting attestation manifest {digest}")
                 did(f"exporting manifest list {built.index_digest}")
-            for tag in tags:
-                set_tag(self.engine, built.image, tag, built.index_digest)
-                did(f"naming to {tag}")
+            for name in tags:
+                set_tag(self.engine, built.image, name.with_default_tag(), built.index_digest)
+                did(f"naming to {name}")
 
     async def _import(self, session: Session, request: BuildRequest) -> None:
         if request.cache_from:
@@ -380,14 +387,20 @@ def _point(session: Session, request: BuildRequest, error: SampanError) -> None:
 
 
 def _session(engine: Engine, request: BuildRequest, listener: Listener) -> Session:
-    contexts = dict(request.contexts)
-    if not isinstance(request.context, Vertex):
-        contexts["context"] = request.context
+    contexts = {**request.sources, **contexts_of(request)}
     return Session(
         engine=engine, listener=listener, contexts=contexts, secrets=request.secrets, ssh=request.ssh,
         limits=request.limits, entitlements=request.entitlements, epoch=_epoch(request), explain=request.explain,
         complete=any(target.everything for target in request.cache_to),
     )  # fmt: skip
+
+
+def contexts_of(request: BuildRequest) -> dict[str, Context]:
+    """A build's own contexts by their names in the graph."""
+    contexts = {request.scope + name: one for name, one in request.contexts.items()}
+    if not isinstance(request.context, Vertex):
+        contexts[request.scope + MAIN] = request.context
+    return contexts
 
 
 def _facts(request: BuildRequest, session: Session) -> Facts:
@@ -437,8 +450,8 @@ def numbers_of(top: Vertex) -> Numbers:
 def _front_end_request(request: BuildRequest, platform: Platform) -> Request:
     host = platforms.host()
     targets = _targets_for(platform, request.targets)
-    contexts = {name: _context_vertex(name, where, platform) for name, where in request.contexts.items()}
-    sent = Vertex(op=LocalSource("context"), name="load build context")
+    contexts = {name: _context_vertex(request.scope, name, where, platform) for name, where in request.contexts.items()}
+    sent = Vertex(op=LocalSource(request.scope + MAIN), name="load build context")
     return Request(
         arguments=request.arguments,
         target=request.target,
@@ -463,14 +476,14 @@ def _targets_for(platform: Platform, named: Mapping[str, Target]) -> dict[str, T
     return general | {name.removesuffix(suffix): one for name, one in named.items() if name.endswith(suffix)}
 
 
-def _context_vertex(name: str, where: Context, platform: Platform) -> Vertex:
+def _context_vertex(scope: str, name: str, where: Context, platform: Platform) -> Vertex:
     if isinstance(where, FileTree | Arriving):
-        return Vertex(op=LocalSource(name), name=f"load build context {name}")
+        return Vertex(op=LocalSource(scope + name), name=f"load build context {name}")
     if where.startswith("docker-image://"):
         return Vertex(op=ImageSource(where.removeprefix("docker-image://"), platform), name=f"load {name}")
     if is_git(where):
         return Vertex(op=git_source(where), name=f"load {name}")
-    return Vertex(op=LocalSource(name), name=f"load build context {name}")
+    return Vertex(op=LocalSource(scope + name), name=f"load build context {name}")
 
 
 async def _image_source(session: Session, vertex: Vertex, _: Sequence[Result]) -> Result:

@@ -53,7 +53,7 @@ class _Kind:
 def names_of(exporter: Exporter) -> list[Reference]:
     """The image's names."""
     texts = filter(None, exporter.Attrs.get("name", "").split(","))
-    return [reference.parse(text).with_default_tag() for text in texts]
+    return [reference.parse(text) for text in texts]
 
 
 async def _image(export: Export) -> dict[str, str]:
@@ -63,7 +63,7 @@ async def _image(export: Export) -> dict[str, str]:
         if not names:
             raise InvalidArgument("tag is needed when pushing to registry")
         for name in names:
-            await _push(export.solve, name)
+            await _push(export.solve, name.with_default_tag())
         described["containerimage.digest"] = _manifest(export.built)["containerimage.digest"]
     return described | ({"image.name": ",".join(map(str, names))} if names else {})
 
@@ -154,7 +154,8 @@ async def _archive(export: Export, title: str) -> dict[str, str]:
     with export.solve.progress.step(title) as step:
         _tell_image(built, step)
         step.show("sending tarball")
-        chunks = exporting.archive(export.solve.engine, built, names)
+        tagged = [name.with_default_tag() for name in names]
+        chunks = exporting.archive(export.solve.engine, built, tagged)
         await send_stream(await export.solve.session(), chunks, described, export.number)
         step.show("sending tarball", done=True)
     return described

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ..build.bases import pull_step
-from ..build.builder import BuildRequest, LateRules, builder_of
+from ..build.builder import MAIN, BuildRequest, LateRules, builder_of, contexts_of
 from ..build.cacheimport import CacheSource
 from ..build.context import drop_ignored, ignore_rules, opened, received
 from ..build.filetree import FileTree
@@ -79,6 +79,7 @@ class _Frontend:
         self._attributes = attributes
         self._inputs = inputs
         self._targets: list[Target] = []
+        self._scope = f"{solve.request.Ref}:"
         self._given: dict[str, Context] = {}
         """Contexts of graphs that are inputs."""
 
@@ -91,9 +92,7 @@ class _Frontend:
         self._targets = await builder_of(self._solve.engine).plan(
             request, self._solve.progress, self._around, main.ignored
         )
-        contexts = dict(request.contexts)
-        if not isinstance(main.context, Vertex):
-            contexts["context"] = main.context
+        contexts = {**request.sources, **contexts_of(request)}
         refs = [self._solve.keep(target, request, contexts) for target in self._targets]
         return _outcome(refs, several=self._attributes.several)
 
@@ -108,7 +107,7 @@ class _Frontend:
         key = self._attributes.text("contextkey", "context")
         found = await given_tree(self._solve, self._inputs[key])
         self._given |= found.contexts
-        ref = self._solve.keep(found.target, BuildRequest(dockerfile="", contexts=found.contexts), found.contexts)
+        ref = self._solve.keep(found.target, BuildRequest(dockerfile=""), found.contexts)
         (result,) = await results_of(self._solve, [ref], self._solve.stack)
         async with source_tree(self._solve.engine, result) as tree:
             name = self._attributes.filename
@@ -134,7 +133,7 @@ class _Frontend:
             found = await ignored()
             return IgnoreRules(found) if found is not None else None
 
-        context = self._arriving("context", name, ignored)
+        context = self._arriving(MAIN, name, ignored)
         if SYNTAX in dockerfile.partition("\n")[0]:  # INCLUDE reads the context while the file is being read
             return _Main(await context.receive(), dockerfile, rules)
         return _Main(context, dockerfile, rules)
@@ -176,8 +175,8 @@ class _Frontend:
         """A client's directory, of which no more is sent than the steps read; `name` is that of its vertex."""
 
         async def receive() -> FileTree:
-            step = self._solve.progress.context_step(name)
-            wanted = Local(local, exclude=await ignored() or (), follow=wanted_paths(self._targets, name))
+            step = self._solve.progress.context_step(self._scope + name)
+            wanted = Local(local, exclude=await ignored() or (), follow=wanted_paths(self._targets, self._scope + name))
             return await self._fetch(wanted, step)
 
         return Arriving(once(receive))
@@ -186,7 +185,8 @@ class _Frontend:
         """A further directory of the client's, with an ignore file of its own."""
 
         async def load() -> list[str] | None:
-            return await self._ignored(local, self._solve.progress.context_step(name))
+            with self._solve.progress.step(f"[context {name}] load .dockerignore") as step:
+                return await self._ignored(local, step)
 
         return self._arriving(name, local, once(load))
 
@@ -226,7 +226,7 @@ class _Frontend:
 
     async def _contexts(self) -> tuple[dict[str, Context], dict[str, Target]]:
         """Named contexts, and what other builds give."""
-        contexts = dict(self._given)
+        contexts: dict[str, Context] = {}
         targets: dict[str, Target] = {}
         for name, where in self._attributes.named("context").items():
             kind, _, rest = where.partition(":")
@@ -235,7 +235,7 @@ class _Frontend:
             elif kind == "input":
                 found = await self._taken(rest)
                 targets[name] = found.target
-                contexts |= found.contexts
+                self._given |= found.contexts
             elif kind == "docker-image" or is_git(where):
                 contexts[name] = where
             else:
@@ -262,7 +262,8 @@ class _Frontend:
             platforms=attributes.platforms, listed=False, labels=attributes.named("label"),
             no_cache=attributes.no_cache, no_cache_stages=attributes.no_cache_stages,
             pull=attributes.text("image-resolve-mode") == "pull", network=attributes.network, contexts=contexts,
-            targets=targets, limits=attributes.limits, entitlements=ENTITLEMENTS | frozenset(asked.Entitlements),
+            targets=targets, scope=self._scope, sources=self._given,
+            limits=attributes.limits, entitlements=ENTITLEMENTS | frozenset(asked.Entitlements),
             auth=auth_for(await self._solve.session()), cache_from=self._cache_sources(),
             cache_to=cache_targets(asked.Cache.Exports), form=attributes.form,
         )  # fmt: skip

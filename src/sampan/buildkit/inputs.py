@@ -60,17 +60,13 @@ def taken(solve: Solve, name: str) -> Given:
     other, ref = solves_of(solve.engine).ref(name)
     solve.use(other)
     target = msgspec.structs.replace(ref.target, vertex=_Renaming(ref).renamed(ref.target.vertex))
-    return Given(target, {f"{ref.id}:{context}": found for context, found in ref.contexts.items()})
+    return Given(target, dict(ref.contexts))
 
 
 class _Renaming:
-    """The same graph with contexts of names of its own, as both builds may have one called `context`.
-
-    Its steps keep the numbers that they have in the build that they come from.
-    """
+    """The same graph with names that have the numbers of the build that it comes from."""
 
     def __init__(self, ref: Ref) -> None:
-        self._prefix = f"{ref.id}:"
         self._numbers = numbers_of(ref.target.vertex)
         self._done: dict[tuple[str, str], Vertex] = {}
 
@@ -78,14 +74,10 @@ class _Renaming:
         """One vertex and all below it."""
         if vertex.identity not in self._done:
             below = tuple(map(self.renamed, vertex.inputs))
-            name, operation = vertex.name, vertex.op
+            name = vertex.name
             if vertex.identity in self._numbers:
                 name = numbered(vertex.stage, *self._numbers[vertex.identity], name)
-            if isinstance(operation, LocalSource):
-                operation = LocalSource(self._prefix + operation.name)
-            self._done[vertex.identity] = msgspec.structs.replace(
-                vertex, op=operation, inputs=below, name=name, line=0, stage=""
-            )
+            self._done[vertex.identity] = msgspec.structs.replace(vertex, inputs=below, name=name, line=0, stage="")
         return self._done[vertex.identity]
 
 

@@ -105,7 +105,7 @@ class Graph:
         if any(one != self._limits[0] for one in self._limits):
             raise NotImplementedHere("steps of one build have the same hosts, limits and control group here")
         entitlements = ENTITLEMENTS | frozenset(self._solve.request.Entitlements)
-        request = BuildRequest(dockerfile="", contexts=self.contexts, listed=False, entitlements=entitlements)
+        request = BuildRequest(dockerfile="", listed=False, entitlements=entitlements)
         return replace(request, limits=self._limits[0]) if self._limits else request
 
     async def _input(self, wanted: pb.Input) -> Vertex:

@@ -105,5 +105,5 @@ async def _lent(solve: Solve, refs: Sequence[Ref]) -> BuildRequest:
         session = await source.session()
         values |= await secrets(session, wanted - values.keys())
         sockets |= await agents(solve.engine, session, lenders - sockets.keys(), solve.stack)
-    contexts = {name: context for ref in refs for name, context in ref.contexts.items() if name != "context"}
-    return replace(refs[0].request, contexts=contexts, secrets=values, ssh=sockets)
+    contexts = {name: context for ref in refs for name, context in ref.contexts.items()}
+    return replace(refs[0].request, sources=contexts, secrets=values, ssh=sockets)

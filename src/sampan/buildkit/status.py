@@ -107,7 +107,6 @@ class Progress:
         self._log = log
         self._build = build
         self._vertices: dict[str, Vertex] = {}
-        self._contexts: set[str] = set()
         self._joined: dict[str, str] = {}
         self._bases: dict[str, str] = {}
         self._pulled: set[str] = set()
@@ -131,7 +130,7 @@ class Progress:
 
     def context_step(self, name: str) -> Step:
         """The step that fetches a context, which the builder begins and ends."""
-        return Step(self._log, "", self._own(GraphVertex(op=LocalSource(name)).definition))
+        return Step(self._log, "", self._digest(GraphVertex(op=LocalSource(name)).definition))
 
     def join(self, step: str, other: Step) -> None:
         """Show what is told of one of the builder's steps as that of another."""
@@ -141,10 +140,10 @@ class Progress:
         return digests.of_bytes(f"{self._build}\0{text}".encode())
 
     def _digest(self, step: str) -> str:
-        """Definitions of vertices are hexadecimal SHA-256 already; but what a context is, each client says itself."""
+        """Definitions of vertices are hexadecimal SHA-256 already."""
         if step in self._joined:
             return self._joined[step]
-        return self._own(step) if step in self._contexts or len(step) != _DEFINITION else f"sha256:{step}"
+        return f"sha256:{step}" if len(step) == _DEFINITION else self._own(step)
 
     def warn(self, warning: VertexWarning) -> None:
         """Tell of what is no mistake but may be one."""
@@ -176,8 +175,6 @@ class Progress:
         if not event.number and event.name in self._names and event.name.startswith(_COPIES):
             return  # COPY --link: files of their own, then the merge
         self._names.add(event.name)
-        if event.name.startswith(_CONTEXT):
-            self._contexts.add(event.step)
         vertex = self._vertices[event.step] = Vertex(digest=self._digest(event.step), name=shown_name(event))
         vertex.started.FromNanoseconds(event.time)
         self._log.tell(StatusResponse(vertexes=[vertex]))

@@ -44,7 +44,7 @@ async def test_an_image_and_its_steps(daemon: Daemon, name: str, tmp_path: Path)
     shown = json.loads(daemon.ok("image", "inspect", name))[0]
     assert response == {
         "containerimage.digest": shown["Id"], "containerimage.config.digest": shown["Id"],
-        "image.name": f"docker.io/library/{name}:latest",
+        "image.name": f"docker.io/library/{name}",
     }  # fmt: skip
     assert shown["Config"]["Labels"] == {"x": "y"}
     assert daemon.ok("run", "--rm", name) == "hello you\nof a"
@@ -59,7 +59,7 @@ async def test_an_image_and_its_steps(daemon: Daemon, name: str, tmp_path: Path)
     }  # fmt: skip
     assert set(build.told.names[3:-1]) == steps and build.told.names[-1] == "exporting to image"
     assert build.told.output.decode() == f"{name}\n"
-    assert {"transferring dockerfile:", "transferring context:", f"naming to docker.io/library/{name}:latest"} <= set(
+    assert {"transferring dockerfile:", "transferring context:", f"naming to docker.io/library/{name}"} <= set(
         build.told.shown
     )
     async with _client(daemon, tmp_path) as build:

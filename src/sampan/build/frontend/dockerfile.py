@@ -190,8 +190,7 @@ class _Conversion:
 
 def _is_lone(parsed: Plan) -> bool:
     first, *others = parsed.stages
-    mounts = [mount for one in first.instructions if one.name == "RUN" for mount in flag_values(one, "mount")]
-    return not (others or _mentioned(first) or any("type=cache" in mount.split(",") for mount in mounts))
+    return not (others or _mentioned(first) or any(flag_values(one, "mount") for one in first.instructions))
 
 
 def needed(parsed: Plan, target: Stage) -> list[Stage]:
