@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from sampan.engine import kernel, parts
+from sampan.engine.config import EngineConfig
 from sampan.errors import InvalidArgument
 from sampan.linux.cgroup import Cgroup
 from sampan.model.container import ContainerConfig, HostConfig
 from sampan.runtime import users
 from sampan.runtime.bundle import BundleMount
 from tests.support.bundles import Bundle
+from tests.support.leaks import CGROUP_PARENT
 
 DEFAULT_SET = "00000000a80425fb"
 NONE = "0000000000000000"
@@ -147,6 +150,13 @@ def test_s11_dangerous_system_calls_answer_eperm(box: Bundle) -> None:
     assert (alg, vsock, inet) == (1, 1, 0)
     assert others == [1] * len(others) and (unshare, mount, kexec, module) == (1, 1, 1, 1)
     assert (clone3, unknown) == (38, 38)
+
+
+def test_s12_there_is_a_limit_where_none_is_asked_for(box: Bundle) -> None:
+    """What the engine gives to containers and to the steps of builds."""
+    limit = parts.pids_limit(EngineConfig(), kernel.probe(CGROUP_PARENT))
+    shown = box.out("cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/pids/pids.max 2>/dev/null; true", pids_limit=limit)
+    assert 0 < int(shown) <= 32768
 
 
 def test_s12_a_fork_bomb_is_held(box: Bundle) -> None:

@@ -105,3 +105,13 @@ async def test_s16_wrong_bytes_leave_nothing(tmp_path: Path, wrong: str) -> None
     assert not left.snapshots.layers
     assert not left.store.list_partial()
     assert str(part("", LAYER)["digest"]) not in dict(left.store.walk())
+
+
+@pytest.mark.parametrize("claimed", ["", manifests.OCI_MANIFEST, manifests.OCI_INDEX])
+@pytest.mark.parametrize("said", [None, manifests.OCI_MANIFEST, manifests.OCI_INDEX])
+@pytest.mark.parametrize("part", ["layers", "config"])
+def test_s16_a_document_of_both_kinds_is_refused(claimed: str, said: str | None, part: str) -> None:
+    """CVE-2021-41190: one reader would take it for an index, another for a manifest."""
+    document = {"schemaVersion": 2, "manifests": [], part: IMAGE[part], **({"mediaType": said} if said else {})}
+    with pytest.raises(SampanError):
+        manifests.parse(json.dumps(document).encode(), claimed)

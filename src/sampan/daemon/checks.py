@@ -43,7 +43,7 @@ def _general(settings: Settings) -> Iterator[str]:
         if "=" not in label:
             yield f"bad attribute format: {label}"
     for mirror in settings.registry_mirrors:
-        yield from _mirror(mirror)
+        yield from mirror_complaints(mirror)
     for registry in (settings.default_registry, *settings.search_registries):
         yield from _registry(registry)
     if settings.default_runtime not in ("", SAMPAN_RUNTIME, "runc", *settings.runtimes):
@@ -66,12 +66,13 @@ def _registry(registry: str) -> Iterator[str]:
         yield f'invalid registry: "{registry}": give HOST or HOST:PORT'
 
 
-def _mirror(mirror: str) -> Iterator[str]:
-    scheme, separator, _ = mirror.partition("://")
+def mirror_complaints(mirror: str) -> Iterator[str]:
+    """What is wrong with the URL of a registry's mirror, if anything."""
+    scheme, separator, rest = mirror.partition("://")
     wanted = "must use either 'https://' or 'http://'"
     if not separator:
         yield f'invalid mirror: no scheme specified for "{mirror}": {wanted}'
-    elif scheme not in ("http", "https"):
+    elif scheme not in ("http", "https") or not rest:
         yield f'invalid mirror: unsupported scheme "{scheme}" in "{mirror}": {wanted}'
 
 

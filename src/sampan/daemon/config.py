@@ -117,10 +117,12 @@ def _merge(flags: dict[str, Any], file: dict[str, Any]) -> Settings:
     merged = dict(file)
     for key, value in flags.items():
         outer, dot, inner = key.partition(".")
-        if dot:
-            merged[outer] = {**merged.get(outer, {}), inner: value}
-        else:
-            merged[key] = {**merged.get(key, {}), **value} if key in _MERGED else value
+        added = {inner: value} if dot else value
+        held = merged.get(outer, {})
+        if not (dot or key in _MERGED):
+            merged[key] = value
+        elif isinstance(held, dict):  # else the conversion says what is wrong with it
+            merged[outer] = {**held, **added}
     settings = body.convert(merged, Settings, name="Config")
     try:
         check(settings)

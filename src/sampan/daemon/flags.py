@@ -10,8 +10,9 @@ from msgspec import Struct, field
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument, SampanError
-from ..model.quantity import parse_bool
+from ..model.quantity import parse_bool, parse_int
 from ..model.sizes import parse_size
+from .checks import mirror_complaints
 
 
 class UsageError(SampanError):
@@ -83,15 +84,8 @@ def _host(text: str) -> str:
 
 
 def _mirror(text: str) -> str:
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        raise InvalidArgument(
-            f"invalid mirror: no scheme specified for \"{text}\": must use either 'https://' or 'http://'"
-        )
-    if scheme not in ("http", "https") or not rest:
-        raise InvalidArgument(
-            f"invalid mirror: unsupported scheme \"{scheme}\" in \"{text}\": must use either 'https://' or 'http://'"
-        )
+    for complaint in mirror_complaints(text):
+        raise InvalidArgument(complaint)
     return text.rstrip("/") + "/"
 
 
@@ -115,12 +109,12 @@ def _runtime(text: str) -> dict[str, Any]:
 
 
 def _ulimit(text: str) -> dict[str, Any]:
-    name, equals, limits = text.partition("=")
+    name, _, limits = text.partition("=")
     soft, _, hard = limits.partition(":")
-    numbers = [part.removeprefix("-") for part in (soft, hard or soft)]
-    if not equals or not all(part.isdigit() for part in numbers):
-        raise InvalidArgument(f"invalid ulimit argument: {text}")
-    return {name: {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}}
+    try:
+        return {name: {"Name": name, "Soft": parse_int(soft), "Hard": parse_int(hard or soft)}}
+    except ValueError:
+        raise InvalidArgument(f"invalid ulimit argument: {text}") from None
 
 
 def _pool(text: str) -> dict[str, Any]:

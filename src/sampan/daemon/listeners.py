@@ -33,8 +33,7 @@ async def listen(config: DaemonConfig, factory: Factory) -> list[asyncio.Server]
     for host in config.hosts:
         scheme, _, address = host.partition("://")
         if scheme == "tcp":
-            name, port = _address(address, config.tls)
-            servers.append(await loop.create_server(_secured(factory, context), name, port, backlog=128))
+            servers.append(await _tcp(_secured(factory, context), host, *_address(address, config.tls)))
         elif scheme == "fd":
             for passed in _passed(address):
                 secured = _secured(factory, context if passed.family != socket.AF_UNIX else None)
@@ -49,9 +48,16 @@ async def listen_for_metrics(address: str, factory: Factory) -> list[asyncio.Ser
     if not address:
         return []
     host, _, port = address.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()):
         raise InvalidArgument(f"metrics-addr: invalid address {address}")
-    return [await asyncio.get_running_loop().create_server(factory, host.strip("[]") or None, int(port))]
+    return [await _tcp(factory, f"metrics-addr {address}", host.strip("[]") or None, int(port))]
+
+
+async def _tcp(factory: Factory, shown: str, host: str | None, port: int) -> asyncio.Server:
+    try:
+        return await asyncio.get_running_loop().create_server(factory, host, port, backlog=128)
+    except (OSError, OverflowError) as error:
+        raise SampanError(f"failed to listen on {shown}: {error}") from None
 
 
 def _secured(factory: Factory, context: ssl.SSLContext | None) -> Factory:

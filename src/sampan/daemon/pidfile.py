@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import Conflict
 
@@ -32,5 +32,6 @@ def held(path: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.unlink(path)
+        with suppress(FileNotFoundError):  # somebody tidied up
+            os.unlink(path)
         os.close(fd)

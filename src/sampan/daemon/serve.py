@@ -62,12 +62,12 @@ async def _close(app: App, servers: list[asyncio.Server]) -> None:
     for server in servers:
         server.close()
     app.end()
-    deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
-    tasks = app.tasks()
-    if tasks:
-        await asyncio.wait(tasks, timeout=deadline - asyncio.get_running_loop().time())
-    for task in app.tasks():
+    if tasks := app.tasks():
+        await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    for task in (left := app.tasks()):
         task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=GRACE_SECONDS)  # while what they tidy up with is still there
 
 
 def _notify(state: str) -> None:

@@ -53,6 +53,9 @@ def start(arguments: Sequence[str], zygote: Zygote | None) -> int:
     except SampanError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"failed to start daemon: {error}\n")
+        return 1
 
 
 def _run(settings: DaemonConfig, zygote: Zygote | None) -> int:

@@ -81,16 +81,21 @@ class TlsConnection(asyncio.Protocol):
 
     async def _join(self) -> None:
         loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
         inner = _Inner(self)
-        await loop.create_unix_connection(lambda: inner, sock=ours)
-        await loop.create_unix_connection(self._factory, sock=theirs)
+        try:
+            ours, theirs = socket.socketpair()
+            await loop.create_unix_connection(lambda: inner, sock=ours)
+            await loop.create_unix_connection(self._factory, sock=theirs)
+        except OSError as error:
+            log.warning("TLS with %s failed: %s", self.transport.get_extra_info("peername"), error)
+            self.transport.abort()
+            return
         self._inner = inner
         if self.transport.is_closing():
             inner.transport.abort()
             return
-        self.data_received(b"")  # what came behind the handshake
         self.transport.resume_reading()
+        self.data_received(b"")  # what came behind the handshake; may pause reading again
 
     def _decrypt(self) -> None:
         assert self._inner is not None

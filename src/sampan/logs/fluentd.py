@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sampan import errors
 
 from . import messagepack
 from . import options as opts
 from .info import LogInfo
-from .sink import Address, Message, SocketSink, split_host_port
+from .sink import Address, Encoder, Message, SocketSink, split_host_port
 
 _SOURCES = {1: "stdout", 2: "stderr"}
 
@@ -44,13 +42,13 @@ def validate_options(config: dict[str, str]) -> None:
     opts.size(config, "fluentd-buffer-limit", 0)
 
 
-def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]:
+def encoder(config: dict[str, str], info: LogInfo) -> Encoder:
     """`[tag, time, record, {}]` in msgpack."""
     tag = info.tag(config)
     constant = {"container_id": info.container_id, "container_name": info.name, **info.attributes(config)}
     precise = opts.flag(config, "fluentd-sub-second-precision", default=False)
 
-    def encode(message: Message) -> bytes:
+    def encode(message: Message) -> list[bytes]:
         record: dict[str, str] = {
             **constant,
             "source": _SOURCES[message.stream],
@@ -62,7 +60,7 @@ def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]
             record["partial_ordinal"] = str(message.partial.ordinal)
             record["partial_last"] = "true" if message.partial.last else "false"
         when = _time(message.timestamp_ns, precise)
-        return messagepack.array([messagepack.text(tag), when, messagepack.mapping(record)])
+        return [messagepack.array([messagepack.text(tag), when, messagepack.mapping(record)])]
 
     return encode
 

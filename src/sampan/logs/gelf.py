@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sampan import errors
+from sampan.model import quantity
 from sampan.rpc import documents
 
 from .info import LogInfo
 from .sink import Address, Message, SocketSink, split_host_port
+from .timestamps import rfc3339
 
 CHUNK = 1420
 """Bytes of a datagram on a wide area network (Docker's GELF library)."""
@@ -44,7 +46,11 @@ def validate_options(config: dict[str, str]) -> None:
         if name in config and scheme == "tcp":
             raise errors.InvalidArgument(f"unknown log opt '{name}' for gelf log driver with TCP")
     level = config.get("gelf-compression-level", "1")
-    if not level.lstrip("-").isdigit() or not -1 <= int(level) <= 9:
+    try:
+        fits = -1 <= quantity.parse_int(level) <= 9
+    except ValueError:
+        fits = False
+    if not fits:
         raise _unknown("gelf-compression-level", level)
     for name in ("gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"):
         if name in config and scheme == "udp":
@@ -64,15 +70,9 @@ def fields(info: LogInfo, config: dict[str, str]) -> dict[str, Any]:
         "_image_name": info.image_name,
         "_command": info.command,
         "_tag": info.tag(config),
-        "_created": _rfc3339(info.created),
+        "_created": rfc3339(info.created).decode(),
     }
     return extra | {f"_{name}": value for name, value in info.attributes(config).items()}
-
-
-def _rfc3339(timestamp_ns: int) -> str:
-    from .timestamps import rfc3339
-
-    return rfc3339(timestamp_ns).decode()
 
 
 def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]:
@@ -109,32 +109,14 @@ def chunks(payload: bytes) -> list[bytes]:
     return [head + bytes((index, len(parts))) + part for index, part in enumerate(parts)]
 
 
-class DatagramSink(SocketSink):
-    """A message may be several datagrams."""
-
-    kind = "gzip"
-    level = 1
-
-    def _enqueue(self, message: Message) -> None:
-        before = len(self._queue)
-        super()._enqueue(message)
-        if len(self._queue) > before:
-            document = self._queue.pop()
-            self._queued -= len(document)
-            for chunk in chunks(compress(document, self.kind, self.level)):
-                self._queue.append(chunk)
-                self._queued += len(chunk)
-
-
 def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:
     where = address(config)
     encode = encoder(config, info)
-    sink: SocketSink
+    kind = config.get("gelf-compression-type", "gzip")
+    level = int(config.get("gelf-compression-level", "1"))
     if where.scheme == "tcp":
-        sink = SocketSink(where, lambda message: encode(message) + b"\0", config)
+        sink = SocketSink(where, lambda message: [encode(message) + b"\0"], config)
     else:
-        sink = DatagramSink(where, encode, config)
-        sink.kind = config.get("gelf-compression-type", "gzip")
-        sink.level = int(config.get("gelf-compression-level", "1"))
+        sink = SocketSink(where, lambda message: chunks(compress(encode(message), kind, level)), config)
     sink.connect()
     return sink

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from sampan import errors
 
 from .info import LogInfo
-from .sink import Address, Message, SocketSink
+from .sink import Address, Encoder, Message, SocketSink
+from .timestamps import rfc3339
 
 SOCKET = "/run/systemd/journal/socket"
 _PRIORITIES = {1: b"6", 2: b"3"}
@@ -26,7 +25,8 @@ def field(name: str, value: bytes) -> bytes:
     return b"%b=%b\n" % (name.encode(), value)
 
 
-def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]:
+def encoder(config: dict[str, str], info: LogInfo) -> Encoder:
+    """The fields of one message, those of the container first."""
     tag = info.tag(config)
     values = {
         "CONTAINER_ID": info.container_id[:12],
@@ -39,9 +39,9 @@ def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]
     values |= {field_name(name): value for name, value in info.attributes(config).items()}
     constant = b"".join(field(name, value.encode("utf-8", "surrogateescape")) for name, value in values.items())
 
-    def encode(message: Message) -> bytes:
+    def encode(message: Message) -> list[bytes]:
         parts = [constant, field("PRIORITY", _PRIORITIES[message.stream])]
-        parts.append(field("SYSLOG_TIMESTAMP", _timestamp(message.timestamp_ns)))
+        parts.append(field("SYSLOG_TIMESTAMP", rfc3339(message.timestamp_ns)))
         if message.partial is not None:
             if not message.partial.last:
                 parts.append(field("CONTAINER_PARTIAL_MESSAGE", b"true"))
@@ -49,15 +49,9 @@ def encoder(config: dict[str, str], info: LogInfo) -> Callable[[Message], bytes]
             parts.append(field("CONTAINER_PARTIAL_ORDINAL", str(message.partial.ordinal).encode()))
             parts.append(field("CONTAINER_PARTIAL_LAST", b"true" if message.partial.last else b"false"))
         parts.append(field("MESSAGE", message.data))
-        return b"".join(parts)
+        return [b"".join(parts)]
 
     return encode
-
-
-def _timestamp(timestamp_ns: int) -> bytes:
-    from .timestamps import rfc3339
-
-    return rfc3339(timestamp_ns)
 
 
 def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:

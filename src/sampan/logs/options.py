@@ -60,7 +60,18 @@ def validate(driver: str, options: dict[str, str]) -> None:
     for name in ("compress", "cache-disabled", "cache-compress"):
         flag(options, name, default=False)
     LogInfo().tag(options)
+    _validate_patterns(options)
     _validate_driver(driver, options)
+
+
+def _validate_patterns(options: dict[str, str]) -> None:
+    import re  # 1 MB, which the shim does without
+
+    for name in ("labels-regex", "env-regex"):
+        try:
+            re.compile(options.get(name, ""))
+        except (re.error, RecursionError) as error:
+            raise errors.InvalidArgument(f"invalid {name}: error parsing regexp: {error}") from None
 
 
 def _validate_driver(driver: str, options: dict[str, str]) -> None:

@@ -172,24 +172,25 @@ class _Reader:
             if tail >= 0 and missing <= 0 and self._newest is not None:
                 break
             if path.endswith(".gz"):
-                entries = await self._read_compressed(path)
-                compressed.append((path, missing))
-                missing -= len(entries)
+                count = sum([len(batch) async for batch in self._unpack(path)]) if tail >= 0 else 0
+                compressed.append((path, max(0, count - missing) if tail >= 0 else 0))
+                missing -= count
             else:
                 missing -= self._open_plain(path, missing)
-        for path, wanted in reversed(compressed):
-            entries = await self._read_compressed(path)
-            yield entries[max(0, len(entries) - wanted) :] if wanted >= 0 else entries
+        for path, skipped in reversed(compressed):
+            async for batch in self._unpack(path):
+                yield batch[skipped:]
+                skipped = max(0, skipped - len(batch))
 
-    async def _read_compressed(self, path: str) -> list[Entry]:
-        def unpack() -> list[Entry]:
-            with open(path, "rb") as file:
-                return self._decoder().feed(zlib.decompress(file.read(), 31))
-
+    async def _unpack(self, path: str) -> AsyncIterator[list[Entry]]:
+        """What a compressed file holds, piece by piece; nothing where it was rotated away, less where it is torn."""
+        decoder, unpacker = self._decoder(), zlib.decompressobj(31)
         try:
-            return await asyncio.to_thread(unpack)
+            with open(path, "rb") as file:
+                while packed := unpacker.unconsumed_tail or file.read(_CHUNK):
+                    yield decoder.feed(await asyncio.to_thread(unpacker.decompress, packed, _CHUNK))
         except (FileNotFoundError, zlib.error):
-            return []  # rotated away, or torn by a crash
+            return
 
     def _open_plain(self, path: str, missing: int) -> int:
         try:

@@ -61,7 +61,9 @@ class Message(NamedTuple):
     partial: Partial | None
 
 
-Encoder = Callable[[Message], bytes]
+Encoder = Callable[[Message], list[bytes]]
+"""From a message to what is sent of it: one piece on a stream, maybe several datagrams."""
+
 Wrap = Callable[[socket.socket, str], socket.socket]
 
 
@@ -143,9 +145,9 @@ class SocketSink:
         if self._dropping and self._queue and self._queued + len(message.data) > self._limit:
             self.dropped += 1
             return
-        encoded = self._encode(message)
-        self._queue.append(encoded)
-        self._queued += len(encoded)
+        for encoded in self._encode(message):
+            self._queue.append(encoded)
+            self._queued += len(encoded)
 
     def close(self) -> None:
         if self._sock is not None:
@@ -231,7 +233,7 @@ class SocketSink:
         assert self._sock is not None
         try:
             self._sock.send(self._queue[0])
-        except (ConnectionRefusedError, OSError) as error:
+        except OSError as error:
             if error.errno not in (errno.ECONNREFUSED, errno.EMSGSIZE):
                 raise
         self._queued -= len(self._queue.popleft())

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
 
 from sampan import errors
 
 from . import options as opts
 from .info import LogInfo
-from .sink import Address, Message, SocketSink, Wrap, split_host_port
+from .sink import Address, Encoder, Message, SocketSink, Wrap, split_host_port
 
 _FACILITIES = (
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
@@ -47,7 +46,7 @@ def facility(text: str) -> int:
         return _FACILITIES.index("daemon")
     if text in _FACILITIES:
         return _FACILITIES.index(text)
-    if text.isascii() and text.isdigit() and int(text[:3]) < 24:
+    if text.isascii() and text.isdigit() and len(text) < 3 and int(text) < len(_FACILITIES):
         return int(text)
     raise errors.InvalidArgument("invalid syslog facility")
 
@@ -59,14 +58,14 @@ def validate_options(config: dict[str, str]) -> None:
         raise errors.InvalidArgument("Invalid syslog format")
 
 
-def encoder(config: dict[str, str], info: LogInfo, where: Address) -> Callable[[Message], bytes]:
+def encoder(config: dict[str, str], info: LogInfo, where: Address) -> Encoder:
     """Messages as Docker formats them; on streams RFC 5424 over TLS counts octets, all else ends with a newline."""
     base = facility(config.get("syslog-facility", "")) * 8
     tag, host, pid = info.tag(config).encode(), socket.gethostname().encode(), os.getpid()
     style = config.get("syslog-format", "")
     counted = style.startswith("rfc5424") and where.scheme == "tcp+tls"
 
-    def encode(message: Message) -> bytes:
+    def encode(message: Message) -> list[bytes]:
         priority = base + _SEVERITIES[message.stream]
         if style.startswith("rfc5424"):
             when = _rfc5424_time(message.timestamp_ns, micro=style.endswith("micro"))
@@ -77,8 +76,8 @@ def encoder(config: dict[str, str], info: LogInfo, where: Address) -> Callable[[
             name = b"" if where.scheme.startswith("unix") and not style else host + b" "
             line = b"<%d>%b %b%b[%d]: %b" % (priority, when, name, tag, pid, message.data)
         if counted:
-            return b"%d %b" % (len(line), line)
-        return line + b"\n"
+            return [b"%d %b" % (len(line), line)]
+        return [line + b"\n"]
 
     return encode
 

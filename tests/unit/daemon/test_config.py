@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import re
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
 import sampan
-from sampan.daemon import checks, config, flags, pidfile, reload, start
+from sampan.daemon import checks, config, flags, listeners, pidfile, reload, start, tls
 from sampan.daemon.config import DaemonConfig
 from sampan.daemon.settings import Settings
 from sampan.engine.config import AddressPool, Runtime
-from sampan.errors import Conflict, InvalidArgument
+from sampan.errors import Conflict, InvalidArgument, SampanError
 from sampan.model.sizes import parse_size
 
 
@@ -101,6 +106,18 @@ def test_mistakes_in_the_file_are_named(tmp_path: Path, file: Any, text: str) ->
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("flag", "file", "text"),
+    [
+        ("--http-proxy=http://p", {"proxies": "none"}, "proxies"),
+        ("--add-runtime=a=/b", {"runtimes": ["/c"]}, "runtimes"),
+    ],
+)
+def test_a_flag_beside_a_wrong_type_in_the_file(tmp_path: Path, flag: str, file: Any, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=text):
+        load(tmp_path, flag, file=file)
+
+
 def test_a_flag_and_the_file_do_not_contradict(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument) as caught:
         load(tmp_path, "--label", "a=b", "--debug", file={"labels": ["a=c"], "debug": True})
@@ -124,6 +141,8 @@ def test_a_flag_and_the_file_do_not_contradict(tmp_path: Path) -> None:
         (["--default-ulimit", "x"], 'invalid argument "x" for "--default-ulimit" flag: invalid ulimit argument: x'),
         (["--default-address-pool", "base=1.1.1.1"], 'invalid base prefix "1.1.1.1"'),
         (["--registry-mirror", "foo"], 'invalid mirror: no scheme specified for "foo"'),
+        (["--default-ulimit", "nofile=²"], "invalid ulimit argument: nofile=²"),
+        (["--registry-mirror", "http://"], 'unsupported scheme "http" in "http://"'),
         (["extra"], "accepts no arguments"),
     ],
 )  # fmt: skip
@@ -179,7 +198,7 @@ def test_one_daemon_per_pid_file(tmp_path: Path) -> None:
     assert not Path(path).exists()
     Path(path).write_text("1\n")  # a number that another process has by now
     with pidfile.held(path):
-        pass
+        Path(path).unlink()  # as Conflict's own text says
 
 
 @pytest.mark.parametrize(("text", "octets"), [("5", 5), ("64m", 64 << 20), ("1.5GB", 3 << 29), ("2KiB", 2048)])
@@ -233,3 +252,19 @@ def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
         "init-path has no effect: the init is our own",
         "userland-proxy-path has no effect: published ports need no process",
     ]
+
+
+async def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        host = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        config = load(tmp_path, "-H", host, "--tls=false")
+        with pytest.raises(SampanError, match=f"failed to listen on {host}: .*in use"):
+            await listeners.listen(config, asyncio.Protocol)
+
+
+async def test_a_connection_without_descriptors_left_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = tls.TlsConnection(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), asyncio.Protocol)
+    connection.transport = Mock()
+    monkeypatch.setattr(tls.socket, "socketpair", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
+    await connection._join()
+    connection.transport.abort.assert_called_once_with()

@@ -296,13 +296,17 @@ def test_fluentd_async_waits_for_its_service(tmp_path: Path) -> None:
     [
         ("syslog", {"syslog-address": "http://x"}, "unsupported scheme"),
         ("syslog", {"syslog-facility": "nope"}, "invalid syslog facility"),
+        ("syslog", {"syslog-facility": "02399"}, "invalid syslog facility"),
         ("syslog", {"syslog-format": "nope"}, "Invalid syslog format"),
+        ("syslog", {"labels-regex": "("}, "error parsing regexp"),
+        ("json-file", {"env-regex": "[z-a]"}, "error parsing regexp"),
         ("gelf", {"gelf-address": "x"}, "endpoint needs to be TCP or UDP"),
         (
             "gelf",
             {"gelf-address": "udp://a:1", "gelf-compression-level": "99"},
             'unknown value "99" for log opt "gelf-compression-level"',
         ),
+        ("gelf", {"gelf-address": "udp://a:1", "gelf-compression-level": "²"}, 'unknown value "²"'),
         ("fluentd", {"fluentd-address": "ftp://x"}, "unsupported scheme"),
     ],
 )
