@@ -83,6 +83,10 @@ def test_exec_with_sockets_and_low_level_calls(client: docker.DockerClient, name
         assert b"".join(part[1] or b"" for part in parts) == b"done\n"
         assert api.exec_inspect(made["Id"])["ExitCode"] == 6
         assert api.inspect_container(name)["State"]["Running"] is True
+        # who starts an exec says whether its stream has frames
+        assert api.exec_start(api.exec_create(name, "tty", tty=True)["Id"]) == b"/dev/pts/0\r\n"
+        both = api.exec_create(name, ["sh", "-c", "echo out; echo err >&2"])["Id"]
+        assert api.exec_start(both, tty=True) == b"out\n"
         api.resize(container.id, 10, 20)
         with pytest.raises(docker.errors.APIError) as conflict:
             container.remove()

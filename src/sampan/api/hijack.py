@@ -37,7 +37,7 @@ def stream_type(call: Call, *, tty: bool) -> str:
 
 def upgrade_head(call: Call, *, tty: bool, complete: bool) -> bytes:
     """`101 UPGRADED` where the client asked for it, else a plain 200. `complete`: with every answer's headers."""
-    upgrade = bool(call.exchange.head.upgrade)
+    upgrade = "upgrade" in call.exchange.head.headers  # some send it without the connection's token
     fields = {"Content-Type": stream_type(call, tty=tty) if upgrade else RAW}
     if upgrade:
         fields |= {"Connection": "Upgrade", "Upgrade": "tcp"}

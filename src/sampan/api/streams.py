@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -26,6 +27,7 @@ from ..wire.stats import Stats
 from . import hijack, websocket
 from .call import Call
 from .containers import terminal_size
+from .framing import STDOUT, Unframed, frame
 from .hijack import Detach, Takeover, stream_type
 from .readings import document
 from .router import Route
@@ -114,6 +116,7 @@ async def attach_websocket(call: Call) -> None:
     async with _taken(call, head.encode(), attachment) as taken:
         inward = websocket.Inward(taken.write, taken.leave, attachment.detach)
         await _join(taken, attachment, inward, websocket.Outward(framed=not attachment.tty))
+        inward.close()
 
 
 async def create_exec(call: Call) -> None:
@@ -139,8 +142,8 @@ async def start_exec(call: Call) -> None:
     size = body.console_size or [0, 0]
     if len(size) != 2 or min(size) < 0 or max(size) > 65535:
         raise InvalidArgument("invalid console size: must be [height, width]")
-    if any(size) and not process.config.tty and call.version >= (1, 42):
-        raise InvalidArgument("console size is only supported when TTY is enabled")
+    if not body.tty or call.version < (1, 42):
+        size = [0, 0]
     request = ExecStart(detach=body.detach, tty=body.tty, console_size=(size[0], size[1]))
     if body.detach:
         await execs.start(call.engine, process.id, request)
@@ -152,25 +155,29 @@ async def start_exec(call: Call) -> None:
 async def _start_attached(call: Call, exec_id: str, request: ExecStart) -> None:
     """The head leaves before the process begins: docker-py drops output that arrives together with it.
 
-    Clients ask for the exit status as soon as the stream ends: it ends when that is known.
+    Clients ask for the exit status as soon as the stream ends: it ends when that is known. Whether it has frames is
+    said by who starts the exec: docker-py's `exec_start` reads frames though the exec has a TTY.
     """
-    tty = execs.get(call.engine, exec_id).config.tty
-    taken = await Takeover.take(call, hijack.upgrade_head(call, tty=tty, complete=True))
+    taken = await Takeover.take(call, hijack.upgrade_head(call, tty=request.tty, complete=True))
     try:
         attachment = await execs.start(call.engine, exec_id, request)
-        detached = await _join(taken, attachment, attachment.detach) if attachment is not None else False
+        detached = False
+        if attachment is not None:
+            outward = _as_asked(has_tty=attachment.tty, raw=request.tty)
+            detached = await _join(taken, attachment, attachment.detach, outward)
         if not detached:
             await _first(execs.result(call.engine, exec_id), taken.gone())
     except SampanError as error:
         text = f"{error}\r\n".encode()
-        await taken.send(text if tty else frame(1, text))
+        await taken.send(text if request.tty else frame(STDOUT, text))
     finally:
         taken.close()
 
 
-def frame(stream: int, data: bytes) -> bytes:
-    """One frame of the multiplexed stream."""
-    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+def _as_asked(*, has_tty: bool, raw: bool) -> Callable[[bytes], bytes] | None:
+    if has_tty == raw:
+        return None
+    return Unframed() if raw else partial(frame, STDOUT)
 
 
 async def inspect_exec(call: Call) -> None:

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import InvalidArgument
+from .framing import Unframed
 from .hijack import Detach
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+NORMAL: Final = (1000).to_bytes(2, "big")
+"""The status code of a normal closure (section 7.4.1)."""
 MAX_FRAME: Final = 1 << 20
 
 
@@ -81,6 +84,7 @@ class Inward:
         self._decoder = Decoder()
         self._answer = answer
         self._leave = leave
+        self._closed = False
         self._keys = keys
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
@@ -93,7 +97,7 @@ class Inward:
             return b"", False
         for opcode, payload in frames:
             if opcode == CLOSE:
-                self._answer(encode(payload[:2], CLOSE))
+                self.close(payload[:2])
                 self._leave()
                 break
             if opcode == PING:
@@ -102,29 +106,19 @@ class Inward:
                 out += payload
         return self._keys.feed(bytes(out)) if self._keys is not None else (bytes(out), False)
 
+    def close(self, code: bytes = NORMAL) -> None:
+        """Say that nothing more comes, once: browsers take a connection that just ends for a failure."""
+        if not self._closed:
+            self._closed = True
+            self._answer(encode(code, CLOSE))
+
 
 class Outward:
     """What a container writes, as binary frames; the stream's own frames are taken off, as Docker does here."""
 
     def __init__(self, *, framed: bool) -> None:
-        self._framed = framed
-        self._head = b""
-        self._left = 0
+        self._unframed = Unframed() if framed else None
 
     def __call__(self, data: bytes) -> bytes:
-        plain = self._plain(data) if self._framed else data
+        plain = self._unframed(data) if self._unframed is not None else data
         return encode(plain) if plain else b""
-
-    def _plain(self, data: bytes) -> bytes:
-        out = bytearray()
-        while data:
-            if not self._left:
-                wanted = 8 - len(self._head)
-                self._head, data = self._head + data[:wanted], data[wanted:]
-                if len(self._head) < 8:
-                    break
-                self._left, self._head = int.from_bytes(self._head[4:], "big"), b""
-            out += data[: self._left]
-            taken = min(self._left, len(data))
-            self._left, data = self._left - taken, data[taken:]
-        return bytes(out)

@@ -39,7 +39,10 @@ class Exec(Struct, kw_only=True):
 
 
 class ExecStart(Struct, frozen=True):
-    """The body of `POST /exec/{id}/start`; `console_size` is (height, width)."""
+    """The body of `POST /exec/{id}/start`; `console_size` is (height, width).
+
+    `tty`: the client wants one plain stream; without a terminal that is the standard output.
+    """
 
     detach: bool = False
     tty: bool = False
@@ -140,7 +143,7 @@ async def _run(
             tty=config.tty,
             stdin=config.attach_stdin and theirs is not None,
             stdout=config.attach_stdout,
-            stderr=config.attach_stderr,
+            stderr=config.attach_stderr and (config.tty or not request.tty),
         )
         process.running = True
         faults.point("engine.exec.registered")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -68,7 +69,8 @@ async def _in(host: ImageHost, domain: str, term: str, limit: int, auth: AuthCon
 async def _hub(host: ImageHost, term: str, limit: int, auth: AuthConfig) -> list[SearchResult]:
     from ..registry.transport import Transport
 
-    async with Transport(host.registries.config, Endpoint(_INDEX, DEFAULT_DOMAIN), auth) as transport:
+    once = replace(host.registries.config, max_attempts=1)  # somebody waits for the answer, and may ask again
+    async with Transport(once, Endpoint(_INDEX, DEFAULT_DOMAIN), auth) as transport:
         return await _ask(transport, term, limit)
 
 

@@ -20,6 +20,7 @@ Ask = Callable[[str], Awaitable[tuple[str, str]]]
 async def ask(tmp_path: Path) -> AsyncIterator[Ask]:
     """Gives the head and the body of the answer to a request line and what follows it."""
     async with rest.engine(tmp_path) as engine:
+        await rest.container(engine)
         app = App(engine, lambda: None)
 
         async def asked(request: str) -> tuple[str, str]:
@@ -63,6 +64,11 @@ async def test_other_paths_are_not_found(ask: Ask, target: str) -> None:
 
 async def test_options_tell_that_somebody_is_there(ask: Ask) -> None:
     assert (await ask("OPTIONS /"))[0].startswith("HTTP/1.1 200 OK")
+
+
+async def test_an_upgrade_without_the_token_of_the_connection(ask: Ask) -> None:
+    head, _ = await ask("POST /containers/box/attach?stdout=1\r\nUpgrade: tcp\r\n\r\n")
+    assert head.startswith("HTTP/1.1 101 UPGRADED")
 
 
 @pytest.mark.parametrize(

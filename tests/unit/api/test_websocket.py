@@ -57,6 +57,13 @@ async def test_a_close_frame_is_answered_and_ends_the_attachment(engine: Engine)
     assert seen[-1] == "attach"  # to detach takes the keys
 
 
+async def test_the_end_of_the_output_is_said_with_a_close_frame(engine: Engine) -> None:
+    box = await rest.container(engine)
+    async with attached(engine, "stream=1&stdout=1") as (reader, _):
+        engine.live(box).pending[0].socket.close()
+        assert await asyncio.wait_for(reader.read(), 10) == b"\x88\x02\x03\xe8"
+
+
 async def test_a_failure_after_the_handshake_ends_the_connection(engine: Engine) -> None:
     box = await rest.container(engine, log_config=LogConfig(type="none"))
     async with attached(engine, "logs=1&stdout=1") as (reader, _):
