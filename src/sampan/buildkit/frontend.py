@@ -284,7 +284,7 @@ class _Frontend:
                     return await resolve(name, platform)
             except SampanError as error:
                 progress.failed_line = self._line_of(name)
-                raise type(error)(f"{name}: failed to resolve source metadata for {full}: {error}") from error
+                raise SampanError(f"{name}: failed to resolve source metadata for {full}: {error}") from error
 
         return shown
 

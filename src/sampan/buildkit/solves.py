@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 15.0
 """Seconds that a question about a build waits for the build."""
-_REMEMBERED: Final = 50
-"""So many ended builds are told of."""
+_REMEMBERED: Final = {False: 50, True: 10}
+"""So many ended builds are told of, and so many of those by which buildx only asks what there is."""
+_KEPT: Final = 16 << 20
+"""Octets that all they told may have."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,17 @@ class Solves:
         solve.log.end()
         del self._running[solve.request.Ref]
         self._ended[solve.request.Ref] = solve
-        if len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
+        self._forget_oldest()
         await solve.release()
         solve.refs.clear()
+
+    def _forget_oldest(self) -> None:
+        for internal, limit in _REMEMBERED.items():
+            refs = [ref for ref, one in self._ended.items() if one.request.Internal is internal]
+            for ref in refs[:-limit]:
+                del self._ended[ref]
+        while len(self._ended) > 1 and sum(one.log.size for one in self._ended.values()) > _KEPT:
+            self._ended.popitem(last=False)
 
     async def running(self, ref: str) -> Solve:
         """A build under way, which is waited for."""

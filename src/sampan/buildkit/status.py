@@ -34,6 +34,8 @@ class StatusLog:
 
     def __init__(self) -> None:
         self.told: list[StatusResponse] = []
+        self.size = 0
+        """Octets of all that."""
         self._more = asyncio.Event()
         self._ended = False
 
@@ -45,6 +47,7 @@ class StatusLog:
     def tell(self, response: StatusResponse) -> None:
         """Pass it on to all that follow."""
         self.told.append(response)
+        self.size += response.ByteSize()
         self._wake()
 
     def end(self) -> None:
