@@ -28,7 +28,7 @@ from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
 from ..cas.threads import run_in_thread
 from ..dockerfile.ignore import IgnoreRules
-from ..errors import InvalidArgument, NotFound
+from ..errors import InvalidArgument, NotFound, SampanError
 from ..model.container import HostConfig, Ulimit
 from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
@@ -149,7 +149,7 @@ async def lend_agent(call: Call) -> None:
 
 
 async def build(call: Call) -> None:
-    extras = _extras(call)
+    extras, version = _extras(call), _version(call.query)
     async with AsyncExitStack() as stack:
         handover = _take(call, extras, stack)
         name = posixpath.normpath(call.query.text("dockerfile") or "Dockerfile").lstrip("/")
@@ -158,9 +158,36 @@ async def build(call: Call) -> None:
 
         async def work(report: Report) -> None:
             with builder_of(call.engine).cancellable(call.query.text("buildid")):
-                await _build(call, request, extras, report)
+                if version == "2":
+                    await _build_traced(call, request, report)
+                else:
+                    await _build(call, request, extras, report)
 
         await progress.stream(call, work)
+
+
+def _version(query: Query) -> str:
+    """The builder that is asked for, in dockerd's words where there is none: 1 is the classic one, 2 BuildKit."""
+    version = query.text("version") or "1"
+    if version not in ("1", "2"):
+        raise InvalidArgument(f'invalid version "{version}"')
+    if version == "1" and query.text("remote") == "client-session":
+        raise InvalidArgument(
+            "experimental session with v1 builder is no longer supported, use builder version v2 (BuildKit) instead"
+        )
+    return version
+
+
+async def _build_traced(call: Call, request: BuildRequest, report: Report) -> None:
+    from .buildtrace import TraceLog  # BuildKit's messages cost memory until they are needed
+
+    log = TraceLog(report, quiet=call.query.flag("q"))
+    try:
+        built = await builder_of(call.engine).build(request, log)
+    except SampanError:
+        log.failed()
+        raise
+    log.done(built.image.id)
 
 
 async def _build(call: Call, request: BuildRequest, extras: Extras, report: Report) -> None:
@@ -198,7 +225,7 @@ def _take(call: Call, extras: Extras, stack: AsyncExitStack) -> Handover:
 async def _context(call: Call, handover: Handover, stack: AsyncExitStack, name: str) -> _Described:
     """The files and the Dockerfile's text."""
     where = call.query.text("remote")
-    if where and where != "client-session":
+    if where:
         arguments = _json(call.query, "buildargs", dict[str, str | None])
         keep = (arguments.get(KEEP_GIT_DIR) or "").lower() in ("1", "true", "t")
         remote = await stack.enter_async_context(

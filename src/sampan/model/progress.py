@@ -32,7 +32,7 @@ class Progress(Struct, frozen=True, omit_defaults=True, kw_only=True):
     id: str = ""
     error_detail: ErrorDetail | None = field(default=None, name="errorDetail")
     error: str = ""
-    aux: dict[str, Any] | None = None
+    aux: dict[str, Any] | str | None = None
 
 
 Report = Callable[[Progress], None]
