@@ -71,7 +71,8 @@ def test_exporters() -> None:
     assert kind_of(plain).listed and not kind_of(formed).listed
     assert form_of([Exporter(Type="local"), formed], None).compression == "zstd"
     for several, why in (
-        ([plain, formed], "exporters ask for several"), ([Exporter(Type="tar", Attrs={"name": "x"})], "tar knows no name"),
+        ([plain, formed], "exporters ask for several"),
+        ([Exporter(Type="tar", Attrs={"name": "x"})], "tar knows no name"),
     ):  # fmt: skip
         with pytest.raises(InvalidArgument, match=why):
             form_of(several, None)
