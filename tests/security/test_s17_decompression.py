@@ -40,6 +40,11 @@ async def test_s17_a_layer_that_expands_too_much_is_refused_and_leaves_nothing(t
     assert not host.snapshots.layers
 
 
+def test_s17_there_are_bounds_where_none_are_configured() -> None:
+    assert Limits().max_ratio < 1032, "deflate's own maximum"
+    assert Limits().max_bytes <= 1 << 40
+
+
 async def test_s17_a_layer_that_is_too_big_is_refused(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.images = Images(host.db, host.store, host.snapshots, Limits(max_bytes=1 << 20))

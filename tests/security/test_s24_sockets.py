@@ -24,6 +24,13 @@ def test_s24_the_socket_is_closed_to_others(daemon: Daemon) -> None:
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in sockets)
 
 
+def test_s24_the_socket_is_closed_from_its_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+    monkeypatch.setattr(listeners.os, "chown", lambda path, *_: modes.append(stat.S_IMODE(os.stat(path).st_mode)))
+    listeners.unix_socket(f"{tmp_path}/sock", "").close()
+    assert modes == [0o600], "before it is given to the group"
+
+
 def test_s24_the_group_is_the_one_that_was_asked_for(tmp_path: Path) -> None:
     path = f"{tmp_path}/s"
     made = listeners.unix_socket(path, "12345")
