@@ -86,7 +86,14 @@ class TarReader:
         if self._left:
             for _ in self.chunks():
                 pass
-        self._take(self._padding)
+        self._skip_padding()
+
+    def _skip_padding(self) -> None:
+        """The docker client ends some build contexts right behind the last file's bytes, as Go's archive/tar lets it."""
+        self._position += self._padding
+        while (lacking := self._position - len(self._buffer)) > 0:
+            self._buffer = self._stream.read(_CHUNK)
+            self._position = lacking if self._buffer else 0
         self._padding = 0
 
     def _fill(self) -> None:

@@ -77,6 +77,18 @@ def test_check_and_mistakes_show_the_place(daemon: Daemon, tmp_path: Path) -> No
     assert "The command '/bin/sh -c echo why; exit 7' returned a non-zero code: 7" in classic.stderr
 
 
+def test_a_dockerfile_from_outside_the_context(daemon: Daemon, tmp_path: Path, name: str) -> None:
+    """The client puts it into the archive, which then ends right behind the last file."""
+    where = write_context(tmp_path / "context", "FROM nosuch\n")
+    (tmp_path / "Other").write_text("ARG BASE\nFROM busybox AS first\nLABEL a=b\nFROM $BASE AS second\nLABEL c=d\n")
+    argv = ["docker", "build", "-q", "-t", name, "-f", str(tmp_path / "Other"), "--build-arg", "BASE=first", where]
+    environment = {**daemon.environment(), "DOCKER_BUILDKIT": "0"}
+    built = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    assert daemon.ok("inspect", "-f", "{{.Config.Labels}}", name) == "map[a:b c:d]"
+    daemon.ok("rmi", name)
+
+
 def test_same_digests_on_two_daemons(make_daemon: Callable[..., Daemon], daemon: Daemon, tmp_path: Path) -> None:
     """SOURCE_DATE_EPOCH: what is younger is dated back, everything else is deterministic anyway."""
     dockerfile = (

@@ -12,7 +12,7 @@ import pytest
 from tests.support.tars import Member, directory, hardlink, read, symlink, tar
 
 from sampan.storage import whole_tree
-from sampan.tree.entry import Entry
+from sampan.tree.entry import ArchiveError, Entry
 from sampan.tree.extract import ExtractOptions, extract
 from sampan.tree.header import parse, render
 from sampan.tree.reader import TarReader
@@ -46,6 +46,17 @@ def test_what_tarfile_writes_is_read(format: int, step: int) -> None:
     assert [(entry.name.rstrip("/"), entry.mode) for entry, _ in found] == [(m.name, m.mode) for m in members]
     assert found[0][1] == b"hello" * 500 and found[0][0].uid == big and found[1][0].link == link
     assert all(entry.mtime == 1_700_000_000 * 10**9 for entry, _ in found)
+
+
+@pytest.mark.parametrize("step", [1 << 20, 700, 7])
+@pytest.mark.parametrize("kept", [0, 1, 300])
+def test_an_archive_may_end_within_the_padding(step: int, kept: int) -> None:
+    data = tar(Member("a", b"x" * 700), Member("b", b"last")).getvalue()
+    end = 512 + 1024 + 512 + len(b"last")
+    reader = TarReader(Dribble(data[: end + kept], step))
+    assert [(entry.name, b"".join(reader.chunks())) for entry in reader] == [("a", b"x" * 700), ("b", b"last")]
+    with pytest.raises(ArchiveError, match="unexpected end"):
+        list(TarReader(Dribble(data[: end - 1], step)))
 
 
 def test_skipped_contents_do_not_confuse() -> None:
