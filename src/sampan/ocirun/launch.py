@@ -259,7 +259,7 @@ def _set_oom_score(pid: int, process: dict[str, Any], warnings: list[str]) -> No
     if score is None:
         return
     try:
-        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as file:
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="utf-8") as file:
             file.write(str(score))
     except PermissionError:
         warnings.append(f"oom_score_adj could not be set to {score}: CAP_SYS_RESOURCE is missing")

@@ -183,7 +183,7 @@ def hand_over(arguments: Arguments, created: launch.Created) -> None:
     if arguments.value("pid-file"):
         path = arguments.value("pid-file")
         temporary = f"{os.path.dirname(path) or '.'}/.{os.path.basename(path)}"
-        with open(temporary, "w", encoding="ascii") as file:
+        with open(temporary, "w", encoding="utf-8") as file:
             file.write(str(created.pid))
         os.replace(temporary, path)
 

@@ -129,7 +129,7 @@ def _write_offsets(offsets: dict[str, dict[str, int]]) -> None:
     if not offsets:
         return
     lines = [f"{clock} {value.get('secs', 0)} {value.get('nanosecs', 0)}\n" for clock, value in offsets.items()]
-    with open("/proc/self/timens_offsets", "w", encoding="ascii") as file:
+    with open("/proc/self/timens_offsets", "w", encoding="utf-8") as file:
         file.write("".join(lines))
 
 

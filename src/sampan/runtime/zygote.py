@@ -15,8 +15,8 @@ from .channel import ShimGone
 from .shim import Shim
 
 ATTEMPTS = 3
-REFILL_DELAY = 0.02
-"""Seconds after the last spawn: parking must not compete with the container that is being started."""
+REFILL_DELAY = 0.04
+"""Seconds after a spawn, by when its container runs: parking must not compete with its start."""
 
 
 class Zygote:

@@ -81,7 +81,7 @@ class External:
         finally:
             if console is not None:
                 console.close()
-        with open(f"{self.directory}/{PIDFILE}", encoding="ascii") as file:
+        with open(f"{self.directory}/{PIDFILE}", encoding="utf-8") as file:
             return int(file.read()), terminal
 
     async def _run(self, arguments: list[str], stdio: list[int]) -> None:

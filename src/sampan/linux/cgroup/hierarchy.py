@@ -65,7 +65,7 @@ def _controllers(options: str) -> list[str]:
 
 def _v2_controllers(unified: str) -> list[str]:
     try:
-        with open(f"{unified}/cgroup.controllers", encoding="ascii") as file:
+        with open(f"{unified}/cgroup.controllers", encoding="utf-8") as file:
             return file.read().split()
     except FileNotFoundError:
         return []  # no cgroup file system at all

@@ -189,7 +189,7 @@ def _device(kind: str, major: int | None, minor: int | None) -> str:
 
 def _drivers(kind: str) -> dict[int, str]:
     # proc_devices(5): "Character devices:", numbers and names, an empty line, "Block devices:", …
-    with open("/proc/devices", encoding="ascii") as file:
+    with open("/proc/devices", encoding="utf-8") as file:
         characters, _, blocks = file.read().partition("Block devices:")
     lines = (blocks if kind == "b" else characters).splitlines()
     pairs = [line.split() for line in lines if line[:3].strip().isdigit()]
