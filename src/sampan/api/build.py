@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ..build import exporting, pruning
+from ..build.asking import Asked, Asking
 from ..build.builder import BuildRequest, builder_of
 from ..build.cacheexport import layout, parse_target
 from ..build.cacheimport import CacheSource, parse_source
@@ -84,14 +85,48 @@ async def begin_session(call: Call) -> None:
 
 
 async def watch_session(call: Call) -> None:
-    """A connection that the client keeps for as long as it wants the handover and what comes of it."""
+    """A connection that the client keeps for as long as it wants the handover and what comes of it.
+
+    Over it the client is asked for files that the build turns out to need.
+    """
     call.exchange.cancellable = True
-    with builder_of(call.engine).handovers.watching(call.path["id"]):
+    with builder_of(call.engine).handovers.watching(call.path["id"]) as handover:
         client = await Takeover.take(call, upgrade_head(call, tty=True, complete=False))
+        asking = asyncio.ensure_future(_ask(client, handover.asking))
         try:
             await client.left()
         finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
             client.close()
+
+
+async def _ask(client: Takeover, asking: Asking) -> None:
+    async for question in asking.questions():
+        await client.send(question)
+
+
+async def answer_file(call: Call) -> None:
+    """The contents of a file that the client was asked for."""
+    await _asking(call).answer(_file_number(call), call.chunks())
+    await call.empty()
+
+
+async def refuse_file(call: Call) -> None:
+    """The client has no such file."""
+    _asking(call).refuse(_file_number(call))
+    await call.empty()
+
+
+def _asking(call: Call) -> Asking:
+    return builder_of(call.engine).handovers.lender(call.path["id"]).asking
+
+
+def _file_number(call: Call) -> int:
+    text = call.path["number"]
+    if not text.isdecimal():
+        raise InvalidArgument(f"invalid number of a file: {text}")
+    return int(text)
 
 
 async def send_context(call: Call) -> None:
@@ -290,7 +325,7 @@ def _request(call: Call, extras: Extras, handover: Handover, described: _Describ
         no_cache_stages=frozenset(extras.no_cache_stages),
         pull=query.flag("pull"),
         network=query.text("networkmode") or "default",
-        contexts={**_named(extras), **{name: one for name, one in handover.contexts.items() if ":" not in name}},
+        contexts={**_named(extras), **handover.contexts},
         secrets=handover.secrets,
         ssh=handover.agents,
         limits=_limits(query),
@@ -307,7 +342,7 @@ def _request(call: Call, extras: Extras, handover: Handover, described: _Describ
 def _cache_sources(query: Query, extras: Extras, handover: Handover) -> list[CacheSource]:
     """Our client's, and the classic `cachefrom`, a list of images."""
     found = [
-        parse_source(fields, handover.contexts.get(f"cache:{number}"))
+        parse_source(fields, Asked(handover.asking, f"cache:{number}"))
         for number, fields in enumerate(extras.cache_from)
     ]
     return [*found, *(CacheSource(name, prefer_image=True) for name in _json(query, "cachefrom", list[str]))]

@@ -30,6 +30,8 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("POST", "/build/prune", "prune"),
         ("POST", "/sampan/builds", "begin_session"),
         ("POST", "/sampan/builds/{id}/watch", "watch_session"),
+        ("PUT", "/sampan/builds/{id}/files/{number}", "answer_file"),
+        ("DELETE", "/sampan/builds/{id}/files/{number}", "refuse_file"),
         ("POST", "/sampan/builds/{id}/ssh/{name}", "lend_agent"),
         ("PUT", "/sampan/builds/{id}/contexts/{name}", "send_context"),
         ("POST", "/sampan/builds/{id}/contexts/{name}/manifest", "announce_context"),

@@ -5,7 +5,7 @@ Whatever is wrong with a cache is a warning; the step then runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import Struct, field
 
+from ..cas import Store
+from ..cas.compression import CHUNK, Readable
 from ..cas.threads import run_in_thread
+from ..engine.bodies import fed
 from ..errors import DataLoss, InvalidArgument, NotFound, SampanError
 from ..image.archive import choose
 from ..image.layers import Layer, chain_on
@@ -26,10 +29,10 @@ from ..oci.manifest import Descriptor, Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from ..registry.config import AuthFor
+from .asking import Asked
 from .cacheconfig import MAX_CONFIG, CachedLayers, config_of, parse, parse_inline
 from .progress import Warned
 from .result import Result
-from .sources import SourceTree
 
 if TYPE_CHECKING:
     from ..engine.engine import Engine
@@ -41,19 +44,19 @@ _KEYS = {"registry": frozenset({"type", "ref"}), "local": frozenset({"type", "sr
 
 @dataclass(frozen=True)
 class CacheSource:
-    """One `--cache-from`. `where` is a reference, or the name of a local one's directory, which `files` then holds.
+    """One `--cache-from`. `where` is a reference, or the name of a local one's directory, for whose files is `asked`.
 
     `prefer_image`: an image of the name that is here will do (the classic builder's `cachefrom`).
     """
 
     where: str
-    files: SourceTree | None = None
+    asked: Asked | None = None
     tag: str = ""
     digest: str = ""
     prefer_image: bool = False
 
 
-def parse_source(fields: Mapping[str, str], files: SourceTree | None) -> CacheSource:
+def parse_source(fields: Mapping[str, str], asked: Asked | None) -> CacheSource:
     """From the flag's fields; raises InvalidArgument for what there is not."""
     kind = fields.get("type", "")
     if kind not in _KEYS:
@@ -64,9 +67,9 @@ def parse_source(fields: Mapping[str, str], files: SourceTree | None) -> CacheSo
     if kind == "registry":
         reference.parse(fields.get("ref", ""))
         return CacheSource(fields["ref"])
-    if files is None:
-        raise InvalidArgument("the files of the local cache were not sent")
-    return CacheSource(fields.get("src", ""), files, fields.get("tag", "latest"), fields.get("digest", ""))
+    if asked is None:
+        raise InvalidArgument("a local cache needs a client that can be asked for its files")
+    return CacheSource(fields.get("src", ""), asked, fields.get("tag", "latest"), fields.get("digest", ""))
 
 
 class _Origin(Protocol):
@@ -169,8 +172,8 @@ class Imports:
 
 
 def _origin(engine: Engine, source: CacheSource, auth: AuthFor) -> _Origin:
-    if source.files is not None:
-        return _Layout(engine, source.files, source.tag, source.digest)
+    if source.asked is not None:
+        return _Layout(engine, source.asked, source.tag, source.digest)
     return _Registry(engine, reference.parse(source.where).with_default_tag(), auth)
 
 
@@ -249,16 +252,16 @@ class _Registry:
 
 
 class _Layout:
-    """An OCI layout that the client sent."""
+    """An OCI layout in a directory of the client's; what is needed of it is asked for."""
 
-    def __init__(self, engine: Engine, files: SourceTree, tag: str, digest: str) -> None:
+    def __init__(self, engine: Engine, asked: Asked, tag: str, digest: str) -> None:
         self._engine = engine
-        self._files = files
+        self._asked = asked
         self._tag = tag
         self._digest = digest
 
     async def manifest(self) -> Manifest | Index:
-        index = manifests.parse(self._read("index.json", manifests.MAX_MANIFEST_SIZE))
+        index = manifests.parse(await self._document("index.json", manifests.MAX_MANIFEST_SIZE))
         if not isinstance(index, Index):
             raise InvalidArgument("index.json is no index")
         for entry in index.manifests:
@@ -271,30 +274,32 @@ class _Layout:
         return manifests.parse(await self.blob(part, manifests.MAX_MANIFEST_SIZE), part.media_type)
 
     async def blob(self, part: Descriptor, limit: int) -> bytes:
-        data = await run_in_thread(lambda: self._read(digests.blob_path(part.digest), limit))
+        data = await self._document(digests.blob_path(part.digest), limit)
         if digests.of_bytes(data) != part.digest:
             raise DataLoss(f"{part.digest} is damaged")
         return data
 
     async def fetch(self, part: Descriptor) -> None:
-        await run_in_thread(lambda: self._store(part))
+        async def store(body: AsyncIterator[bytes]) -> None:
+            async with fed(body) as feed:
+                await run_in_thread(lambda: _store(self._engine.store, part, feed), feed.interrupt)
 
-    def _store(self, part: Descriptor) -> None:
-        with self._engine.store.writer(part.digest) as writer:
-            for chunk in self._files.file(self._resolved(digests.blob_path(part.digest))).chunks():
-                writer.write(chunk)
-            writer.commit()
+        await self._asked.file(digests.blob_path(part.digest), store)
 
-    def _read(self, name: str, limit: int) -> bytes:
-        data = b""
-        for chunk in self._files.file(self._resolved(name)).chunks():
-            data += chunk
-            if len(data) > limit:
-                raise InvalidArgument(f"{name} is larger than {limit} bytes")
-        return data
+    async def _document(self, name: str, limit: int) -> bytes:
+        async def read(body: AsyncIterator[bytes]) -> bytes:
+            data = bytearray()
+            async for chunk in body:
+                data += chunk
+                if len(data) > limit:
+                    raise InvalidArgument(f"{name} is larger than {limit} bytes")
+            return bytes(data)
 
-    def _resolved(self, name: str) -> str:
-        try:
-            return self._files.resolve(name)
-        except OSError:
-            raise NotFound(f"{name}: not found") from None
+        return await self._asked.file(name, read)
+
+
+def _store(store: Store, part: Descriptor, source: Readable) -> None:
+    with store.writer(part.digest) as writer:
+        while chunk := source.read(CHUNK):
+            writer.write(chunk)
+        writer.commit()

@@ -18,6 +18,7 @@ from ..cas.threads import run_in_thread
 from ..engine.bodies import fed
 from ..errors import Conflict, NotFound
 from .agents import AgentSocket
+from .asking import Asking
 from .context import received
 from .contextstore import ContextStore
 from .filetree import FileTree
@@ -43,6 +44,7 @@ class Handover:
         self.contexts: dict[str, FileTree] = {}
         self.secrets: dict[str, bytes] = {}
         self.lent: dict[str, AgentSocket] = {}
+        self.asking = Asking()
         self.built: Built | None = None
         self.users = 0
         """Requests that are under way; it does not expire meanwhile, however long they take."""
@@ -151,14 +153,15 @@ class Handovers:
                 self._restart(identity)
 
     @contextmanager
-    def watching(self, identity: str) -> Iterator[None]:
+    def watching(self, identity: str) -> Iterator[Handover]:
         """For as long as its client is connected; then it goes, and so does what a build gave that nobody fetched."""
-        self.get(identity)
+        found = self.get(identity)
         self._watched.add(identity)
         self._restart(identity)
         try:
-            yield
+            yield found
         finally:
+            found.asking.close()
             self._watched.discard(identity)
             for one in list(self._held.values()):
                 if identity in (one.id, one.owner):

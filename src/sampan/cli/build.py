@@ -16,7 +16,7 @@ from sampan.errors import NotFound
 from . import credentials
 from .archives import chunks
 from .build_agents import lend, read_agent
-from .build_cache import local, parse_cache, send_caches, write_caches
+from .build_cache import local, parse_cache, serve, write_caches
 from .build_context import ignore_rules
 from .build_form import form_of
 from .build_metadata import described, write_identity, write_metadata
@@ -163,14 +163,16 @@ def _handed_over(
         yield  # Docker's takes the context as an archive
         return
     watched = session.client.clone().hijack(build_watch_call(identity))
+    answering = serve(session.client.clone(), identity, watched, extras["CacheFrom"])
     try:
-        send_caches(session, identity, extras["CacheFrom"])
         for name, path in agents.items():
             lend(session.client, identity, name, path)
         for name, where in directories.items():
             _send(session, identity, name, where)
         yield
     finally:
+        watched.close_write()  # then the daemon ends it
+        answering.join()
         watched.close()
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import threading
 from typing import TYPE_CHECKING
-
-from sampan.dockerfile.ignore import IgnoreRules
 
 from .build_output import unpack
 from .build_progress import aside
-from .build_sync import send
 from .command import CommandFailed
 
 if TYPE_CHECKING:
+    from sampan.client.sync import Client, Hijacked
+
     from .build_progress import Outcome, View
     from .session import Session
 
 Fields = dict[str, str]
+_OF_LAYOUT = re.compile(r"index\.json|blobs/sha256/[0-9a-f]{64}")
 
 
 def parse_cache(text: str) -> Fields:
@@ -47,13 +50,42 @@ def local(caches: list[Fields], key: str) -> list[tuple[int, str]]:
     return found
 
 
-def send_caches(session: Session, identity: str, caches: list[Fields]) -> None:
-    """Send the directories of local caches to a build session; one that is not there is sent as an empty one."""
-    for number, directory in local(caches, "src"):
-        if os.path.isdir(directory):
-            send(session, identity, f"cache:{number}", directory, IgnoreRules([]), {})
-        else:
-            session.client.build_manifest(identity, f"cache:{number}", [])
+def serve(client: Client, session: str, asked: Hijacked, caches: list[Fields]) -> threading.Thread:
+    """Answer what the daemon asks for of local caches, until it ends the connection."""
+    directories = {f"cache:{number}": directory for number, directory in local(caches, "src")}
+    thread = threading.Thread(target=_serve, args=(client, session, asked, directories), daemon=True)
+    thread.start()
+    return thread
+
+
+def _serve(client: Client, session: str, asked: Hijacked, directories: dict[str, str]) -> None:
+    from sampan.errors import SampanError
+
+    pending = b""
+    with client:
+        for chunk in asked.chunks():
+            *lines, pending = (pending + chunk).split(b"\n")
+            for line in lines:
+                question = json.loads(line)
+                try:
+                    _answer(client, session, question["Id"], directories.get(question["Context"], ""), question["Name"])
+                except (SampanError, OSError):
+                    continue  # the build says what has come of it
+
+
+def _answer(client: Client, session: str, number: int, directory: str, name: str) -> None:
+    """Nothing but what a layout consists of is ever given away."""
+    from .archives import chunks
+
+    try:
+        if not directory or _OF_LAYOUT.fullmatch(name) is None:
+            raise FileNotFoundError(name)
+        file = open(os.path.join(directory, name), "rb")
+    except OSError:
+        client.build_no_file(session, number)
+        return
+    with file:
+        client.build_file(session, number, chunks(file))
 
 
 def write_caches(session: Session, caches: list[Fields], outcome: Outcome, view: View) -> None:

@@ -55,6 +55,8 @@ class Api:
     build_session = images.build_session
     build_context = images.build_context
     build_cache = images.build_cache
+    build_file = images.build_file
+    build_no_file = images.build_no_file
     build_manifest = images.build_manifest
     build_contents = images.build_contents
     build_tree = images.build_tree

@@ -193,6 +193,18 @@ def build_contents(session: str, name: str, contents: Payload) -> Call[Json]:
     return Call("PUT", path, body=contents, decode=decode_json)
 
 
+@endpoint
+def build_file(session: str, number: int, contents: Payload) -> Call[None]:
+    """A file that the daemon has asked for over that connection (Sampan only)."""
+    return Call("PUT", f"/sampan/builds/{session}/files/{number}", body=contents, decode=decode_nothing)
+
+
+@endpoint
+def build_no_file(session: str, number: int) -> Call[None]:
+    """There is no such file (Sampan only)."""
+    return Call("DELETE", f"/sampan/builds/{session}/files/{number}", decode=decode_nothing)
+
+
 def build_watch_call(session: str) -> Hijack:
     """A connection for as long as that build and what comes of it are wanted (Sampan only)."""
     headers = {"Connection": "Upgrade", "Upgrade": "tcp"}

@@ -119,6 +119,34 @@ def test_only_what_changed_travels(daemon: Daemon, name: str, tmp_path: Path) ->
     assert shown.startswith(found)
 
 
+def test_of_a_local_cache_travels_what_is_needed(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    text = f"FROM busybox\nRUN : {name}; dd if=/dev/urandom of=/{{}} bs=1M count=1\n"
+    run = "RUN dd if=/dev/urandom of=/{} bs=1M count=2\n"
+    where, layout = tmp_path / "c", tmp_path / "layout"
+    where.mkdir()
+
+    def write(second: str) -> None:
+        (where / "Dockerfile").write_text(text.format("first") + run.format(second))
+
+    def forget() -> None:
+        daemon.ok("image", "prune", "-f")
+        daemon.ok("builder", "prune", "-af")
+
+    write("second")
+    with _counted(daemon) as build:
+        build("--cache-to", f"type=local,dest={layout},mode=max", str(where))
+        source = ("--cache-from", f"type=local,src={layout}", str(where))
+        assert build(*source) < 30_000, "all is here: documents only"
+        forget()
+        write("other")
+        assert 1 << 20 < build(*source) < (1 << 20) + 60_000, "the layer of the step that hits"
+        forget()
+        write("second")
+        assert 3 << 20 < build(*source) < (3 << 20) + 60_000
+        forget()
+        assert build("--no-cache", *source) < 30_000, "nothing is looked for"
+
+
 def _special(directory: Path) -> None:
     (directory / "d/e").mkdir(parents=True)
     (directory / "d/f").write_text("f")
