@@ -12,6 +12,7 @@ from ..build.cacheimport import CacheSource, parse_source
 from ..build.imageform import ImageForm, parse_form
 from ..errors import InvalidArgument, NotImplementedHere
 from ..model.container import HostConfig, Ulimit
+from ..model.quantity import parse_bool
 from ..oci import platform as platforms
 from ..oci.platform import Platform
 from .proto.control_pb2 import CacheOptionsEntry
@@ -20,7 +21,6 @@ _CAPABILITIES = frozenset({
     "moby.buildkit.frontend.inputs", "moby.buildkit.frontend.subrequests", "moby.buildkit.frontend.contexts",
 })  # fmt: skip
 _NETWORKS = frozenset({"", "default", "sandbox", "none", "host"})
-_TRUE = frozenset({"1", "t", "true"})
 
 
 class _CacheImport(msgspec.Struct, rename="pascal"):
@@ -51,7 +51,7 @@ class Attributes:
 
     def flag(self, name: str) -> bool:
         """Whether a boolean is set."""
-        return self.text(name).lower() in _TRUE
+        return is_true(self.values, name)
 
     def named(self, prefix: str) -> dict[str, str]:
         """All `prefix:NAME` by NAME."""
@@ -128,6 +128,15 @@ class Attributes:
         except msgspec.MsgspecError as error:
             raise InvalidArgument(f"failed to unmarshal cache-imports: {error}") from None
         return cache_sources((one.type, one.attrs) for one in found)
+
+
+def is_true(fields: Mapping[str, str], name: str) -> bool:
+    """Whether a truth value is there and set."""
+    text = fields.get(name, "")
+    try:
+        return bool(text) and parse_bool(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{name}: {error}") from None
 
 
 def cache_sources(entries: Iterator[tuple[str, Mapping[str, str]]]) -> list[CacheSource]:

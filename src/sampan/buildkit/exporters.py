@@ -21,7 +21,7 @@ from ..model.progress import Progress
 from ..oci import reference
 from ..oci.manifest import OCI_INDEX
 from ..oci.reference import Reference
-from .credentials import auth_for
+from .attrs import is_true
 from .sending import send_stream, send_tree
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def names_of(exporter: Exporter) -> list[Reference]:
 async def _image(export: Export) -> dict[str, str]:
     """The image is in the store and has its tags already."""
     names, described = names_of(export.exporter), _described(export.built)
-    if export.exporter.Attrs.get("push", "") in ("true", "1"):
+    if is_true(export.exporter.Attrs, "push"):
         if not names:
             raise InvalidArgument("tag is needed when pushing to registry")
         for name in names:
@@ -72,7 +72,7 @@ async def _push(solve: Solve, name: Reference) -> None:
     """With the client's credentials."""
     from ..engine.push import PushRequest, push  # the registry client costs memory until it is needed
 
-    credentials = await auth_for(await solve.session())(name.domain)
+    credentials = await solve.credentials(name.domain)
     with solve.progress.step(f"pushing {name} with docker") as step:
 
         def report(progress: Progress) -> None:
@@ -191,7 +191,7 @@ def kind_of(exporter: Exporter) -> _Kind:
     unknown = {name for name, value in exporter.Attrs.items() if value} - {"dest"}
     if unknown and not found.is_image:
         raise InvalidArgument(f"exporter {exporter.Type} knows no {min(unknown)}")
-    if exporter.Attrs.get("tar", "") in ("false", "0"):
+    if exporter.Attrs.get("tar") and not is_true(exporter.Attrs, "tar"):
         raise InvalidArgument(f"exporter {exporter.Type} gives archives only: tar=false is not supported")
     return found
 

@@ -8,6 +8,7 @@ import msgspec
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from ..dockerfile.errors import DockerfileError
 from ..errors import SampanError
 from .proto.rpcstatus_pb2 import Status as StatusMessage
 
@@ -19,7 +20,7 @@ _SOURCE: Final = "github.com/moby/buildkit/errdefs.Source+json"
 
 def failure(error: SampanError, progress: Progress) -> GRPCError:
     """An error with the place that `progress` knows; clients show any status but UNKNOWN before the text."""
-    line = progress.failed_line
+    line = error.line if isinstance(error, DockerfileError) else progress.failed_line
     details = [(_SOURCE, located(progress, line))] if line else []
     return GRPCError(Status.UNKNOWN, str(error), details)
 

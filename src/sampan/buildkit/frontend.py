@@ -34,7 +34,7 @@ from ..oci import reference
 from ..oci.platform import Platform
 from .agents import agents
 from .attrs import Attributes, cache_sources, cache_targets
-from .credentials import auth_for, secrets
+from .credentials import secrets
 from .failing import failure
 from .filesync import Local
 from .inputs import Given, wanted_paths
@@ -50,7 +50,6 @@ from .upload import pull
 NAME: Final = "dockerfile.v0"
 _UPLOADED: Final = "http://buildkit-session/"
 _GIT_TOKENS: Final = ("GIT_AUTH_TOKEN", "GIT_AUTH_HEADER")
-_TRUE: Final = frozenset({"1", "true", "t"})
 
 
 @dataclass(frozen=True)
@@ -218,7 +217,7 @@ class _Frontend:
 
     async def _fetched(self, where: str) -> tuple[str | FileTree, str]:
         session, engine, stack = await self._solve.session(), self._solve.engine, self._solve.stack
-        keep = self._attributes.named("build-arg").get(KEEP_GIT_DIR, "").lower() in _TRUE
+        keep = self._attributes.flag(f"build-arg:{KEEP_GIT_DIR}")
         tokens = await secrets(session, _GIT_TOKENS)
         lent = await agents(engine, session, ("default",), stack)
         remote = await stack.enter_async_context(fetched(engine, where, tokens, lent, keep_git_dir=keep))
@@ -264,7 +263,7 @@ class _Frontend:
             pull=attributes.text("image-resolve-mode") == "pull", network=attributes.network, contexts=contexts,
             targets=targets, scope=self._scope, sources=self._given,
             limits=attributes.limits, entitlements=ENTITLEMENTS | frozenset(asked.Entitlements),
-            auth=auth_for(await self._solve.session()), cache_from=self._cache_sources(),
+            auth=self._solve.credentials, cache_from=self._cache_sources(),
             cache_to=cache_targets(asked.Cache.Exports), form=attributes.form,
         )  # fmt: skip
 

@@ -23,7 +23,6 @@ from ..oci import platform as platforms
 from ..oci import reference
 from . import capabilities
 from .attrs import Attributes
-from .credentials import auth_for
 from .filemodes import to_go
 from .frontend import front_end
 from .inputs import definition_of
@@ -159,9 +158,8 @@ class Gateway:
 
     async def _image(self, solve: Solve, name: str, wanted: Platform, mode: str) -> tuple[str, bytes]:
         """The digest of an image's manifest and its configuration; it is pulled where it is not here."""
-        auth = auth_for(await solve.session())
         session = Session(self._engine, solve.progress)
-        bases = Bases(session, always_pull=mode == "pull", auth=auth)
+        bases = Bases(session, always_pull=mode == "pull", auth=solve.credentials)
         platform = platforms.Platform(wanted.Architecture, wanted.OS, variant=wanted.Variant)
         full = reference.parse(name).with_default_tag()
         with solve.progress.step(f"[internal] load metadata for {full}"):

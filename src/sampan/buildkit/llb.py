@@ -27,7 +27,7 @@ from ..oci import digest as digests
 from ..oci import platform as platforms
 from ..oci.config import ExecutionConfig
 from ..oci.platform import Platform
-from .credentials import auth_for
+from .attrs import is_true
 from .failing import failure
 from .filesync import Local
 from .inputs import Given, named_ref, taken
@@ -43,7 +43,6 @@ _KINDS: Final = {pb.BIND: "bind", pb.SECRET: "secret", pb.SSH: "ssh", pb.CACHE: 
 _SHARING: Final = {pb.SHARED: "shared", pb.PRIVATE: "private", pb.LOCKED: "locked"}
 _NETWORKS: Final = {pb.UNSET: "default", pb.HOST: "host", pb.NONE: "none"}
 _SECURITIES: Final = {pb.SANDBOX: "sandbox", pb.INSECURE: "insecure"}
-_TRUE: Final = frozenset({"true", "1"})
 
 
 async def graph_outcome(solve: Solve, definition: pb.Definition) -> Outcome:
@@ -105,7 +104,8 @@ class Graph:
         if any(one != self._limits[0] for one in self._limits):
             raise NotImplementedHere("steps of one build have the same hosts, limits and control group here")
         entitlements = ENTITLEMENTS | frozenset(self._solve.request.Entitlements)
-        request = BuildRequest(dockerfile="", listed=False, entitlements=entitlements)
+        auth = self._solve.credentials
+        request = BuildRequest(dockerfile="", listed=False, entitlements=entitlements, auth=auth)
         return replace(request, limits=self._limits[0]) if self._limits else request
 
     async def _input(self, wanted: pb.Input) -> Vertex:
@@ -157,8 +157,8 @@ class Graph:
     async def _image(self, name: str, attributes: dict[str, str], platform: Platform) -> Vertex:
         _check(attributes, {"image.resolvemode", "image.recordtype"})
         pull = attributes.get("image.resolvemode") == "pull"
-        auth = auth_for(await self._solve.session())
-        bases = Bases(BuildSession(self._solve.engine, self._solve.progress), always_pull=pull, auth=auth)
+        session = BuildSession(self._solve.engine, self._solve.progress)
+        bases = Bases(session, always_pull=pull, auth=self._solve.credentials)
         return (await bases.resolve(name, platform)).vertex
 
     def _local(self, name: str, attributes: dict[str, str], digest: str) -> Vertex:
@@ -264,7 +264,7 @@ def _git(rest: str, attributes: dict[str, str]) -> Vertex:
                         "git.mountsshsock", "git.knownsshhosts"})  # fmt: skip
     place, _, fragment = rest.partition("#")
     remote = attributes.get("git.fullurl", "").partition("#")[0] or f"https://{place}"
-    keep = attributes.get("git.keepgitdir") in _TRUE
+    keep = is_true(attributes, "git.keepgitdir")
     source = git_source(f"{remote}#{fragment}" if fragment else remote, keep_git_dir=keep)
     return Vertex(op=source, name=f"git {rest}")
 

@@ -19,7 +19,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ..build.builder import BuildRequest
 from ..build.frontend.request import Target
 from ..build.session import Context
-from ..errors import Conflict, NotFound
+from ..errors import Conflict, InvalidArgument, NotFound
+from ..registry.config import AuthConfig, AuthFor, no_credentials
+from .credentials import auth_for
 from .proto.control_pb2 import SolveRequest
 from .proto.rpcstatus_pb2 import Status
 from .sessions import Session, sessions_of
@@ -79,12 +81,22 @@ class Solve:
         self.started.GetCurrentTime()
         self.error = Status()
         self.response: dict[str, str] = {}
+        self._auth: AuthFor | None = None
         self._used: list[Solve] = []
         self._holders = 1
 
     async def session(self, identity: str = "") -> Session:
         """The client's services, or those of another session that it names."""
-        return await sessions_of(self.engine).get(identity or self.request.Session)
+        wanted = identity or self.request.Session
+        if not wanted:
+            raise InvalidArgument("the build has no session: its client offers no files, secrets or agents")
+        return await sessions_of(self.engine).get(wanted)
+
+    async def credentials(self, domain: str) -> AuthConfig:
+        """The client's for a registry; a client without a session has none."""
+        if self._auth is None:
+            self._auth = auth_for(await self.session()) if self.request.Session else no_credentials
+        return await self._auth(domain)
 
     def keep(self, target: Target, request: BuildRequest, contexts: Mapping[str, Context]) -> Ref:
         """Give a tree a name."""
