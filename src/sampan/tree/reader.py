@@ -89,7 +89,7 @@ class TarReader:
         self._skip_padding()
 
     def _skip_padding(self) -> None:
-        """The docker client ends some build contexts right behind the last file's bytes, as Go's archive/tar lets it."""
+        """The docker client ends some contexts right behind the last file's bytes, as Go's archive/tar lets it."""
         self._position += self._padding
         while (lacking := self._position - len(self._buffer)) > 0:
             self._buffer = self._stream.read(_CHUNK)
