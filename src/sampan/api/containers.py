@@ -16,12 +16,9 @@ from ..engine import (
     restart,
     start,
     stop,
-    top,
-    update,
     wait,
 )
 from ..engine.listing import Size
-from ..engine.update import UpdateRequest
 from ..errors import InvalidArgument
 from ..model.container import CreateRequest
 from ..model.quantity import parse_int
@@ -121,12 +118,6 @@ def terminal_size(call: Call) -> tuple[int, int]:
     return found[0], found[1]
 
 
-async def update_container(call: Call) -> None:
-    request = await call.body(UpdateRequest)
-    warnings = await update.update(call.engine, call.path["id"], request)
-    await call.json({"Warnings": warnings or None})
-
-
 async def remove_container(call: Call) -> None:
     query = call.query
     await remove.remove(
@@ -150,11 +141,6 @@ async def wait_container(call: Call) -> None:
         ticket.close()
 
 
-async def show_top(call: Call) -> None:
-    found = top.top(call.engine, call.path["id"], call.query.text("ps_args"))
-    await call.json({"Processes": found.rows, "Titles": found.titles})
-
-
 async def prune_containers(call: Call) -> None:
     pruned = await prune.containers(call.engine, call.query.filters())
     await call.json({"ContainersDeleted": pruned.removed or None, "SpaceReclaimed": pruned.freed})
@@ -165,7 +151,6 @@ ROUTES: list[Route] = [
     ("POST", "/containers/create", create_container),
     ("POST", "/containers/prune", prune_containers),
     ("GET", "/containers/{id}/json", inspect),
-    ("GET", "/containers/{id}/top", show_top),
     ("POST", "/containers/{id}/start", start_container),
     ("POST", "/containers/{id}/stop", stop_container),
     ("POST", "/containers/{id}/restart", restart_container),
@@ -174,7 +159,6 @@ ROUTES: list[Route] = [
     ("POST", "/containers/{id}/unpause", unpause_container),
     ("POST", "/containers/{id}/rename", rename_container),
     ("POST", "/containers/{id}/resize", resize_container),
-    ("POST", "/containers/{id}/update", update_container),
     ("POST", "/containers/{id}/wait", wait_container),
     ("DELETE", "/containers/{id}", remove_container),
 ]

@@ -12,7 +12,6 @@ from ..engine import info, stats, system
 from ..engine.engine import Engine
 from ..engine.stats import Sample
 from .call import ENGINE_VERSION, Call
-from .router import Route
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -96,6 +95,3 @@ def _family(name: str, kind: str, about: str, rows: Sequence[tuple[dict[str, str
 
 def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-ROUTES: list[Route] = [("GET", "/metrics", show_metrics)]

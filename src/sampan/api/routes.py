@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import containers, images, metrics, networks, plugins, streams, swarm, system, volumes
+from . import containers, images, networks, plugins, streams, swarm, system, volumes
 from .router import Handler, Route
 
 if TYPE_CHECKING:
@@ -56,11 +56,19 @@ _LATE: dict[str, list[tuple[str, str, str]]] = {
         ("GET", "/containers/{id}/export", "export_container"),
         ("POST", "/commit", "commit_container"),
     ],
+    "metrics": [
+        ("GET", "/metrics", "show_metrics"),
+    ],
     "registry": [
         ("GET", "/images/search", "find"),
         ("POST", "/images/{name:*}/push", "push"),
         ("POST", "/auth", "authenticate"),
         ("GET", "/distribution/{name:*}/json", "inspect"),
+    ],
+    "running": [
+        ("GET", "/containers/{id}/stats", "show_stats"),
+        ("GET", "/containers/{id}/top", "show_top"),
+        ("POST", "/containers/{id}/update", "update_container"),
     ],
     "secrets": [
         ("GET", "/secrets", "list_secrets"),
@@ -92,6 +100,7 @@ ROUTES: list[Route] = [
     *system.ROUTES,
     *containers.ROUTES,
     *streams.ROUTES,
+    *_of("running"),
     *_of("files"),
     *_of("registry"),
     *images.ROUTES,
@@ -103,6 +112,6 @@ ROUTES: list[Route] = [
     *_of("secrets"),
     *_of("usage"),
     *_of("check"),
-    *metrics.ROUTES,
+    *_of("metrics"),
     *swarm.ROUTES,
 ]

@@ -14,22 +14,18 @@ from msgspec.structs import replace
 from ..engine import attach as attaching
 from ..engine import exec as execs
 from ..engine import logs as logging
-from ..engine import stats as statistics
 from ..engine.attach import Attachment, AttachRequest
 from ..engine.exec import ExecStart
 from ..engine.exec_config import ExecConfig
 from ..engine.logs import LogsRequest
-from ..engine.stats import Sample
 from ..errors import InvalidArgument, SampanError
 from ..model.container import DockerStruct
 from ..wire.exec import ExecInspect, ProcessConfig
-from ..wire.stats import Stats
 from . import hijack, websocket
 from .call import Call
 from .containers import terminal_size
 from .framing import STDOUT, Unframed, frame
 from .hijack import Detach, Takeover, stream_type
-from .readings import document
 from .router import Route
 
 EXIT_SECONDS: Final = 10.0
@@ -239,31 +235,10 @@ def _tail(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
 
-async def show_stats(call: Call) -> None:
-    query = call.query
-    ref = call.path["id"]
-    if query.flag("stream", default=True):
-        if query.flag("one-shot") and call.version >= (1, 41):
-            raise InvalidArgument("cannot have stream=true and one-shot=true")
-        await call.json_lines(_samples(call, ref))
-        return
-    one_shot = query.flag("one-shot") and call.version >= (1, 41)
-    before, sample = await statistics.sample(call.engine, ref, one_shot)
-    await call.json(document(sample, before))
-
-
-async def _samples(call: Call, ref: str) -> AsyncIterator[Stats]:
-    before: Sample | None = None
-    async for sample in statistics.stream(call.engine, ref):
-        yield document(sample, before)
-        before = sample
-
-
 ROUTES: list[Route] = [
     ("POST", "/containers/{id}/attach", attach),
     ("GET", "/containers/{id}/attach/ws", attach_websocket),
     ("GET", "/containers/{id}/logs", show_logs),
-    ("GET", "/containers/{id}/stats", show_stats),
     ("POST", "/containers/{id}/exec", create_exec),
     ("POST", "/exec/{id}/start", start_exec),
     ("POST", "/exec/{id}/resize", resize_exec),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Final
 
@@ -20,7 +20,8 @@ MAX_FRAME: Final = 1 << 20
 
 def accept_key(key: str) -> str:
     """`Sec-WebSocket-Accept` for a client's key (section 4.2.2)."""
-    return b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
+    digest = hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()
+    return b2a_base64(digest, newline=False).decode()
 
 
 def encode(data: bytes, opcode: int = BINARY) -> bytes:
