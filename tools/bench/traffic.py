@@ -24,7 +24,7 @@ PROGRAMS = ("/usr/bin/iperf3", "/usr/sbin/nginx")
 IMAGE, HERE = "bench-servers", "10.99.0.1"
 SECONDS = 3
 CONNECTIONS = 16
-SLICES = 5
+SLICES = 8
 """Connections are measured a second at a time, so often a round: the engines' turns fall closer together."""
 ASKERS, QUESTIONS, RATE = 10, 1000, 2000
 PORTS = {"sampan": 1000, "dockerd": 100}

@@ -45,7 +45,10 @@ class PortRequest(NamedTuple):
 
 
 class Reservation(Struct):
-    """A host port held on one address. `socket` is None for a protocol that the kernel has no sockets for."""
+    """A host port held on one address.
+
+    `socket` is None where another reservation's holds it too, and for a protocol that the kernel has no sockets for.
+    """
 
     protocol: str
     host: IPAddress
@@ -118,12 +121,17 @@ class PortAllocator:
         self._held: dict[tuple[str, int], list[IPAddress]] = {}
         self._next = 0
 
-    def reserve(self, request: PortRequest, hosts: list[IPAddress], container: IPAddress) -> list[Reservation]:
-        """The same port on all the addresses; of a range the first that is free."""
+    def reserve(
+        self, request: PortRequest, hosts: list[IPAddress], container: IPAddress, *, together: bool = False
+    ) -> list[Reservation]:
+        """The same port on all the addresses; of a range the first that is free.
+
+        `together`: the addresses are any of IPv4 and any of IPv6, and one socket, that of IPv6, may hold both.
+        """
         refusal: SampanError | None = None
         for port in self._candidates(request):
             try:
-                return self._reserve_all(request, port, hosts, container)
+                return self._reserve_all(request, port, hosts, container, together)
             except SampanError as error:
                 refusal = error
         raise refusal or SampanError("all ports are allocated")
@@ -141,29 +149,29 @@ class PortAllocator:
                 yield port
 
     def _reserve_all(
-        self, request: PortRequest, port: int, hosts: list[IPAddress], container: IPAddress
+        self, request: PortRequest, port: int, hosts: list[IPAddress], container: IPAddress, together: bool
     ) -> list[Reservation]:
+        for host in hosts:
+            self._refuse_held(request.protocol, port, host)
+        shared = _bind_together(request.protocol, port) if together else None
         made: list[Reservation] = []
         try:
             for host in hosts:
-                made.append(self._reserve(request, port, host, container))
+                if shared is None:
+                    bound = _bind_for(request, port, host, container)
+                else:
+                    bound = shared if host == ANY6 else None
+                self._held.setdefault((request.protocol, port), []).append(host)
+                made.append(Reservation(request.protocol, host, port, bound))
         except BaseException:
             self.release(made)
             raise
         return made
 
-    def _reserve(self, request: PortRequest, port: int, host: IPAddress, container: IPAddress) -> Reservation:
-        for other in self._held.get((request.protocol, port), ()):
+    def _refuse_held(self, protocol: str, port: int, host: IPAddress) -> None:
+        for other in self._held.get((protocol, port), ()):
             if other == host or (other.version == host.version and (other.is_unspecified or host.is_unspecified)):
                 raise SampanError(f"Bind for {_place(host, port)} failed: port is already allocated")
-        try:
-            bound = bind(request.protocol, host, port)
-        except OSError as error:
-            label = f"{_place(host, port)}:{_place(container, request.port)}/{request.protocol}"
-            reason = os.strerror(error.errno or 0).lower()
-            raise SampanError(f"failed to bind host port for {label}: {reason}") from error
-        self._held.setdefault((request.protocol, port), []).append(host)
-        return Reservation(request.protocol, host, port, bound)
 
     def release(self, reservations: Iterable[Reservation]) -> None:
         """Free the ports and close their sockets."""
@@ -183,8 +191,28 @@ def _place(address: IPAddress, port: int) -> str:
     return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
 
 
-def bind(protocol: str, host: IPAddress, port: int) -> socket.socket | None:
-    """A socket that holds the port, listening where it is a stream; None where the kernel lacks the protocol."""
+def _bind_for(request: PortRequest, port: int, host: IPAddress, container: IPAddress) -> socket.socket | None:
+    try:
+        return bind(request.protocol, host, port)
+    except OSError as error:
+        label = f"{_place(host, port)}:{_place(container, request.port)}/{request.protocol}"
+        reason = os.strerror(error.errno or 0).lower()
+        raise SampanError(f"failed to bind host port for {label}: {reason}") from error
+
+
+def _bind_together(protocol: str, port: int) -> socket.socket | None:
+    """One socket for IPv4 and IPv6; None where that cannot be: which of them fails is seen when each has its own."""
+    try:
+        return bind(protocol, ANY6, port, together=True)
+    except OSError:
+        return None
+
+
+def bind(protocol: str, host: IPAddress, port: int, *, together: bool = False) -> socket.socket | None:
+    """A socket that holds the port, listening where it is a stream; None where the kernel lacks the protocol.
+
+    One of IPv6 holds it for IPv4 too, if `together`.
+    """
     family = socket.AF_INET if host.version == 4 else socket.AF_INET6
     number = socket.IPPROTO_SCTP if protocol == "sctp" else 0
     try:
@@ -197,7 +225,7 @@ def bind(protocol: str, host: IPAddress, port: int) -> socket.socket | None:
         if protocol != "udp":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not together)
         bound.bind((shown(host), port))
         if protocol != "udp":
             bound.listen(BACKLOG)

@@ -69,23 +69,17 @@ def _towards(address: IPAddress, kind: int) -> socket.socket:
 class Proxy:
     """Serves one reserved socket; `close` ends it and its connections, the socket stays its owner's."""
 
-    def __init__(
-        self, listeners: Listeners, listening: socket.socket, protocol: str, to: tuple[IPAddress, int]
-    ) -> None:
+    def __init__(self, listeners: Listeners, listening: socket.socket, protocol: str, target: Destination) -> None:
         self._listeners = listeners
         self._socket = listening
         self._fd = listening.fileno()
-        self._to = to
+        self._address, self._port = target
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: dict[Any, tuple[socket.socket, asyncio.Task[None]]] = {}
         self._serve = self._datagram if protocol == "udp" else self._accept
         self._closed = False
         listeners.add(self._fd, self._serve)
-
-    @property
-    def _target(self) -> tuple[str, int]:
-        return shown(self._to[0]), self._to[1]
 
     def close(self) -> None:
         """Stop serving."""
@@ -121,10 +115,10 @@ class Proxy:
         self._spawn(self._relay(client), client.close)
 
     async def _relay(self, client: socket.socket) -> None:
-        with _towards(self._to[0], socket.SOCK_STREAM) as server:
+        with _towards(self._address, socket.SOCK_STREAM) as server:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await self._loop.sock_connect(server, self._target)
+                    await self._loop.sock_connect(server, (shown(self._address), self._port))
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pump(client, server))
                     both.create_task(self._pump(server, client))
@@ -150,9 +144,9 @@ class Proxy:
         if len(self._clients) >= UDP_CLIENTS:
             oldest = next(iter(self._clients))
             self._clients.pop(oldest)[1].cancel()
-        server = _towards(self._to[0], socket.SOCK_DGRAM)
+        server = _towards(self._address, socket.SOCK_DGRAM)
         try:
-            server.connect(self._target)
+            server.connect((shown(self._address), self._port))
         except OSError:
             server.close()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -72,13 +72,9 @@ class Publisher:
     def publish(self, requests: Iterable[PortRequest], gateways: Gateways) -> list[Published]:
         """All of the ports, or none."""
         made: list[Published] = []
-        usual, ways = self._usual_hosts(gateways), self._ways(gateways)
+        ways = self._ways(gateways)
         try:
-            for request in requests:
-                hosts = usual if request.host is None else self._reachable([request.host], gateways)
-                target = ways.targets.get(hosts[0].version) if hosts else None
-                held = self._allocator.reserve(request, hosts, target.address) if target else []
-                published = Published(request, held)
+            for published in self._reserve(requests, gateways, ways):
                 made.append(published)
                 self._open(published, ways)
             self._firewall.change(add=[element for one in made for element in one.elements])
@@ -89,6 +85,18 @@ class Publisher:
             raise
         self._forget_datagrams(made)
         return made
+
+    def _reserve(self, requests: Iterable[PortRequest], gateways: Gateways, ways: Ways) -> Iterator[Published]:
+        usual = self._usual_hosts(gateways)
+        # Translation takes IPv4 before it reaches a socket: nobody sees whether there is one of its own.
+        together = self._firewall.ipv4 and usual == [ANY4, ANY6]
+        for request in requests:
+            hosts, one_socket = usual, together
+            if request.host is not None:
+                hosts, one_socket = self._reachable([request.host], gateways), False
+            target = ways.targets.get(hosts[0].version) if hosts else None
+            held = self._allocator.reserve(request, hosts, target.address, together=one_socket) if target else []
+            yield Published(request, held)
 
     def _forget_datagrams(self, published: Iterable[Published]) -> None:
         ports = {held.port for one in published for held in one.reservations if held.protocol == "udp"}
