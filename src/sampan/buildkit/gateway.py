@@ -17,6 +17,7 @@ from ..build.graph import ImageSource
 from ..build.layering import source_tree
 from ..build.session import Session
 from ..build.sources import SourceFile, SourceTree
+from ..cas.threads import run_in_thread
 from ..errors import InvalidArgument, NotFound
 from ..oci import config as configs
 from ..oci import platform as platforms
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 BUILD_ID: Final = "buildkit-controlapi-buildid"
 """The metadata that names the build."""
 _IMAGE: Final = "docker-image://"
+_LARGEST: Final = 16 << 20
+"""Octets of a file that one call reads: gRPC's clients take no larger messages."""
 
 
 class Gateway:
@@ -119,12 +122,11 @@ class Gateway:
         return pb.EvaluateResponse()
 
     async def _read_file(self, solve: Solve, request: pb.ReadFileRequest) -> pb.ReadFileResponse:
+        start, length = request.Range.Offset, request.Range.Length
         async with _tree(solve, request.Ref) as tree:
-            data = b"".join(_found(tree, request.FilePath).chunks())
-        if request.HasField("Range"):
-            start, length = request.Range.Offset, request.Range.Length
-            data = data[start : start + length] if length else data[start:]
-        return pb.ReadFileResponse(Data=data)
+            file = _found(tree, request.FilePath)
+            return pb.ReadFileResponse(Data=await run_in_thread(lambda: _part(file, start, length)))
+        raise AssertionError("not reached")
 
     async def _read_dir(self, solve: Solve, request: pb.ReadDirRequest) -> pb.ReadDirResponse:
         async with _tree(solve, request.Ref) as tree:
@@ -220,9 +222,25 @@ def _found(tree: SourceTree, path: str) -> SourceFile:
     return tree.file(_resolved(tree, path))
 
 
+def _part(file: SourceFile, start: int, length: int) -> bytes:
+    """Some of a regular file, or all from `start` on."""
+    if not stat.S_ISREG(file.mode):
+        raise InvalidArgument(f"read {file.path}: not a regular file")
+    end = min(file.size, start + length) if length else file.size
+    if end - start > _LARGEST:
+        raise InvalidArgument(f"read {file.path}: more than {_LARGEST >> 20} MiB at once")
+    found, position = bytearray(), 0
+    for chunk in file.chunks():
+        found += chunk[max(0, start - position) : max(0, end - position)]
+        position += len(chunk)
+        if position >= end:
+            break
+    return bytes(found)
+
+
 def _stat(file: SourceFile, name: str) -> Stat:
     return Stat(
         path=name, mode=to_go(file.mode), uid=file.uid, gid=file.gid, modTime=file.mtime_ns,
-        size=sum(map(len, file.chunks())) if stat.S_ISREG(file.mode) else 0,
+        size=file.size if stat.S_ISREG(file.mode) else 0,
         linkname=file.link() if stat.S_ISLNK(file.mode) else "",
     )  # fmt: skip

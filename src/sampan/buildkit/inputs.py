@@ -18,6 +18,7 @@ from ..build.frontend.request import Target
 from ..build.graph import Copy, Exec, Files, LocalSource, Vertex, walk
 from ..build.session import Context
 from ..oci import digest as digests
+from .llbfiles import operation_of
 from .proto.ops_pb2 import Definition, Input, Op, OpMetadata, SourceOp, Sources
 from .proto.ops_pb2 import Platform as PlatformMessage
 from .solves import Ref, Solve, solves_of
@@ -51,7 +52,7 @@ def definition_of(ref: Ref) -> Definition:
 
 def named_ref(definition: Definition) -> str:
     """The name of the tree of ours that a graph stands for; empty for a graph of the client's own."""
-    first = Op.FromString(definition.operations[0]) if len(definition.operations) == 2 else Op()
+    first = operation_of(definition.operations[0]) if len(definition.operations) == 2 else Op()
     return first.source.identifier.removeprefix(SCHEME) if first.source.identifier.startswith(SCHEME) else ""
 
 
@@ -59,26 +60,20 @@ def taken(solve: Solve, name: str) -> Given:
     """A tree that another build made, or is to make."""
     other, ref = solves_of(solve.engine).ref(name)
     solve.use(other)
-    target = msgspec.structs.replace(ref.target, vertex=_Renaming(ref).renamed(ref.target.vertex))
+    target = msgspec.structs.replace(ref.target, vertex=_numbered(ref.target.vertex))
     return Given(target, dict(ref.contexts))
 
 
-class _Renaming:
+def _numbered(top: Vertex) -> Vertex:
     """The same graph with names that have the numbers of the build that it comes from."""
-
-    def __init__(self, ref: Ref) -> None:
-        self._numbers = numbers_of(ref.target.vertex)
-        self._done: dict[tuple[str, str], Vertex] = {}
-
-    def renamed(self, vertex: Vertex) -> Vertex:
-        """One vertex and all below it."""
-        if vertex.identity not in self._done:
-            below = tuple(map(self.renamed, vertex.inputs))
-            name = vertex.name
-            if vertex.identity in self._numbers:
-                name = numbered(vertex.stage, *self._numbers[vertex.identity], name)
-            self._done[vertex.identity] = msgspec.structs.replace(vertex, inputs=below, name=name, line=0, stage="")
-        return self._done[vertex.identity]
+    numbers, done = numbers_of(top), dict[tuple[str, str], Vertex]()
+    for vertex in walk(top):  # inputs first
+        name, number = vertex.name, numbers.get(vertex.identity)
+        if number is not None:
+            name = numbered(vertex.stage, *number, name)
+        below = tuple(done[one.identity] for one in vertex.inputs)
+        done[vertex.identity] = msgspec.structs.replace(vertex, inputs=below, name=name, line=0, stage="")
+    return done[top.identity]
 
 
 def wanted_paths(targets: Sequence[Target], name: str) -> list[str]:

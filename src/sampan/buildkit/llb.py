@@ -6,10 +6,9 @@ Ours have one output, so only the tree of a step is one; what it writes elsewher
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -31,7 +30,7 @@ from .attrs import is_true
 from .failing import failure
 from .filesync import Local
 from .inputs import Given, named_ref, taken
-from .llbfiles import file_vertex
+from .llbfiles import file_vertex, input_at, operation_of
 from .proto import ops_pb2 as pb
 from .solves import Outcome, Solve
 from .transfers import fetch, once
@@ -68,10 +67,7 @@ async def given_tree(solve: Solve, definition: pb.Definition, config: bytes = b"
 
 def configured(target: Target, config: bytes) -> Target:
     """A tree with the configuration that a client gives it."""
-    try:
-        found = configs.parse(config)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid image configuration: {error}") from None
+    found = configs.parse(config)
     return msgspec.structs.replace(
         target, config=found.config or target.config, platform=found.platform, author=found.author
     )
@@ -83,17 +79,19 @@ class Graph:
     def __init__(self, solve: Solve, definition: pb.Definition) -> None:
         self._solve = solve
         self._definition = definition
-        self._operations = {digests.of_bytes(text): pb.Op.FromString(text) for text in definition.operations}
+        self._operations = {digests.of_bytes(text): operation_of(text) for text in definition.operations}
         self._done: dict[str, Vertex] = {}
         self._limits: list[HostConfig] = []
         self.contexts: dict[str, Context] = {}
 
     async def target(self) -> Target:
         """The tree that the last operation names."""
-        last = pb.Op.FromString(self._definition.operations[-1])
+        last = operation_of(self._definition.operations[-1])
         if last.WhichOneof("op") is not None or len(last.inputs) != 1:
             raise InvalidArgument("invalid definition: the last operation names the result and does nothing else")
-        vertex = await self._input(last.inputs[0])
+        for text in self._definition.operations[:-1]:
+            await self._add(digests.of_bytes(text))
+        vertex = self._input(last.inputs[0])
         steps = [Step(one.name, one) for one in layers_of(vertex)]
         config = ExecutionConfig(working_dir="/")
         platform = _platform(self._operations[last.inputs[0].digest])
@@ -108,18 +106,17 @@ class Graph:
         request = BuildRequest(dockerfile="", listed=False, entitlements=entitlements, auth=auth)
         return replace(request, limits=self._limits[0]) if self._limits else request
 
-    async def _input(self, wanted: pb.Input) -> Vertex:
-        if wanted.digest not in self._operations:
-            raise InvalidArgument(f"invalid definition: no operation {wanted.digest}")
-        operation = self._operations[wanted.digest]
-        if wanted.index != _root_output(operation):
-            raise NotImplementedHere("what a step writes into its mounts is no result here: only its own tree is")
+    def _input(self, wanted: pb.Input) -> Vertex:
+        """What an operation above it made: clients list inputs first."""
         if wanted.digest not in self._done:
-            self._done[wanted.digest] = await self._vertex(wanted.digest, operation)
+            raise InvalidArgument(f"invalid definition: no operation {wanted.digest} before the one that wants it")
+        if wanted.index != _root_output(self._operations[wanted.digest]):
+            raise NotImplementedHere("what a step writes into its mounts is no result here: only its own tree is")
         return self._done[wanted.digest]
 
-    async def _vertex(self, digest: str, operation: pb.Op) -> Vertex:
-        inputs = [await self._input(one) for one in operation.inputs]
+    async def _add(self, digest: str) -> None:
+        operation = self._operations[digest]
+        inputs = [self._input(one) for one in operation.inputs]
         match operation.WhichOneof("op"):
             case "source":
                 made = await self._source(operation, digest)
@@ -128,13 +125,13 @@ class Graph:
             case "file":
                 made = file_vertex(operation.file, inputs)
             case "merge":
-                merged = tuple(inputs[one.input] for one in operation.merge.inputs)
+                merged = tuple(input_at(inputs, one.input) for one in operation.merge.inputs)
                 made = Vertex(op=Merge(), inputs=merged, name="merge")
             case kind:
                 raise NotImplementedHere(f"{kind} operations are not supported by this engine")
         about = self._definition.metadata[digest]
         name = about.description.get("llb.customname") or made.name
-        return msgspec.structs.replace(made, name=name, ignore_cache=about.ignore_cache)
+        self._done[digest] = msgspec.structs.replace(made, name=name, ignore_cache=about.ignore_cache)
 
     async def _source(self, operation: pb.Op, digest: str) -> Vertex:
         scheme, _, rest = operation.source.identifier.partition("://")
@@ -163,10 +160,13 @@ class Graph:
 
     def _local(self, name: str, attributes: dict[str, str], digest: str) -> Vertex:
         """A directory of the client's; which of its files, the attributes say as JSON."""
-        include, exclude, follow = (
-            json.loads(attributes.get(f"local.{key}") or "[]")
-            for key in ("includepattern", "excludepatterns", "followpaths")
-        )
+        try:
+            include, exclude, follow = (
+                msgspec.json.decode(attributes.get(f"local.{key}") or "[]", type=list[str])
+                for key in ("includepattern", "excludepatterns", "followpaths")
+            )
+        except msgspec.MsgspecError as error:
+            raise InvalidArgument(f"invalid attributes of a local source: {error}") from None
         local, source = Local(name, include, exclude, follow), LocalSource(f"{name} {digest}")
 
         async def receive() -> FileTree:
@@ -182,7 +182,7 @@ class Graph:
             raise NotImplementedHere("steps have no host name, devices or exit codes of their own here")
         self._limits.append(_limits(meta))
         root, others = _split(operation.mounts)
-        below = inputs[root.input] if root.input >= 0 else SCRATCH
+        below = input_at(inputs, root.input) if root.input >= 0 else SCRATCH
         used = [one.input for one in others if one.input >= 0 and one.mountType in (pb.BIND, pb.CACHE)]
         proxies = _proxies(meta.proxy_env)
         mounts = [_mount(one, used.index(one.input) + 1 if one.input in used else -1) for one in others]
@@ -192,12 +192,23 @@ class Graph:
         ]
         run = Exec(
             args=tuple(meta.args), env=(*meta.env, *proxies), cwd=meta.cwd or "/", user=meta.user,
-            mounts=tuple(mounts), network=_NETWORKS[operation.network], security=_SECURITIES[operation.security],
+            mounts=tuple(mounts), network=_named(_NETWORKS, operation.network),
+            security=_named(_SECURITIES, operation.security),
         )  # fmt: skip
         unkeyed = tuple(pair.partition("=")[0] for pair in proxies)
         return Vertex(
-            op=run, inputs=(below, *(inputs[number] for number in used)), name=" ".join(meta.args), unkeyed=unkeyed
+            op=run,
+            inputs=(below, *(input_at(inputs, number) for number in used)),
+            name=" ".join(meta.args),
+            unkeyed=unkeyed,
         )
+
+
+def _named(names: Mapping[Any, str], value: object) -> str:
+    """Of a value of an enumeration, which may be one that nobody knows yet."""
+    if value not in names:
+        raise NotImplementedHere(f"invalid exec operation: a mount, network or security mode {value} is not known")
+    return names[value]
 
 
 def _split(mounts: Sequence[pb.Mount]) -> tuple[pb.Mount, list[pb.Mount]]:
@@ -218,7 +229,7 @@ def _root_output(operation: pb.Op) -> int:
 
 
 def _mount(one: pb.Mount, number: int) -> Mount:
-    plain = Mount(kind=_KINDS[one.mountType], target=one.dest, read_only=one.readonly)
+    plain = Mount(kind=_named(_KINDS, one.mountType), target=one.dest, read_only=one.readonly)
     changed = msgspec.structs.replace
     match one.mountType:
         case pb.SECRET:
@@ -231,7 +242,7 @@ def _mount(one: pb.Mount, number: int) -> Mount:
                            required=not ssh.optional)  # fmt: skip
         case pb.CACHE:
             return changed(plain, input=number, source=one.selector, id=one.cache.ID or one.dest,
-                           sharing=_SHARING[one.cache.sharing])  # fmt: skip
+                           sharing=_named(_SHARING, one.cache.sharing))  # fmt: skip
         case pb.TMPFS:
             return changed(plain, size=one.tmpfs.size)
     if number < 0:

@@ -6,11 +6,28 @@ import posixpath
 from collections.abc import Sequence
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from ..build.graph import SCRATCH, Action, Copy, Files, MakeDirectory, MakeFile, MakeLink, Remove, Vertex
 from ..errors import InvalidArgument, NotImplementedHere
 from .proto import ops_pb2 as pb
 
 _WILDCARDS: Final = frozenset("*?[")
+
+
+def operation_of(text: bytes) -> pb.Op:
+    """One operation of a definition."""
+    try:
+        return pb.Op.FromString(text)
+    except DecodeError as error:
+        raise InvalidArgument(f"invalid definition: {error}") from None
+
+
+def input_at(inputs: Sequence[Vertex], number: int) -> Vertex:
+    """An input of an operation by its number."""
+    if not 0 <= number < len(inputs):
+        raise InvalidArgument(f"invalid definition: an operation has no input {number}")
+    return inputs[number]
 
 
 def file_vertex(operation: pb.FileOp, inputs: Sequence[Vertex]) -> Vertex:

@@ -267,6 +267,8 @@ async def test_looking_into_a_tree(daemon: Daemon, tmp_path: Path) -> None:
         assert [(one.path, one.size, one.linkname) for one in listed.entries] == [("a", 4, ""), ("l", 0, "/d/a")]
         found = await build.bridge("StatFile", gateway_pb2.StatFileRequest(Ref=name, Path="/d"))
         assert found.stat.path == "d" and found.stat.mode == 0o755 | 1 << 31
+        with pytest.raises(GRPCError, match="not a regular file"):
+            await build.bridge("ReadFile", gateway_pb2.ReadFileRequest(Ref=name, FilePath="/d"))
         with pytest.raises(GRPCError, match="open nope: no such file or directory"):
             await build.bridge("ReadFile", gateway_pb2.ReadFileRequest(Ref=name, FilePath="nope"))
         with pytest.raises(GRPCError, match="no such ref: other"):
