@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -61,21 +61,14 @@ class Session:
         self.name = exposed.name
         self.shared_key = exposed.shared_key
         self.channel = Calls(self._link)
-        self.begun = False
 
     def supports(self, method: str) -> bool:
         """Whether the client offers a method, `/package.Service/Method`."""
         return method.lower() in self._exposed.methods
 
-    async def serve(self, adopt: Adopt, announce: Callable[[], Awaitable[None]]) -> None:
-        """Take the connection over, tell that it can be used, and wait for its end."""
-        try:
-            await adopt(self._link)
-            self.begun = True
-            await announce()
-            await self._link.lost.wait()
-        finally:
-            self.channel.close()
+    async def begin(self, adopt: Adopt) -> None:
+        """Take the connection over."""
+        await adopt(self._link)
 
     async def ended(self) -> None:
         """Wait for the connection's end."""
@@ -87,27 +80,32 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._taken: set[str] = set()
+        """Ids of those that are here or about to be."""
         self._appeared = asyncio.Condition()
 
     async def serve(self, exposed: Exposed, adopt: Adopt) -> None:
         """Offer a session to builds for as long as its connection lasts."""
-        if exposed.id in self._sessions:
+        if exposed.id in self._taken:
             raise Conflict(f"session {exposed.id} already exists")
-        session = self._sessions[exposed.id] = Session(exposed)
+        self._taken.add(exposed.id)
+        session = Session(exposed)
         try:
-            await session.serve(adopt, self._announce)
+            await session.begin(adopt)
+            async with self._appeared:
+                self._sessions[exposed.id] = session
+                self._appeared.notify_all()
+            await session.ended()
         finally:
-            del self._sessions[exposed.id]
-
-    async def _announce(self) -> None:
-        async with self._appeared:
-            self._appeared.notify_all()
+            self._sessions.pop(exposed.id, None)
+            self._taken.remove(exposed.id)
+            session.channel.close()
 
     async def get(self, identity: str) -> Session:
         """The session of that id, which is waited for; NotFound when it does not come."""
         try:
             async with asyncio.timeout(PATIENCE), self._appeared:
-                await self._appeared.wait_for(lambda: identity in self._sessions and self._sessions[identity].begun)
+                await self._appeared.wait_for(lambda: identity in self._sessions)
                 return self._sessions[identity]
         except TimeoutError:
             raise NotFound(f"no active session for {identity}: context deadline exceeded") from None
@@ -118,16 +116,27 @@ class Sessions:
         session = await self.get(identity)
         task = asyncio.current_task()
         assert task is not None
-        before, watch = task.cancelling(), asyncio.ensure_future(session.ended())
-        watch.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+        before, inside, ended = task.cancelling(), True, False
+
+        def end(done: asyncio.Future[None]) -> None:
+            nonlocal ended
+            if inside and not done.cancelled():  # the loop may call this when the block has just been left
+                ended = True
+                task.cancel()
+
+        watch = asyncio.ensure_future(session.ended())
+        watch.add_done_callback(end)
         try:
             yield session
         except asyncio.CancelledError:
-            if watch.done() and task.uncancel() <= before:
+            if ended and task.cancelling() <= before + 1:
                 raise Unavailable(f"the client's session {identity} has ended") from None
             raise
         finally:
+            inside = False
             watch.cancel()
+            if ended:
+                task.uncancel()
 
 
 class SessionService:

@@ -37,6 +37,7 @@ from ..errors import (
 from .proto.rpcstatus_pb2 import Status as StatusMessage
 
 log = logging.getLogger("sampan.buildkit")
+logging.getLogger("grpclib").setLevel(logging.WARNING)  # it tells of each client that has what it wanted and hangs up
 
 STATUS: Final[dict[type[SampanError], Status]] = {
     InvalidArgument: Status.INVALID_ARGUMENT,
