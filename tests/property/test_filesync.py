@@ -100,7 +100,7 @@ def engine(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> 
 
 async def _run(engine: Engine, packets: list[Packet]) -> dict[str, bytes]:
     async with AsyncExitStack() as stack:
-        contents = Contents(engine, Remembered.of(engine, "key", "context"), stack)
+        contents = Contents(engine, Remembered.of(engine, "key", "context", whole=True), stack)
         tree = await transfer(Scripted(packets), contents, lambda _: None)  # type: ignore[arg-type] # as much as is used
         return {
             file.path: b"".join(file.chunks()) for file in tree.below("") if not file.mode & 0o40000

@@ -86,7 +86,7 @@ class Contents:
             positions = {bytes.fromhex(inode.sha256): inode.offset for inode in arrived}
             self._store.keep(self._place, self._size, positions)
             self._place = ""
-        self._remembered.replace(files, self._began)
+        self._remembered.learn(files, self._began)
 
     def _discard(self) -> None:
         if self._place:

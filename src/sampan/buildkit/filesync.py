@@ -57,7 +57,7 @@ async def receive(
     engine: Engine, session: Session, local: Local, stack: AsyncExitStack, report: Report | None = None
 ) -> FileTree:
     """The files of a client's directory; the tree is good until `stack` ends. `report` gets the bytes so far."""
-    remembered = Remembered.of(engine, session.shared_key, local.name)
+    remembered = Remembered.of(engine, session.shared_key, local.name, whole=not (local.include or local.follow))
     async with opened(session, METHOD, Packet, Packet, local.metadata()) as stream:
         return await transfer(stream, Contents(engine, remembered, stack), report or (lambda _: None))
 

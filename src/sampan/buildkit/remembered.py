@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 64
 """Contexts that are remembered; what was used least recently goes first."""
+MOST_FILES: Final = 200_000
+"""Of a context of which only parts are sent; more than one transfer has is forgotten beyond."""
 _SECOND: Final = 10**9
 _SETTLED: Final = 2 * _SECOND
 
@@ -36,10 +38,14 @@ class _Known(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Remembered:
-    """Of one context; of one without a shared key nothing is."""
+    """Of one context; of one without a shared key nothing is. `whole`: a transfer has all files that there are.
 
-    def __init__(self, place: str) -> None:
+    A build asks for the ignore file alone, and then for what its steps read: what it did not ask for stays known.
+    """
+
+    def __init__(self, place: str, *, whole: bool) -> None:
         self._place = place
+        self._whole = whole
         self._known: dict[str, _Known] = {}
         if place:
             try:
@@ -49,10 +55,10 @@ class Remembered:
                 pass  # it is new, or a crash has cut it short
 
     @classmethod
-    def of(cls, engine: Engine, shared_key: str, name: str) -> Remembered:
+    def of(cls, engine: Engine, shared_key: str, name: str, *, whole: bool) -> Remembered:
         """That of a client's directory."""
         key = hashlib.sha256(f"{shared_key}\0{name}".encode()).hexdigest()
-        return cls(f"{engine.paths.build}/remembered/{key}" if shared_key else "")
+        return cls(f"{engine.paths.build}/remembered/{key}" if shared_key else "", whole=whole)
 
     @property
     def wanted(self) -> bool:
@@ -65,8 +71,8 @@ class Remembered:
         same = known is not None and (known.size, known.mtime_ns) == (file.size, file.mtime_ns)
         return known.sha256 if known is not None and same else None
 
-    def replace(self, files: Iterable[File], sent_ns: int) -> None:
-        """Remember these, which began to travel at `sent_ns`, instead."""
+    def learn(self, files: Iterable[File], sent_ns: int) -> None:
+        """Remember these, which began to travel at `sent_ns`."""
         if not self._place:
             return
         known = {
@@ -74,6 +80,10 @@ class Remembered:
             for file in files
             if file.inode.size == file.size and file.mtime_ns % _SECOND and file.mtime_ns < sent_ns - _SETTLED
         }
+        if not self._whole and len(self._known) + len(known) <= MOST_FILES:
+            known = self._known | known
+        if known == self._known:
+            return
         os.makedirs(os.path.dirname(self._place), mode=0o700, exist_ok=True)
         draft = f"{self._place}.{token_hex(4)}"
         with open(draft, "wb") as out:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -31,6 +31,7 @@ from .proto.filesync_pb2 import BytesMessage
 from .proto.fsutil_pb2 import Packet, Stat
 from .sessions import Session
 
+Report = Callable[[int], None]
 METHOD: Final = "/moby.filesync.v1.FileSend/DiffCopy"
 _PIECE: Final = 1 << 20
 """Bytes of one message: Go's gRPC takes 4 MiB at most."""
@@ -55,10 +56,15 @@ async def send_stream(
             pass
 
 
-async def send_tree(session: Session, trees: Mapping[str, SourceTree], exporter: str = "") -> None:
-    """Trees into a directory of the client's, each below its name; one without a name is the directory itself."""
+async def send_tree(
+    session: Session, trees: Mapping[str, SourceTree], exporter: str = "", report: Report | None = None
+) -> None:
+    """Trees into a directory of the client's, each below its name; one without a name is the directory itself.
+
+    `report` gets the bytes so far.
+    """
     async with opened(session, METHOD, Packet, Packet, _exporter(exporter)) as stream:
-        sender = _Sender(stream)
+        sender = _Sender(stream, report or (lambda _: None))
         await sender.list(trees)
         await sender.answer()
 
@@ -66,8 +72,10 @@ async def send_tree(session: Session, trees: Mapping[str, SourceTree], exporter:
 class _Sender:
     """The packets of one transfer: names first, then contents as they are asked for."""
 
-    def __init__(self, stream: Stream[Packet, Packet]) -> None:
+    def __init__(self, stream: Stream[Packet, Packet], report: Report) -> None:
         self._stream = stream
+        self._report = report
+        self._sent = 0
         self._files: dict[int, tuple[SourceTree, str]] = {}
 
     async def list(self, trees: Mapping[str, SourceTree]) -> None:
@@ -77,7 +85,7 @@ class _Sender:
             for found, tree, path in batch:
                 if stat.S_ISREG(from_go(found.mode)) and not found.linkname:
                     self._files[number] = tree, path
-                await self._stream.send_message(Packet(type=Packet.PACKET_STAT, stat=found))
+                await self._give(Packet(type=Packet.PACKET_STAT, stat=found))
                 number += 1
         await self._stream.send_message(Packet(type=Packet.PACKET_STAT))
 
@@ -98,8 +106,13 @@ class _Sender:
         if request.type != Packet.PACKET_REQ or tree is None:
             raise InvalidArgument(f"the client asked for no file: {request.ID}")
         async for chunk in in_threads(tree.file(path).chunks()):
-            await self._stream.send_message(Packet(type=Packet.PACKET_DATA, ID=request.ID, data=chunk))
-        await self._stream.send_message(Packet(type=Packet.PACKET_DATA, ID=request.ID))
+            await self._give(Packet(type=Packet.PACKET_DATA, ID=request.ID, data=chunk))
+        await self._give(Packet(type=Packet.PACKET_DATA, ID=request.ID))
+
+    async def _give(self, packet: Packet) -> None:
+        await self._stream.send_message(packet)
+        self._sent += packet.ByteSize()
+        self._report(self._sent)
 
 
 def _names(trees: Mapping[str, SourceTree]) -> Iterator[tuple[Stat, SourceTree, str]]:

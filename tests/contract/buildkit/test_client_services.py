@@ -159,7 +159,9 @@ async def test_trees_arrive_in_a_directory(app: App, tmp_path: Path) -> None:
     async with buildx.session(buildx.to_app(app), "s", [service]):
         session = await sessions_of(app.engine).get("s")
         with DiskTree(str(source), keep_owner=True) as one:
-            await send_tree(session, {"": one}, "3")
+            sent: list[int] = []
+            await send_tree(session, {"": one}, "3", sent.append)
+            assert sent == sorted(sent) and sent[-1] > 5 << 20
         assert tree(target) == tree(source)
         assert service.told["buildkit-attachable-exporter-id"] == "3"
         service.root = tmp_path / "several"

@@ -108,6 +108,19 @@ async def test_only_what_changed_travels_again(app: App, context: Path) -> None:
     assert not left(app)
 
 
+async def test_a_part_of_a_context_does_not_make_the_rest_forgotten(app: App, context: Path) -> None:
+    part = context.parent / "part"
+    part.mkdir()
+    (part / ".dockerignore").write_text("*.o")
+    for root, local in ((context, Local()), (part, Local(follow=[".dockerignore"]))):
+        async with received(app, Directories({"context": root}), local, sharedkey="key"):
+            pass
+    service = Directories({"context": context})
+    async with received(app, service, Local(), sharedkey="key") as tree:
+        assert contents(tree) == on_disk(context)
+    assert not service.asked
+
+
 async def test_nothing_is_remembered_without_a_shared_key(app: App, context: Path) -> None:
     service = Directories({"context": context})
     for _ in range(2):
