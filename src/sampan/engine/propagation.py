@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ..errors import InvalidArgument
+from ..linux import mountinfo
 
 _NEEDS = {"shared": ("shared:",), "slave": ("shared:", "master:")}
 
@@ -21,12 +22,9 @@ def check(source: str, propagation: str) -> None:
 
 
 def _mount_of(path: str) -> tuple[str, list[str]]:
-    """The mount point above a path, and its optional fields (proc_pid_mountinfo(5)); of stacked ones the last."""
+    """The mount point above a path, and how it propagates; of stacked ones the last."""
     found: tuple[str, list[str]] = ("/", [])
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            fields = line.split(" - ")[0].split()
-            place = fields[4].replace("\\040", " ")
-            if len(place) >= len(found[0]) and f"{path}/".startswith(f"{place.rstrip('/')}/"):
-                found = place, fields[6:]
+    for mount in mountinfo.mounts():
+        if len(mount.place) >= len(found[0]) and f"{path}/".startswith(f"{mount.place.rstrip('/')}/"):
+            found = mount.place, mount.tags
     return found

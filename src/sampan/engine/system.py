@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from ..linux import mountinfo
+
 if TYPE_CHECKING:
     from .engine import Engine
 
@@ -62,11 +64,7 @@ def file_system(path: str) -> str:
     """The type of the file system that a path lies on, as the kernel names it."""
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:  # proc_pid_mountinfo(5): the third field is the device, the type follows " - "
-            if line.split(" ", 3)[2] == wanted:
-                return line.partition(" - ")[2].split(" ", 1)[0]
-    return "unknown"
+    return next((mount.kind for mount in mountinfo.mounts() if mount.device == wanted), "unknown")
 
 
 def host_name(engine: Engine) -> str:

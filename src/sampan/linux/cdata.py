@@ -26,43 +26,13 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# The letters are those of the module struct; the widths are C's on this machine.
-class c_char(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "c"
+def _simple(letter: str) -> Any:
+    """A type by its letter of the module struct; the widths are C's on this machine."""
+    kind: Any = type(_SimpleCData)
+    return kind(f"c_{letter}", (_SimpleCData,), {"_type_": letter})
 
 
-class c_int(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "i"
-
-
-class c_uint(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "I"
-
-
-class c_ushort(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "H"
-
-
-class c_long(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "l"
-
-
-class c_ulong(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "L"
-
-
-class c_uint64(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "Q"
-
-
-class c_char_p(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "z"
-
-
-class c_void_p(_SimpleCData):  # type: ignore[type-arg] # generic for type checkers only
-    _type_ = "P"
-
-
+c_char, c_int, c_uint, c_ushort, c_long, c_ulong, c_uint64, c_char_p, c_void_p = map(_simple, "ciIHlLQzP")
 c_uint32 = c_uint
 c_size_t = c_ulong
 

@@ -10,7 +10,6 @@ import socket
 import ssl
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -263,8 +262,13 @@ async def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 async def test_a_connection_without_descriptors_left_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
     connection = tls.TlsConnection(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), asyncio.Protocol)
-    connection.transport = Mock()
-    monkeypatch.setattr(tls.socket, "socketpair", Mock(side_effect=OSError(errno.EMFILE, "Too many open files")))
-    await connection._join()
-    connection.transport.abort.assert_called_once_with()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
+        monkeypatch.setattr(tls.socket, "socketpair", none_left)
+        await connection._join()
+        assert connection.transport.is_closing()

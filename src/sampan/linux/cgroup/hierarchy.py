@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..mountinfo import OURS, mounts
+
 V1_CONTROLLERS = (
     "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio",
     "perf_event", "rdma", "misc",
@@ -24,11 +26,11 @@ class Hierarchy:
         self.mounts = mounts or dict.fromkeys(_v2_controllers(unified), unified)
 
     @classmethod
-    def detect(cls, mountinfo: str = "/proc/self/mountinfo") -> Hierarchy:
+    def detect(cls, mountinfo: str = OURS) -> Hierarchy:
         """What is mounted now; read once per process, for hierarchies do not come and go."""
-        if cls._present is None or mountinfo != "/proc/self/mountinfo":
+        if cls._present is None or mountinfo != OURS:
             found = cls(*_parse(mountinfo))
-            if mountinfo != "/proc/self/mountinfo":
+            if mountinfo != OURS:
                 return found
             cls._present = found
         return cls._present
@@ -41,22 +43,15 @@ class Hierarchy:
 
 
 def _parse(mountinfo: str) -> tuple[dict[str, str], str]:
-    # proc_pid_mountinfo(5): "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"
-    mounts: dict[str, str] = {}
+    found: dict[str, str] = {}
     unified = ""
-    with open(mountinfo, encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            if " - cgroup" not in line:
-                continue
-            before, _, after = line.partition(" - ")
-            point = before.split(" ")[4]
-            kind, _, options = after.rstrip("\n").split(" ", 2)
-            if kind == "cgroup2":
-                unified = unified or point
-            elif kind == "cgroup":
-                for controller in _controllers(options):
-                    mounts.setdefault(controller, point)
-    return mounts, unified
+    for mount in mounts(mountinfo, " - cgroup"):
+        if mount.kind == "cgroup2":
+            unified = unified or mount.place
+        elif mount.kind == "cgroup":
+            for controller in _controllers(mount.options):
+                found.setdefault(controller, mount.place)
+    return found, unified
 
 
 def _controllers(options: str) -> list[str]:
