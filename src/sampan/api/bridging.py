@@ -14,6 +14,10 @@ from ..model.container import CreateRequest, EndpointSettings, HostConfig, Mount
 from ..network.options import ENDPOINT_SYSCTLS
 from .versions import Version
 
+_OLD_MAC_ADDRESS: Final = (
+    "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
+)
+
 
 def adapt_create(request: CreateRequest, version: Version) -> list[str]:
     """Leave out of the request what its version did not have yet, and move what has another place now; the warnings."""
@@ -22,8 +26,8 @@ def adapt_create(request: CreateRequest, version: Version) -> list[str]:
     for since, adapt in _SINCE:
         if version < since:
             adapt(request, host)
-    _carry_mac_address(request, host, version)
-    return _carry_sysctls(request, host, version) if version < (1, 48) else []
+    warnings = _carry_mac_address(request, host, version)
+    return warnings + (_carry_sysctls(request, host, version) if version < (1, 48) else [])
 
 
 def _no_cgroup_namespace(request: CreateRequest, host: HostConfig) -> None:
@@ -102,12 +106,13 @@ def _endpoints(request: CreateRequest) -> dict[str, EndpointSettings | None]:
     return request.networking_config.endpoints_config
 
 
-def _carry_mac_address(request: CreateRequest, host: HostConfig, version: Version) -> None:
+def _carry_mac_address(request: CreateRequest, host: HostConfig, version: Version) -> list[str]:
     """Before 1.44 the address was the container's; since then it is an endpoint's, and the old field a fallback."""
     address = request.mac_address if isinstance(request.mac_address, str) else ""
     name = _main_network(host)
+    warnings = [_OLD_MAC_ADDRESS] if address and version >= (1, 44) else []
     if not address or name in (None, "none"):
-        return
+        return warnings
     endpoints = _endpoints(request)
     key = host.network_mode if host.network_mode in endpoints else name
     settings = endpoints.get(key) or EndpointSettings()
@@ -118,6 +123,7 @@ def _carry_mac_address(request: CreateRequest, host: HostConfig, version: Versio
         )
     settings.mac_address = address
     endpoints[key] = settings
+    return warnings
 
 
 def _carry_sysctls(request: CreateRequest, host: HostConfig, version: Version) -> list[str]:

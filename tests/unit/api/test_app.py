@@ -71,6 +71,14 @@ async def test_an_upgrade_without_the_token_of_the_connection(ask: Ask) -> None:
     assert head.startswith("HTTP/1.1 101 UPGRADED")
 
 
+@pytest.mark.parametrize(("version", "warned"), [("1.43", False), ("1.44", True)])
+async def test_the_containers_own_mac_address_is_deprecated(ask: Ask, version: str, warned: bool) -> None:
+    body = '{"Image":"base","Cmd":["true"],"MacAddress":"02:42:ac:11:00:99","HostConfig":{"NetworkMode":"none"}}'
+    fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    _, answer = await ask(f"POST /v{version}/containers/create\r\n{fields}{body}")
+    assert ("The container-wide MacAddress field is now deprecated." in answer) == warned, answer
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
