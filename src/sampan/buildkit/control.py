@@ -90,14 +90,16 @@ class Control:
 
     async def _disk_usage(self, stream: Stream[pb.DiskUsageRequest, pb.DiskUsageResponse]) -> None:
         request = await _asked(stream)
-        found = pruning.usage(builder_of(self._engine), _filters(request.filter))
+        filters = _filters(request.filter) | _older_than(request.ageLimit)
+        found = pruning.usage(builder_of(self._engine), filters)
         await stream.send_message(pb.DiskUsageResponse(record=map(_record, found)))
 
     async def _prune(self, stream: Stream[pb.PruneRequest, pb.UsageRecord]) -> None:
         request = await _asked(stream)
-        builder, filters = builder_of(self._engine), _filters(request.filter)
-        if request.keepDuration:
-            filters["until"] = [f"{request.keepDuration / 1e9:f}s"]
+        if request.minFreeSpace:
+            raise NotImplementedHere("pruning until so much of the disk is free is not supported by this engine")
+        builder = builder_of(self._engine)
+        filters = _filters(request.filter) | _older_than(request.keepDuration)
         known = {one.record.key: one for one in pruning.usage(builder, {})}
         keep = request.reservedSpace or request.maxUsedSpace
         for key in pruning.prune(builder, filters, everything=request.all, keep=keep).keys:
@@ -105,8 +107,8 @@ class Control:
 
     async def _history(self, stream: Stream[pb.BuildHistoryRequest, pb.BuildHistoryEvent]) -> None:
         request = await _asked(stream)
-        if not request.EarlyExit:
-            raise NotImplementedHere("following the history of builds is not supported: ask for what there is")
+        if not request.EarlyExit or request.Filter:
+            raise NotImplementedHere("following or filtering the history of builds is not supported")
         await stream.send_initial_metadata(metadata={_NOW: now()})
         solves = solves_of(self._engine)
         records = [(pb.STARTED, one) for one in solves.active]
@@ -138,6 +140,8 @@ async def _asked(stream: Stream[Any, Any]) -> Any:
 async def _outcome(solve: Solve) -> Outcome:
     """What is to be built: the daemon's front end says it, the request's own graph, or a client that steers."""
     request = solve.request
+    if request.HasField("SourcePolicy") or request.EnableSessionExporter:
+        raise NotImplementedHere("source policies and exporters of the session are not supported by this engine")
     if request.Frontend:
         return await front_end(solve, request.Frontend, Attributes(dict(request.FrontendAttrs)), _inputs(request))
     if request.HasField("Definition"):
@@ -160,6 +164,11 @@ def _filters(texts: Sequence[str]) -> dict[str, list[str]]:
         exact = operator == "==" and name != "type"
         filters.setdefault(name, []).append(f"^{re.escape(value)}$" if exact else value)
     return filters
+
+
+def _older_than(age: int) -> dict[str, list[str]]:
+    """A filter for what was last used so many ns ago; none for 0."""
+    return {"until": [f"{age / 1e9:f}s"]} if age else {}
 
 
 def _record(usage: Usage) -> pb.UsageRecord:

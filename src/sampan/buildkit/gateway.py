@@ -18,7 +18,7 @@ from ..build.layering import source_tree
 from ..build.session import Session
 from ..build.sources import SourceFile, SourceTree
 from ..cas.threads import run_in_thread
-from ..errors import InvalidArgument, NotFound
+from ..errors import InvalidArgument, NotFound, NotImplementedHere
 from ..oci import config as configs
 from ..oci import platform as platforms
 from ..oci import reference
@@ -95,6 +95,8 @@ class Gateway:
         )  # fmt: skip
 
     async def _solve(self, solve: Solve, request: pb.SolveRequest) -> pb.SolveResponse:
+        if request.SourcePolicies:
+            raise NotImplementedHere("source policies are not supported by this engine")
         if request.Frontend:
             attributes = Attributes(dict(request.FrontendOpt))
             outcome = await front_end(solve, request.Frontend, attributes, dict(request.FrontendInputs))

@@ -18,6 +18,7 @@ from grpclib.exceptions import GRPCError
 from sampan.buildkit.credentials import GET_SECRET
 from sampan.buildkit.proto import control_pb2, gateway_pb2, secrets_pb2
 from sampan.buildkit.proto.control_pb2 import Exporter
+from sampan.buildkit.proto.ops_pb2 import Policy
 from sampan.buildkit.status import LIMIT
 from sampan.buildkit.transport import Service
 from sampan.errors import NotFound
@@ -27,6 +28,8 @@ from ...support.daemon import Daemon
 from ...support.fsutilpeer import Target
 from ...support.steering import CONTROL, Build, client, image
 from .contexts import write_context
+
+_HISTORY = "ListenBuildHistory"
 
 
 def _client(daemon: Daemon, where: Path, *services: Service, **more: Path) -> AbstractAsyncContextManager[Build]:
@@ -98,6 +101,10 @@ async def test_what_is_wrong_and_where(daemon: Daemon, name: str, tmp_path: Path
     async with _client(daemon, tmp_path) as build:
         with pytest.raises(GRPCError, match=r"frontend gateway\.v0 is not supported"):
             build.begin(Frontend="gateway.v0")
+            await build.end()
+    async with _client(daemon, tmp_path) as build:
+        build.begin(SourcePolicy=Policy())
+        with pytest.raises(GRPCError, match="source policies"):
             await build.end()
 
 
@@ -282,7 +289,7 @@ async def test_usage_pruning_and_history(daemon: Daemon, name: str, tmp_path: Pa
     write_context(tmp_path, f"FROM busybox\nRUN echo {name} > /x\n")
     async with _client(daemon, tmp_path) as build:
         await build.run({})
-        listed = await _all(build, "ListenBuildHistory", control_pb2.BuildHistoryRequest(Ref=build.ref, EarlyExit=True))
+        listed = await _all(build, _HISTORY, control_pb2.BuildHistoryRequest(Ref=build.ref, EarlyExit=True))
         ((kind, record),) = [(one.type, one.record) for one in listed]
         assert kind == control_pb2.COMPLETE and record.numTotalSteps == record.numCompletedSteps == 5
         assert not record.HasField("error") and record.CompletedAt.seconds >= record.CreatedAt.seconds
@@ -295,14 +302,17 @@ async def test_usage_pruning_and_history(daemon: Daemon, name: str, tmp_path: Pa
         assert not (await build.ask(f"{CONTROL}DiskUsage", request, control_pb2.DiskUsageResponse)).record
         with pytest.raises(GRPCError, match="invalid filter 'mutable'"):
             await _all(build, "Prune", control_pb2.PruneRequest(filter=["mutable"]))
+        for refused in (control_pb2.PruneRequest(minFreeSpace=1), control_pb2.BuildHistoryRequest()):
+            with pytest.raises(GRPCError, match="not supported"):
+                await _all(build, "Prune" if refused.DESCRIPTOR.name == "PruneRequest" else _HISTORY, refused)
         update = control_pb2.UpdateBuildHistoryRequest(Ref=build.ref, Delete=True)
         await build.ask(f"{CONTROL}UpdateBuildHistory", update, control_pb2.UpdateBuildHistoryResponse)
         request = control_pb2.BuildHistoryRequest(Ref=build.ref, EarlyExit=True)
-        assert not await _all(build, "ListenBuildHistory", request)
+        assert not await _all(build, _HISTORY, request)
 
 
 async def _all(build: Build, name: str, request: Any) -> list[Any]:
-    answers = {"Prune": control_pb2.UsageRecord, "ListenBuildHistory": control_pb2.BuildHistoryEvent}
+    answers = {"Prune": control_pb2.UsageRecord, _HISTORY: control_pb2.BuildHistoryEvent}
     async with build.channel.request(CONTROL + name, Cardinality.UNARY_STREAM, type(request), answers[name]) as stream:
         await stream.send_message(request, end=True)
         return [one async for one in stream]

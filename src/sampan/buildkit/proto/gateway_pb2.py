@@ -29,7 +29,7 @@ from sampan.buildkit.proto import rpcstatus_pb2 as sampan_dot_buildkit_dot_proto
 from sampan.buildkit.proto import worker_pb2 as sampan_dot_buildkit_dot_proto_dot_worker__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sampan/buildkit/proto/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a sampan/buildkit/proto/caps.proto\x1a\"sampan/buildkit/proto/fsutil.proto\x1a\x1fsampan/buildkit/proto/ops.proto\x1a%sampan/buildkit/proto/rpcstatus.proto\x1a\"sampan/buildkit/proto/worker.proto\"\xe8\x01\n\x06Result\x12-\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.RefH\x00\x12\x31\n\x04refs\x18\x04 \x01(\x0b\x32!.moby.buildkit.v1.frontend.RefMapH\x00\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x42\x08\n\x06result\"5\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\ndefinition\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\"\x90\x01\n\x06RefMap\x12\x39\n\x04refs\x18\x01 \x03(\x0b\x32+.moby.buildkit.v1.frontend.RefMap.RefsEntry\x1aK\n\tRefsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref:\x02\x38\x01\"e\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.sampan.rpc.Status\"\x10\n\x0eReturnResponse\"\x0f\n\rInputsRequest\"\xa5\x01\n\x0eInputsResponse\x12O\n\x0b\x44\x65\x66initions\x18\x01 \x03(\x0b\x32:.moby.buildkit.v1.frontend.InputsResponse.DefinitionsEntry\x1a\x42\n\x10\x44\x65\x66initionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"n\n\x19ResolveImageConfigRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x1e\n\x08Platform\x18\x02 \x01(\x0b\x32\x0c.pb.Platform\x12\x13\n\x0bResolveMode\x18\x03 \x01(\t\x12\x0f\n\x07LogName\x18\x04 \x01(\t\"I\n\x1aResolveImageConfigResponse\x12\x0e\n\x06\x44igest\x18\x01 \x01(\t\x12\x0e\n\x06\x43onfig\x18\x02 \x01(\x0c\x12\x0b\n\x03Ref\x18\x03 \x01(\t\"~\n\x18ResolveSourceMetaRequest\x12\x1c\n\x06Source\x18\x01 \x01(\x0b\x32\x0c.pb.SourceOp\x12\x1e\n\x08Platform\x18\x02 \x01(\x0b\x32\x0c.pb.Platform\x12\x0f\n\x07LogName\x18\x03 \x01(\t\x12\x13\n\x0bResolveMode\x18\x04 \x01(\t\"\x7f\n\x19ResolveSourceMetaResponse\x12\x1c\n\x06Source\x18\x01 \x01(\x0b\x32\x0c.pb.SourceOp\x12\x44\n\x05Image\x18\x02 \x01(\x0b\x32\x35.moby.buildkit.v1.frontend.ResolveSourceImageResponse\"<\n\x1aResolveSourceImageResponse\x12\x0e\n\x06\x44igest\x18\x01 \x01(\t\x12\x0e\n\x06\x43onfig\x18\x02 \x01(\x0c\"\xf1\x03\n\x0cSolveRequest\x12\"\n\nDefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x46rontend\x18\x02 \x01(\t\x12M\n\x0b\x46rontendOpt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12\x19\n\x11\x61llowResultReturn\x18\x05 \x01(\x08\x12\x1b\n\x13\x61llowResultArrayRef\x18\x06 \x01(\x08\x12\x42\n\x0c\x43\x61\x63heImports\x18\x0c \x03(\x0b\x32,.moby.buildkit.v1.frontend.CacheOptionsEntry\x12S\n\x0e\x46rontendInputs\x18\r \x03(\x0b\x32;.moby.buildkit.v1.frontend.SolveRequest.FrontendInputsEntry\x12\x10\n\x08\x45valuate\x18\x0e \x01(\x08\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x45\n\x13\x46rontendInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"\x97\x01\n\x11\x43\x61\x63heOptionsEntry\x12\x0c\n\x04Type\x18\x01 \x01(\t\x12\x46\n\x05\x41ttrs\x18\x02 \x03(\x0b\x32\x37.moby.buildkit.v1.frontend.CacheOptionsEntry.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\rSolveResponse\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"e\n\x0fReadFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x10\n\x08\x46ilePath\x18\x02 \x01(\t\x12\x33\n\x05Range\x18\x03 \x01(\x0b\x32$.moby.buildkit.v1.frontend.FileRange\"+\n\tFileRange\x12\x0e\n\x06Offset\x18\x01 \x01(\x03\x12\x0e\n\x06Length\x18\x02 \x01(\x03\" \n\x10ReadFileResponse\x12\x0c\n\x04\x44\x61ta\x18\x01 \x01(\x0c\"F\n\x0eReadDirRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x0f\n\x07\x44irPath\x18\x02 \x01(\t\x12\x16\n\x0eIncludePattern\x18\x03 \x01(\t\"6\n\x0fReadDirResponse\x12#\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x12.fsutil.types.Stat\",\n\x0fStatFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x0c\n\x04Path\x18\x02 \x01(\t\"4\n\x10StatFileResponse\x12 \n\x04stat\x18\x01 \x01(\x0b\x32\x12.fsutil.types.Stat\"\x1e\n\x0f\x45valuateRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\"\x12\n\x10\x45valuateResponse\"\r\n\x0bPingRequest\"\xb3\x01\n\x0cPongResponse\x12\x39\n\x0f\x46rontendAPICaps\x18\x01 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x31\n\x07LLBCaps\x18\x02 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x35\n\x07Workers\x18\x03 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\x91\x01\n\x0bWarnRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\x03\x12\r\n\x05short\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x04 \x03(\x0c\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x1c\n\x04info\x18\x06 \x01(\x0b\x32\x0e.pb.SourceInfo\x12\x19\n\x06ranges\x18\x07 \x03(\x0b\x32\t.pb.Range\"\x0e\n\x0cWarnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#sampan/buildkit/proto/gateway.proto\x12\x19moby.buildkit.v1.frontend\x1a sampan/buildkit/proto/caps.proto\x1a\"sampan/buildkit/proto/fsutil.proto\x1a\x1fsampan/buildkit/proto/ops.proto\x1a%sampan/buildkit/proto/rpcstatus.proto\x1a\"sampan/buildkit/proto/worker.proto\"\xe8\x01\n\x06Result\x12-\n\x03ref\x18\x03 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.RefH\x00\x12\x31\n\x04refs\x18\x04 \x01(\x0b\x32!.moby.buildkit.v1.frontend.RefMapH\x00\x12\x41\n\x08metadata\x18\n \x03(\x0b\x32/.moby.buildkit.v1.frontend.Result.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x42\x08\n\x06result\"5\n\x03Ref\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\ndefinition\x18\x02 \x01(\x0b\x32\x0e.pb.Definition\"\x90\x01\n\x06RefMap\x12\x39\n\x04refs\x18\x01 \x03(\x0b\x32+.moby.buildkit.v1.frontend.RefMap.RefsEntry\x1aK\n\tRefsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0b\x32\x1e.moby.buildkit.v1.frontend.Ref:\x02\x38\x01\"e\n\rReturnRequest\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.sampan.rpc.Status\"\x10\n\x0eReturnResponse\"\x0f\n\rInputsRequest\"\xa5\x01\n\x0eInputsResponse\x12O\n\x0b\x44\x65\x66initions\x18\x01 \x03(\x0b\x32:.moby.buildkit.v1.frontend.InputsResponse.DefinitionsEntry\x1a\x42\n\x10\x44\x65\x66initionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"n\n\x19ResolveImageConfigRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x1e\n\x08Platform\x18\x02 \x01(\x0b\x32\x0c.pb.Platform\x12\x13\n\x0bResolveMode\x18\x03 \x01(\t\x12\x0f\n\x07LogName\x18\x04 \x01(\t\"I\n\x1aResolveImageConfigResponse\x12\x0e\n\x06\x44igest\x18\x01 \x01(\t\x12\x0e\n\x06\x43onfig\x18\x02 \x01(\x0c\x12\x0b\n\x03Ref\x18\x03 \x01(\t\"~\n\x18ResolveSourceMetaRequest\x12\x1c\n\x06Source\x18\x01 \x01(\x0b\x32\x0c.pb.SourceOp\x12\x1e\n\x08Platform\x18\x02 \x01(\x0b\x32\x0c.pb.Platform\x12\x0f\n\x07LogName\x18\x03 \x01(\t\x12\x13\n\x0bResolveMode\x18\x04 \x01(\t\"\x7f\n\x19ResolveSourceMetaResponse\x12\x1c\n\x06Source\x18\x01 \x01(\x0b\x32\x0c.pb.SourceOp\x12\x44\n\x05Image\x18\x02 \x01(\x0b\x32\x35.moby.buildkit.v1.frontend.ResolveSourceImageResponse\"<\n\x1aResolveSourceImageResponse\x12\x0e\n\x06\x44igest\x18\x01 \x01(\t\x12\x0e\n\x06\x43onfig\x18\x02 \x01(\x0c\"\x95\x04\n\x0cSolveRequest\x12\"\n\nDefinition\x18\x01 \x01(\x0b\x32\x0e.pb.Definition\x12\x10\n\x08\x46rontend\x18\x02 \x01(\t\x12M\n\x0b\x46rontendOpt\x18\x03 \x03(\x0b\x32\x38.moby.buildkit.v1.frontend.SolveRequest.FrontendOptEntry\x12\x19\n\x11\x61llowResultReturn\x18\x05 \x01(\x08\x12\x1b\n\x13\x61llowResultArrayRef\x18\x06 \x01(\x08\x12\x42\n\x0c\x43\x61\x63heImports\x18\x0c \x03(\x0b\x32,.moby.buildkit.v1.frontend.CacheOptionsEntry\x12S\n\x0e\x46rontendInputs\x18\r \x03(\x0b\x32;.moby.buildkit.v1.frontend.SolveRequest.FrontendInputsEntry\x12\x10\n\x08\x45valuate\x18\x0e \x01(\x08\x12\"\n\x0eSourcePolicies\x18\x0f \x03(\x0b\x32\n.pb.Policy\x1a\x32\n\x10\x46rontendOptEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x45\n\x13\x46rontendInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1d\n\x05value\x18\x02 \x01(\x0b\x32\x0e.pb.Definition:\x02\x38\x01\"\x97\x01\n\x11\x43\x61\x63heOptionsEntry\x12\x0c\n\x04Type\x18\x01 \x01(\t\x12\x46\n\x05\x41ttrs\x18\x02 \x03(\x0b\x32\x37.moby.buildkit.v1.frontend.CacheOptionsEntry.AttrsEntry\x1a,\n\nAttrsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\rSolveResponse\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x31\n\x06result\x18\x03 \x01(\x0b\x32!.moby.buildkit.v1.frontend.Result\"e\n\x0fReadFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x10\n\x08\x46ilePath\x18\x02 \x01(\t\x12\x33\n\x05Range\x18\x03 \x01(\x0b\x32$.moby.buildkit.v1.frontend.FileRange\"+\n\tFileRange\x12\x0e\n\x06Offset\x18\x01 \x01(\x03\x12\x0e\n\x06Length\x18\x02 \x01(\x03\" \n\x10ReadFileResponse\x12\x0c\n\x04\x44\x61ta\x18\x01 \x01(\x0c\"F\n\x0eReadDirRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x0f\n\x07\x44irPath\x18\x02 \x01(\t\x12\x16\n\x0eIncludePattern\x18\x03 \x01(\t\"6\n\x0fReadDirResponse\x12#\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x12.fsutil.types.Stat\",\n\x0fStatFileRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\x12\x0c\n\x04Path\x18\x02 \x01(\t\"4\n\x10StatFileResponse\x12 \n\x04stat\x18\x01 \x01(\x0b\x32\x12.fsutil.types.Stat\"\x1e\n\x0f\x45valuateRequest\x12\x0b\n\x03Ref\x18\x01 \x01(\t\"\x12\n\x10\x45valuateResponse\"\r\n\x0bPingRequest\"\xb3\x01\n\x0cPongResponse\x12\x39\n\x0f\x46rontendAPICaps\x18\x01 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x31\n\x07LLBCaps\x18\x02 \x03(\x0b\x32 .moby.buildkit.v1.apicaps.APICap\x12\x35\n\x07Workers\x18\x03 \x03(\x0b\x32$.moby.buildkit.v1.types.WorkerRecord\"\x91\x01\n\x0bWarnRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\x03\x12\r\n\x05short\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x04 \x03(\x0c\x12\x0b\n\x03url\x18\x05 \x01(\t\x12\x1c\n\x04info\x18\x06 \x01(\x0b\x32\x0e.pb.SourceInfo\x12\x19\n\x06ranges\x18\x07 \x03(\x0b\x32\t.pb.Range\"\x0e\n\x0cWarnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -79,41 +79,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVESOURCEIMAGERESPONSE']._serialized_start=1431
   _globals['_RESOLVESOURCEIMAGERESPONSE']._serialized_end=1491
   _globals['_SOLVEREQUEST']._serialized_start=1494
-  _globals['_SOLVEREQUEST']._serialized_end=1991
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=1870
-  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=1920
-  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_start=1922
-  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_end=1991
-  _globals['_CACHEOPTIONSENTRY']._serialized_start=1994
-  _globals['_CACHEOPTIONSENTRY']._serialized_end=2145
-  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_start=2101
-  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_end=2145
-  _globals['_SOLVERESPONSE']._serialized_start=2147
-  _globals['_SOLVERESPONSE']._serialized_end=2226
-  _globals['_READFILEREQUEST']._serialized_start=2228
-  _globals['_READFILEREQUEST']._serialized_end=2329
-  _globals['_FILERANGE']._serialized_start=2331
-  _globals['_FILERANGE']._serialized_end=2374
-  _globals['_READFILERESPONSE']._serialized_start=2376
-  _globals['_READFILERESPONSE']._serialized_end=2408
-  _globals['_READDIRREQUEST']._serialized_start=2410
-  _globals['_READDIRREQUEST']._serialized_end=2480
-  _globals['_READDIRRESPONSE']._serialized_start=2482
-  _globals['_READDIRRESPONSE']._serialized_end=2536
-  _globals['_STATFILEREQUEST']._serialized_start=2538
-  _globals['_STATFILEREQUEST']._serialized_end=2582
-  _globals['_STATFILERESPONSE']._serialized_start=2584
-  _globals['_STATFILERESPONSE']._serialized_end=2636
-  _globals['_EVALUATEREQUEST']._serialized_start=2638
-  _globals['_EVALUATEREQUEST']._serialized_end=2668
-  _globals['_EVALUATERESPONSE']._serialized_start=2670
-  _globals['_EVALUATERESPONSE']._serialized_end=2688
-  _globals['_PINGREQUEST']._serialized_start=2690
-  _globals['_PINGREQUEST']._serialized_end=2703
-  _globals['_PONGRESPONSE']._serialized_start=2706
-  _globals['_PONGRESPONSE']._serialized_end=2885
-  _globals['_WARNREQUEST']._serialized_start=2888
-  _globals['_WARNREQUEST']._serialized_end=3033
-  _globals['_WARNRESPONSE']._serialized_start=3035
-  _globals['_WARNRESPONSE']._serialized_end=3049
+  _globals['_SOLVEREQUEST']._serialized_end=2027
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_start=1906
+  _globals['_SOLVEREQUEST_FRONTENDOPTENTRY']._serialized_end=1956
+  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_start=1958
+  _globals['_SOLVEREQUEST_FRONTENDINPUTSENTRY']._serialized_end=2027
+  _globals['_CACHEOPTIONSENTRY']._serialized_start=2030
+  _globals['_CACHEOPTIONSENTRY']._serialized_end=2181
+  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_start=2137
+  _globals['_CACHEOPTIONSENTRY_ATTRSENTRY']._serialized_end=2181
+  _globals['_SOLVERESPONSE']._serialized_start=2183
+  _globals['_SOLVERESPONSE']._serialized_end=2262
+  _globals['_READFILEREQUEST']._serialized_start=2264
+  _globals['_READFILEREQUEST']._serialized_end=2365
+  _globals['_FILERANGE']._serialized_start=2367
+  _globals['_FILERANGE']._serialized_end=2410
+  _globals['_READFILERESPONSE']._serialized_start=2412
+  _globals['_READFILERESPONSE']._serialized_end=2444
+  _globals['_READDIRREQUEST']._serialized_start=2446
+  _globals['_READDIRREQUEST']._serialized_end=2516
+  _globals['_READDIRRESPONSE']._serialized_start=2518
+  _globals['_READDIRRESPONSE']._serialized_end=2572
+  _globals['_STATFILEREQUEST']._serialized_start=2574
+  _globals['_STATFILEREQUEST']._serialized_end=2618
+  _globals['_STATFILERESPONSE']._serialized_start=2620
+  _globals['_STATFILERESPONSE']._serialized_end=2672
+  _globals['_EVALUATEREQUEST']._serialized_start=2674
+  _globals['_EVALUATEREQUEST']._serialized_end=2704
+  _globals['_EVALUATERESPONSE']._serialized_start=2706
+  _globals['_EVALUATERESPONSE']._serialized_end=2724
+  _globals['_PINGREQUEST']._serialized_start=2726
+  _globals['_PINGREQUEST']._serialized_end=2739
+  _globals['_PONGRESPONSE']._serialized_start=2742
+  _globals['_PONGRESPONSE']._serialized_end=2921
+  _globals['_WARNREQUEST']._serialized_start=2924
+  _globals['_WARNREQUEST']._serialized_end=3069
+  _globals['_WARNRESPONSE']._serialized_start=3071
+  _globals['_WARNRESPONSE']._serialized_end=3085
 # @@protoc_insertion_point(module_scope)

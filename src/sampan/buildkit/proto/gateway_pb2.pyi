@@ -129,7 +129,7 @@ class ResolveSourceImageResponse(_message.Message):
     def __init__(self, Digest: _Optional[str] = ..., Config: _Optional[bytes] = ...) -> None: ...
 
 class SolveRequest(_message.Message):
-    __slots__ = ("Definition", "Frontend", "FrontendOpt", "allowResultReturn", "allowResultArrayRef", "CacheImports", "FrontendInputs", "Evaluate")
+    __slots__ = ("Definition", "Frontend", "FrontendOpt", "allowResultReturn", "allowResultArrayRef", "CacheImports", "FrontendInputs", "Evaluate", "SourcePolicies")
     class FrontendOptEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class SolveRequest(_message.Message):
     CACHEIMPORTS_FIELD_NUMBER: _ClassVar[int]
     FRONTENDINPUTS_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    SOURCEPOLICIES_FIELD_NUMBER: _ClassVar[int]
     Definition: _ops_pb2.Definition
     Frontend: str
     FrontendOpt: _containers.ScalarMap[str, str]
@@ -160,7 +161,8 @@ class SolveRequest(_message.Message):
     CacheImports: _containers.RepeatedCompositeFieldContainer[CacheOptionsEntry]
     FrontendInputs: _containers.MessageMap[str, _ops_pb2.Definition]
     Evaluate: bool
-    def __init__(self, Definition: _Optional[_Union[_ops_pb2.Definition, _Mapping]] = ..., Frontend: _Optional[str] = ..., FrontendOpt: _Optional[_Mapping[str, str]] = ..., allowResultReturn: _Optional[bool] = ..., allowResultArrayRef: _Optional[bool] = ..., CacheImports: _Optional[_Iterable[_Union[CacheOptionsEntry, _Mapping]]] = ..., FrontendInputs: _Optional[_Mapping[str, _ops_pb2.Definition]] = ..., Evaluate: _Optional[bool] = ...) -> None: ...
+    SourcePolicies: _containers.RepeatedCompositeFieldContainer[_ops_pb2.Policy]
+    def __init__(self, Definition: _Optional[_Union[_ops_pb2.Definition, _Mapping]] = ..., Frontend: _Optional[str] = ..., FrontendOpt: _Optional[_Mapping[str, str]] = ..., allowResultReturn: _Optional[bool] = ..., allowResultArrayRef: _Optional[bool] = ..., CacheImports: _Optional[_Iterable[_Union[CacheOptionsEntry, _Mapping]]] = ..., FrontendInputs: _Optional[_Mapping[str, _ops_pb2.Definition]] = ..., Evaluate: _Optional[bool] = ..., SourcePolicies: _Optional[_Iterable[_Union[_ops_pb2.Policy, _Mapping]]] = ...) -> None: ...
 
 class CacheOptionsEntry(_message.Message):
     __slots__ = ("Type", "Attrs")

@@ -537,3 +537,7 @@ class Position(_message.Message):
     line: int
     character: int
     def __init__(self, line: _Optional[int] = ..., character: _Optional[int] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
