@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -77,6 +78,9 @@ class Control:
         except GRPCError as error:
             solve.error = message_of(error)
             raise
+        except asyncio.CancelledError:
+            solve.error = message_of(GRPCError(Code.CANCELLED, "context canceled"))
+            raise
         finally:
             await solves.end(solve)
         await stream.send_message(pb.SolveResponse(ExporterResponse=solve.response))
@@ -107,8 +111,8 @@ class Control:
 
     async def _history(self, stream: Stream[pb.BuildHistoryRequest, pb.BuildHistoryEvent]) -> None:
         request = await _asked(stream)
-        if not request.EarlyExit or request.Filter:
-            raise NotImplementedHere("following or filtering the history of builds is not supported")
+        if not request.EarlyExit:
+            raise NotImplementedHere("following the history of builds is not supported: ask for what there is")
         await stream.send_initial_metadata(metadata={_NOW: now()})
         solves = solves_of(self._engine)
         records = [(pb.STARTED, one) for one in solves.active]

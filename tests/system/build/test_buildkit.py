@@ -195,6 +195,8 @@ async def test_a_client_that_goes_away_ends_its_build(daemon: Daemon, name: str,
     while list(builds.iterdir()):
         await asyncio.sleep(0.02)
     async with _client(daemon, tmp_path) as other:
+        canceled = control_pb2.BuildHistoryRequest(Filter=["status==canceled"], EarlyExit=True)
+        assert build.ref in {one.record.Ref for one in await _all(other, _HISTORY, canceled)}
         stream = other.ask(f"{CONTROL}Solve", control_pb2.SolveRequest(Ref=build.ref), control_pb2.SolveResponse)
         with pytest.raises(GRPCError, match="already exists"):
             await stream  # it is remembered
