@@ -14,6 +14,7 @@ from typing import Any
 import pytest_asyncio
 
 from sampan.linux.cgroup import Cgroup, Hierarchy
+from sampan.rpc.frames import Demultiplexer
 from sampan.runtime import CreateContainer, ExecProcess, LogSetup, Shim, Zygote
 
 from .leaks import CGROUP_PARENT
@@ -251,14 +252,10 @@ async def ended(pid: int) -> None:
 
 def demux(data: bytes) -> dict[int, bytes]:
     """Docker's frames back to streams."""
-    streams: dict[int, list[bytes]] = {1: [], 2: []}
-    position = 0
-    while position < len(data):
-        size = int.from_bytes(data[position + 4 : position + 8], "big")
-        streams[data[position]].append(data[position + 8 : position + 8 + size])
-        position += 8 + size
-    assert position == len(data), "torn frame"
-    return {stream: b"".join(parts) for stream, parts in streams.items()}
+    streams = {1: b"", 2: b""}
+    for stream, part in Demultiplexer().feed(data):
+        streams[stream] += part
+    return streams
 
 
 @pytest_asyncio.fixture

@@ -20,11 +20,11 @@ from ..engine.exec_config import ExecConfig
 from ..engine.logs import LogsRequest
 from ..errors import InvalidArgument, SampanError
 from ..model.container import DockerStruct
+from ..rpc.frames import STDOUT, Demultiplexer, frame
 from ..wire.exec import ExecInspect, ProcessConfig
 from . import hijack, websocket
 from .call import Call
 from .containers import terminal_size
-from .framing import STDOUT, Unframed, frame
 from .hijack import Detach, Takeover, stream_type
 from .router import Route
 
@@ -173,7 +173,7 @@ async def _start_attached(call: Call, exec_id: str, request: ExecStart) -> None:
 def _as_asked(*, has_tty: bool, raw: bool) -> Callable[[bytes], bytes] | None:
     if has_tty == raw:
         return None
-    return Unframed() if raw else partial(frame, STDOUT)
+    return Demultiplexer().payload if raw else partial(frame, STDOUT)
 
 
 async def inspect_exec(call: Call) -> None:

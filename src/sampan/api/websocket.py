@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import InvalidArgument
-from .framing import Unframed
+from ..rpc.frames import Demultiplexer
 from .hijack import Detach
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -118,8 +118,8 @@ class Outward:
     """What a container writes, as binary frames; the stream's own frames are taken off, as Docker does here."""
 
     def __init__(self, *, framed: bool) -> None:
-        self._unframed = Unframed() if framed else None
+        self._frames = Demultiplexer() if framed else None
 
     def __call__(self, data: bytes) -> bytes:
-        plain = self._unframed(data) if self._unframed is not None else data
+        plain = self._frames.payload(data) if self._frames is not None else data
         return encode(plain) if plain else b""

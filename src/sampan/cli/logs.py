@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.client.demux import Demultiplexer
+from sampan.rpc.frames import Demultiplexer
 
 from .command import command, exactly
 from .flags import Options, boolean, string

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TypeVar
 
+from sampan.rpc.frames import Demultiplexer, is_multiplexed
+
 from . import containers, system
 from .api import Api
 from .call import AsyncSender, Call, Hijack, Stream, decode_bytes
 from .connection import ConnectionClosed
-from .demux import Demultiplexer
 from .http11 import LAST_CHUNK, Body, Head, chunk, request_head, split_head
 from .negotiation import API_VERSION, Ping, base_headers, common_version
 from .status import FIRST_ERROR, daemon_error
@@ -149,8 +150,7 @@ class AsyncClient(Api, AsyncSender):
     async def hijack(self, call: Hijack) -> AsyncHijacked:
         response = await self._checked(call)
         kind = response.head.headers.get("content-type", "")
-        old_daemon = response.head.status == 200 and "raw-stream" not in kind
-        return AsyncHijacked(response, "multiplexed" in kind or old_daemon)
+        return AsyncHijacked(response, is_multiplexed(response.head.status, kind))
 
     async def container_attach(
         self,

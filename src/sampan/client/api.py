@@ -75,11 +75,11 @@ class Api:
     network_prune = networks.network_prune
     network_map = networks.network_map
     network_check = networks.network_check
-    volume_list = networks.volume_list
-    volume_inspect = networks.volume_inspect
-    volume_create = networks.volume_create
-    volume_remove = networks.volume_remove
-    volume_prune = networks.volume_prune
+    volume_list = volumes.volume_list
+    volume_inspect = volumes.volume_inspect
+    volume_create = volumes.volume_create
+    volume_remove = volumes.volume_remove
+    volume_prune = volumes.volume_prune
     volume_rename = volumes.volume_rename
     volume_copy = volumes.volume_copy
     volume_snapshots = volumes.volume_snapshots

@@ -23,6 +23,10 @@ else:
     from .generics import Generic, P, T, overload
 
 
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
+"""Headers of a request that hands its connection over."""
+
+
 def encode_query(query: Query) -> str:
     """None and False are left out, True is 1, dicts are JSON (filters), lists repeat the key."""
     pairs: list[tuple[str, str]] = []

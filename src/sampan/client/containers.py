@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .call import Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+from .call import UPGRADE, Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +15,11 @@ if TYPE_CHECKING:
         ContainerSummary,
         Created,
         ExecInspect,
+        Filters,
         Json,
         Top,
         WaitResult,
     )
-
-    Filters = dict[str, list[str]]
-
-UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 
 def _post(path: str, **query: Any) -> Call[None]:

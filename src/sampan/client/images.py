@@ -6,16 +6,15 @@ from binascii import b2a_base64
 
 from sampan.rpc import documents
 
-from .call import Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
+from .call import UPGRADE, Call, Hijack, Stream, decode_bytes, decode_json, decode_nothing, endpoint, streaming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from .call import Payload
-    from .types import ImageSummary, Json, Progress
+    from .types import Filters, ImageSummary, Json, Progress
 
-    Filters = dict[str, list[str]]
 
 AUTH_HEADER = "X-Registry-Auth"
 TAR = {"Content-Type": "application/x-tar"}
@@ -213,8 +212,7 @@ def build_watch_call(session: str) -> Hijack:
 
 def build_agent_call(session: str, name: str) -> Hijack:
     """Offer a connection to our ssh agent to that build (Sampan only)."""
-    headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-    return Hijack("POST", f"/sampan/builds/{session}/ssh/{name}", headers=headers, decode=decode_nothing)
+    return Hijack("POST", f"/sampan/builds/{session}/ssh/{name}", headers=UPGRADE, decode=decode_nothing)
 
 
 @streaming

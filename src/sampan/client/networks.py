@@ -1,4 +1,4 @@
-"""Endpoints of networks and volumes."""
+"""Endpoints of networks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from .call import Call, decode_json, decode_nothing, endpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .types import Json, Network, Volume, VolumeList
-
-    Filters = dict[str, list[str]]
+    from .types import Filters, Json, Network
 
 
 @endpoint
@@ -59,28 +57,3 @@ def network_check(source: str, target: str, port: int | None = None) -> Call[Jso
     """Whether one running container reaches another, on a TCP port if one is given (Sampan only)."""
     query = {"from": source, "to": target, "port": port}
     return Call("GET", "/sampan/networks/check", query, decode=decode_json)
-
-
-@endpoint
-def volume_list(filters: Filters | None = None) -> Call[VolumeList]:
-    return Call("GET", "/volumes", {"filters": filters}, decode=decode_json)
-
-
-@endpoint
-def volume_inspect(name: str) -> Call[Volume]:
-    return Call("GET", f"/volumes/{name}", decode=decode_json)
-
-
-@endpoint
-def volume_create(config: Json) -> Call[Volume]:
-    return Call("POST", "/volumes/create", json_body=config, decode=decode_json)
-
-
-@endpoint
-def volume_remove(name: str, force: bool = False) -> Call[None]:
-    return Call("DELETE", f"/volumes/{name}", {"force": force}, decode=decode_nothing)
-
-
-@endpoint
-def volume_prune(filters: Filters | None = None) -> Call[Json]:
-    return Call("POST", "/volumes/prune", {"filters": filters}, decode=decode_json)

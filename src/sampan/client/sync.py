@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from _socket import SHUT_WR
 
+from sampan.rpc.frames import Demultiplexer, is_multiplexed
+
 from . import containers, system
 from .api import Api
 from .call import Call, Hijack, Stream, SyncSender, decode_bytes
 from .connection import Connection, Response
-from .demux import Demultiplexer
 from .negotiation import API_VERSION, Ping, base_headers, common_version
 from .status import FIRST_ERROR, daemon_error
 from .target import Target, TlsFiles
@@ -123,9 +124,7 @@ class Client(Api, SyncSender):
 
     def hijack(self, call: Hijack) -> Hijacked:
         response = self._checked(call)
-        multiplexed = "multiplexed" in response.head.headers.get("content-type", "")
-        if response.head.status == 200:
-            multiplexed = multiplexed or "raw-stream" not in response.head.headers.get("content-type", "")
+        multiplexed = is_multiplexed(response.head.status, response.head.headers.get("content-type", ""))
         return Hijacked(response.connection.socket, response.take_buffer(), multiplexed)
 
     def container_attach(

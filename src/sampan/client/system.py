@@ -6,9 +6,7 @@ from .call import Call, Stream, decode_json, decode_nothing, endpoint, streaming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .types import Event, Json
-
-    Filters = dict[str, list[str]]
+    from .types import Event, Filters, Json
 
 
 def ping_call() -> Call[None]:

@@ -177,3 +177,4 @@ class PathStat(TypedDict):
 
 
 Json = dict[str, Any]
+Filters = dict[str, list[str]]

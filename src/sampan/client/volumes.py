@@ -1,4 +1,4 @@
-"""What Sampan does with volumes beyond Docker's endpoints."""
+"""Endpoints of volumes; those from `volume_rename` on are Sampan's alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,32 @@ from .call import Call, Stream, decode_bytes, decode_json, decode_nothing, endpo
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .call import Payload
-    from .types import Volume
+    from .types import Filters, Json, Volume, VolumeList
+
+
+@endpoint
+def volume_list(filters: Filters | None = None) -> Call[VolumeList]:
+    return Call("GET", "/volumes", {"filters": filters}, decode=decode_json)
+
+
+@endpoint
+def volume_inspect(name: str) -> Call[Volume]:
+    return Call("GET", f"/volumes/{name}", decode=decode_json)
+
+
+@endpoint
+def volume_create(config: Json) -> Call[Volume]:
+    return Call("POST", "/volumes/create", json_body=config, decode=decode_json)
+
+
+@endpoint
+def volume_remove(name: str, force: bool = False) -> Call[None]:
+    return Call("DELETE", f"/volumes/{name}", {"force": force}, decode=decode_nothing)
+
+
+@endpoint
+def volume_prune(filters: Filters | None = None) -> Call[Json]:
+    return Call("POST", "/volumes/prune", {"filters": filters}, decode=decode_json)
 
 
 @endpoint

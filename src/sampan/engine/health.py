@@ -12,6 +12,7 @@ from ..model.container import HealthConfig
 from ..model.quantity import go_duration
 from ..model.state import Health, HealthProbe
 from ..model.times import rfc3339
+from ..rpc.frames import Demultiplexer
 from . import exec as execs
 from . import restarts, stop
 from .container import Container
@@ -157,12 +158,8 @@ async def _run(engine: Engine, container: Container, words: list[str], timeout: 
 async def _read(sock: socket.socket) -> str:
     """The first OUTPUT_LIMIT bytes of what the frames carry; reads on to the end."""
     loop = asyncio.get_running_loop()
-    raw, text = b"", b""
+    frames, text = Demultiplexer(), b""
     while data := await loop.sock_recv(sock, 65536):
-        raw += data
-        while len(raw) >= 8 and len(raw) >= 8 + (size := int.from_bytes(raw[4:8], "big")):
-            text += raw[8 : 8 + size]
-            raw = raw[8 + size :]
-        text = text[: OUTPUT_LIMIT + 1]
+        text = (text + frames.payload(data))[: OUTPUT_LIMIT + 1]
     shown = text[:OUTPUT_LIMIT].decode(errors="replace")
     return shown + "..." if len(text) > OUTPUT_LIMIT else shown

@@ -12,6 +12,7 @@ from msgspec import Struct
 from ..errors import InvalidArgument
 from ..logs import readers
 from ..logs.timestamps import fixed_rfc3339
+from ..rpc.frames import frame
 from .container import Container
 from .engine import Engine
 
@@ -76,7 +77,7 @@ def _gone(engine: Engine, container: Container) -> asyncio.Event:
 
 def _piece(entry: readers.Entry, request: LogsRequest, tty: bool) -> bytes:
     data = _prefix(entry, request) + entry.data
-    return data if tty else bytes((entry.stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+    return data if tty else frame(entry.stream, data)
 
 
 def _prefix(entry: readers.Entry, request: LogsRequest) -> bytes:

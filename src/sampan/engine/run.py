@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from ..errors import SampanError
 from ..model.container import CreateRequest, HostConfig
+from ..rpc.frames import Demultiplexer
 from .attach import Attachment, AttachRequest, attach
 from .create import create
 from .engine import Engine
@@ -82,10 +83,6 @@ async def _send(sock: socket.socket, stdin: bytes) -> None:
 
 def _split(raw: bytearray) -> tuple[bytes, bytes]:
     """Docker's frames apart: (stdout, stderr)."""
-    streams = {1: bytearray(), 2: bytearray()}
-    place = 0
-    while place + 8 <= len(raw):
-        size = int.from_bytes(raw[place + 4 : place + 8], "big")
-        streams[raw[place]] += raw[place + 8 : place + 8 + size]
-        place += 8 + size
-    return bytes(streams[1]), bytes(streams[2])
+    found = Demultiplexer().feed(bytes(raw))
+    out, err = (b"".join(data for stream, data in found if stream == wanted) for wanted in (1, 2))
+    return out, err

@@ -90,11 +90,6 @@ def words(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 
-def concatenate(*fields: bytes) -> bytes:
-    """A key or value of several fields, each padded to full registers."""
-    return b"".join(words(field) for field in fields)
-
-
 def interface_name(name: str) -> bytes:
     """An interface name as sets and comparisons hold it."""
     return name.encode().ljust(16, b"\0")

@@ -1,4 +1,4 @@
-"""Links, addresses, routes, neighbours: rtnetlink(7), include/uapi/linux/{rtnetlink,if_link,neighbour}.h.
+"""Links, addresses, routes, forwarding entries: rtnetlink(7), include/uapi/linux/{rtnetlink,if_link,neighbour}.h.
 
 `Route` is a socket in the namespace in which it was opened. Addresses are `ipaddress` objects; MAC addresses are text.
 """
@@ -271,13 +271,6 @@ def no_route(index: int, via: IPAddress | None = None, to: IPNetwork | None = No
     """Remove a route that `route` made."""
     version = version or (via or to or IPv4Address(0)).version
     return RTM_DELROUTE, 0, _route(index, via, to, 0, version)
-
-
-def neighbour(index: int, ip: IPAddress, mac: str, *, remove: bool = False) -> Request:
-    """A permanent entry of the ARP or ND table."""
-    payload = _NDMSG.pack(family(ip), 0, index, NUD_PERMANENT, 0, 0) + attribute(NDA_DST, ip.packed)
-    payload += attribute(NDA_LLADDR, mac_bytes(mac))
-    return (RTM_DELNEIGH, 0, payload) if remove else (RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, payload)
 
 
 def forwarding(index: int, mac: str, peer: IPAddress, *, remove: bool = False, append: bool = False) -> Request:

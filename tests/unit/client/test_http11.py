@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sampan.client.demux import Demultiplexer
 from sampan.client.http11 import (
     Body,
     Head,
@@ -16,6 +15,7 @@ from sampan.client.http11 import (
     request_head,
     split_head,
 )
+from sampan.rpc.frames import Demultiplexer
 
 
 def test_head_is_complete_only_with_the_empty_line() -> None:

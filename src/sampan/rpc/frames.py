@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-STDIN, STDOUT, STDERR, SYSTEM_ERROR = 0, 1, 2, 3
-FRAME_HEADER = 8
+STDOUT = 1
+_HEADER = 8
+
+
+def frame(stream: int, data: bytes) -> bytes:
+    """One frame."""
+    return bytes((stream, 0, 0, 0)) + len(data).to_bytes(4, "big") + data
+
+
+def is_multiplexed(status: int, kind: str) -> bool:
+    """Whether an answer with this content type has frames; an old daemon does not say so (API below 1.42)."""
+    return "multiplexed" in kind or (status == 200 and "raw-stream" not in kind)
 
 
 class Demultiplexer:
@@ -27,10 +37,14 @@ class Demultiplexer:
                 position += self._take_header(data, position)
         return pieces
 
+    def payload(self, data: bytes) -> bytes:
+        """As `feed`, the streams joined."""
+        return b"".join(payload for _, payload in self.feed(data))
+
     def _take_header(self, data: bytes, position: int) -> int:
-        part = data[position : position + FRAME_HEADER - len(self._header)]
+        part = data[position : position + _HEADER - len(self._header)]
         self._header += part
-        if len(self._header) == FRAME_HEADER:
+        if len(self._header) == _HEADER:
             self._stream = self._header[0]
             self._left = int.from_bytes(self._header[4:], "big")
             self._header = b""
