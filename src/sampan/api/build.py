@@ -29,7 +29,7 @@ from ..build.session import ENTITLEMENTS
 from ..build.syncing import MAIN, MAX_MANIFEST, Manifest
 from ..cas.threads import run_in_thread
 from ..dockerfile.ignore import IgnoreRules
-from ..errors import InvalidArgument, NotFound, SampanError
+from ..errors import Forbidden, InvalidArgument, NotFound, SampanError
 from ..model.container import HostConfig, Ulimit
 from ..model.progress import ErrorDetail, Progress, Report
 from ..oci import digest as digests
@@ -309,6 +309,9 @@ def _extras(call: Call) -> Extras:
 def _request(call: Call, extras: Extras, handover: Handover, described: _Described, name: str) -> BuildRequest:
     query = call.query
     arguments = _json(query, "buildargs", dict[str, str | None])
+    for asked in extras.allow:
+        if asked not in call.engine.config.entitlements:
+            raise Forbidden(f"granting entitlement {asked} is not allowed by build daemon configuration")
     return BuildRequest(
         dockerfile=described.dockerfile,
         dockerfile_name=name,

@@ -209,7 +209,7 @@ class Builder:
                 built = await self._store(session, request, solved)
                 built.hold(self.engine, held if held is not None else stack)
                 if request.listed:
-                    self._name(session, built, tags)
+                    self._name(session, built, request, tags)
                 built = await self._export(session, request, built, held if held is not None else stack)
             except SampanError as error:
                 if isinstance(error, DamagedContext):
@@ -289,11 +289,13 @@ class Builder:
             stated = tuple(stated_of(self.engine, facts, target, request.describe) for target, _ in solved)
         return replace(built, provenance=stated)
 
-    def _name(self, session: Session, built: Built, tags: Sequence[Reference]) -> None:
+    def _name(self, session: Session, built: Built, request: BuildRequest, tags: Sequence[Reference]) -> None:
         """What was stored, shown as BuildKit's exporter shows it, and its names."""
         with session.showing("exporting to image") as did:
             if any(image.layers for image in built.images):
                 did("exporting layers")
+            if any(target.kind == "inline" for target in request.cache_to):
+                did("preparing layers for inline cache")
             for image in built.images:
                 did(f"writing image {image.id}")
             if built.index:

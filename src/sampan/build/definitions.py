@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ..errors import SampanError
 from .graph import Copy, Exec, Files, ImageSource, Merge, Scratch, Vertex, walk
-from .keys import Chosen, Parts, Selections, key_of, parts_of
+from .keys import Chosen, Common, Parts, Selections, key_of, parts_of
 from .result import Result
 
 STEPS = (Exec, Files, Merge)
@@ -30,8 +30,8 @@ def spares(vertex: Vertex) -> bool:
 class Definitions:
     """The keys of one build's graph. `start` gives the results of sources."""
 
-    def __init__(self, selections: Selections, start: Callable[[Vertex], Awaitable[Result]], epoch: int | None) -> None:
-        self._selections, self._start, self._epoch = selections, start, epoch
+    def __init__(self, selections: Selections, start: Callable[[Vertex], Awaitable[Result]], shared: Common) -> None:
+        self._selections, self._start, self._shared = selections, start, shared
         self._parts: dict[str, Parts] = {}
         self._keys: dict[str, str] = {}
 
@@ -47,7 +47,7 @@ class Definitions:
 
     async def _add(self, vertex: Vertex) -> None:
         try:
-            parts = await parts_of(vertex, _Defined(vertex, self, self._selections), self._epoch)
+            parts = await parts_of(vertex, _Defined(vertex, self, self._selections), self._shared)
         except (SampanError, OSError):
             return  # the step itself will say so
         self._parts[vertex.definition] = parts

@@ -29,6 +29,8 @@ def differences(before: Mapping[str, str] | None, now: Mapping[str, str], vertex
             reasons.append(_variable(rest, before.get(name), now.get(name)))
         elif kind == "instruction":
             reasons.append("the instruction itself changed")
+        elif kind == "surroundings":
+            reasons.append("hosts, ulimits, the size of /dev/shm or the control group changed")
         elif kind == "SOURCE_DATE_EPOCH":
             reasons.append("SOURCE_DATE_EPOCH changed")
     shown = files[:_SHOWN]

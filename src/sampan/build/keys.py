@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -33,12 +34,30 @@ class Inputs(Protocol):
         ...
 
 
-async def parts_of(vertex: Vertex, inputs: Inputs, epoch: int | None) -> Parts:
+@dataclass(frozen=True)
+class Common:
+    """What counts for steps of a build alike: SOURCE_DATE_EPOCH; for those that run something what they see of hosts,
+    ulimits, /dev/shm and the control group, empty where nothing was asked for."""
+
+    epoch: int | None
+    surroundings: str
+
+
+def common(session: Session) -> Common:
+    """Of one build."""
+    limits = session.limits
+    seen = (limits.extra_hosts, limits.ulimits, limits.shm_size, limits.cgroup_parent)
+    return Common(session.epoch, msgspec.json.encode(seen).decode() if any(seen) else "")
+
+
+async def parts_of(vertex: Vertex, inputs: Inputs, shared: Common) -> Parts:
     """All that a step depends on."""
     parts: Parts = {"parent": await inputs.tree(0) if vertex.inputs else ""}
     match vertex.op:
         case Exec() as operation:
             parts |= _exec_parts(vertex, operation)
+            if shared.surroundings:
+                parts["surroundings"] = shared.surroundings
             for number, mount in enumerate(operation.mounts):
                 if mount.input >= 0:
                     chosen = await inputs.files(mount.input, (mount.source or "/",))
@@ -54,8 +73,8 @@ async def parts_of(vertex: Vertex, inputs: Inputs, epoch: int | None) -> Parts:
         case _:
             parts["instruction"] = vertex.keyed_op.decode()
             parts |= {f"input:{number}": await inputs.tree(number) for number in range(len(vertex.inputs))}
-    if epoch is not None:
-        parts["SOURCE_DATE_EPOCH"] = str(epoch)
+    if shared.epoch is not None:
+        parts["SOURCE_DATE_EPOCH"] = str(shared.epoch)
     return parts
 
 

@@ -18,7 +18,7 @@ from .cache import BuildCache
 from .definitions import STEPS, Definitions, Survey, spares
 from .explain import differences
 from .graph import Scratch, Vertex, walk
-from .keys import Contents, Parts, Selections, key_of, parts_of
+from .keys import Contents, Parts, Selections, common, key_of, parts_of
 from .progress import BuildEvent, Explained, StepDone, StepStarted
 from .result import EMPTY, Result, Solved
 from .session import Session, processors
@@ -109,7 +109,8 @@ class _Run:
         self._stages = dict(reversed(numbers))
         """Of steps that several stages have the first such stage, as which they are shown."""
         self._selections = Selections(session)
-        self._definitions = Definitions(self._selections, self._start, session.epoch)
+        self._shared = common(session)
+        self._definitions = Definitions(self._selections, self._start, self._shared)
         self._survey = Survey(self._definitions, self._made)
         self._tasks: dict[str, asyncio.Task[Result]] = {}
         self._left_out: set[str] = set()
@@ -192,7 +193,7 @@ class _Run:
         return self._solved(key, vertex, inputs[0], result), found is not None
 
     async def _record(self, vertex: Vertex, inputs: Sequence[Result]) -> tuple[str, Record]:
-        parts = await parts_of(vertex, Contents(vertex, inputs, self._selections), self._session.epoch)
+        parts = await parts_of(vertex, Contents(vertex, inputs, self._selections), self._shared)
         return key_of(parts), (_place(vertex), parts)
 
     def _solved(self, key: str, vertex: Vertex, base: Result, result: Result) -> Result:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sampan.errors import NotFound
+from sampan.client.origin import from_daemon
+from sampan.errors import NotFound, SampanError
 
 from . import credentials
 from .archives import chunks
@@ -24,9 +25,9 @@ from .build_output import Output, names, push_tags, wanted, write_outputs
 from .build_progress import Outcome, View, choose, closing, follow
 from .build_secrets import read_secret
 from .build_sync import MAIN, CannotSync, send
+from .build_values import allowed, hosts, labels, tags
 from .command import CommandFailed, command, exactly
 from .flags import Options, boolean, integer, many, size, string, string_array, strings, typed
-from .key_values import pairs
 from .run_config import security_option
 from .run_values import ulimit
 
@@ -55,6 +56,7 @@ EXTERNAL = ".dockerfile.from-outside"
     string_array("build-context", "Additional build contexts (e.g., name=path)"),
     string_array("annotation", "Add annotation to the image"),
     string_array("attest", 'Attestation parameters (format: "type=provenance,mode=max")'),
+    string("call", 'Set method for evaluating build ("build", "check")', default="build"),
     boolean("check", "Check the Dockerfile by its rules, build nothing"),
     boolean("disable-content-trust", "Skip image verification", default=True, hidden=True),
     boolean("explain", "Say for each step why it was or was not taken from the cache"),
@@ -93,7 +95,7 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
     outputs = wanted(options)
     with closing(choose("quiet" if quiet else options["progress"])) as view:
         outcome = run(session, options, arguments[0], view)
-    if options["check"]:
+    if _is_check(options):
         return _checked(session, outcome.warnings)
     if quiet and outcome.identity and any(one.is_image for one in outputs):
         session.say(outcome.identity)
@@ -101,7 +103,24 @@ def build(session: Session, options: Options, arguments: list[str]) -> int:
 
 
 def run(session: Session, options: Options, where: str, view: View, identity: str = "") -> Outcome:
-    """One build, shown in a view, and what becomes of its result. By `identity` it can be cancelled."""
+    """One build, shown in a view, and what becomes of its result. By `identity` it can be cancelled.
+
+    What fails is worded as buildx words it.
+    """
+    try:
+        return _run(session, options, where, view, identity)
+    except CommandFailed as error:
+        text = str(error)
+        raise CommandFailed(
+            text if text.startswith("ERROR: ") else f"ERROR: failed to build: {text}", error.status
+        ) from error
+    except SampanError as error:
+        if not from_daemon(error):
+            raise
+        raise CommandFailed(f"ERROR: failed to build: failed to solve: {error}") from error
+
+
+def _run(session: Session, options: Options, where: str, view: View, identity: str) -> Outcome:
     outputs = wanted(options)
     secrets = dict(read_secret(text) for text in options["secret"])
     extras = build_extras(options)
@@ -110,34 +129,34 @@ def run(session: Session, options: Options, where: str, view: View, identity: st
     extras["Form"] = form_of(options, outputs)
     extras["Describe"] = described(options)
     agents = dict(read_agent(text) for text in options["ssh"])
+    query = {**build_query(options), "t": tags(names(options["tag"], outputs)), "buildid": identity or None}
     with _handed_over(session, secrets, options["build-context"], agents, extras):
-        return _run(session, options, where, view, extras, outputs, identity)
-
-
-def _run(
-    session: Session, options: Options, where: str, view: View, extras: dict[str, Any], outputs: list[Output],
-    identity: str,
-) -> Outcome:  # fmt: skip
-    context, query = _context(session, options, where, extras["Session"])
-    query.update(build_query(options), t=names(options["tag"], outputs), buildid=identity or None)
-    auths = credentials.all_auths(session.config)
-    registry_config = credentials.encode_auth(auths) if auths else None
-    outcome = follow(session.client.build(context, query, registry_config, extras), view)
-    if options["check"]:
+        context, described_context = _context(session, options, where, extras["Session"])
+        auths = credentials.all_auths(session.config)
+        registry_config = credentials.encode_auth(auths) if auths else None
+        answer = session.client.build(context, {**query, **described_context}, registry_config, extras)
+        outcome = follow(answer, view)
+        if extras["Check"]:
+            return outcome
+        try:
+            write_caches(session, extras["CacheTo"], outcome, view)
+            _deliver(session, options, outcome, outputs, view)
+        finally:
+            if outcome.delivery:
+                session.client.build_end(outcome.delivery)
         return outcome
-    try:
-        write_caches(session, extras["CacheTo"], outcome, view)
-        _deliver(session, options, outcome, outputs, view)
-    finally:
-        if outcome.delivery:
-            session.client.build_end(outcome.delivery)
-    return outcome
+
+
+def _is_check(options: Options) -> bool:
+    if options["call"] not in ("build", "check"):
+        raise CommandFailed(f"ERROR: failed to build: failed to solve: unsupported request frontend.{options['call']}")
+    return bool(options["check"]) or options["call"] == "check"
 
 
 def build_extras(options: Options) -> dict[str, Any]:
     """What only our daemon understands."""
     return {
-        "Events": True, "Explain": options["explain"], "Check": options["check"], "Allow": options["allow"],
+        "Events": True, "Explain": options["explain"], "Check": _is_check(options), "Allow": allowed(options["allow"]),
         "NoCacheStages": [name for text in options["no-cache-filter"] for name in text.split(",")],
         "CacheFrom": [parse_cache(text) for text in options["cache-from"]],
         "CacheTo": [parse_cache(text) for text in options["cache-to"]],
@@ -200,7 +219,7 @@ def _named_context(text: str) -> tuple[str, str]:
     if not equals or not name or not where:
         raise CommandFailed(f"invalid context value: {text}, expected key=value")
     if "://" not in where and not where.startswith("git@") and not os.path.isdir(where):
-        raise CommandFailed(f"failed to get build context path: {where}: no such directory")
+        raise CommandFailed(f"failed to get build context {name}: stat {where}: no such file or directory")
     return name.lower(), os.path.realpath(where) if os.path.isdir(where) else where
 
 
@@ -230,12 +249,12 @@ def build_query(options: Options) -> dict[str, Any]:
         "rm": options["rm"],
         "forcerm": options["force-rm"],
         "buildargs": _build_arguments(options["build-arg"]) or None,
-        "labels": json.dumps(pairs(options["label"])) if options["label"] else None,
+        "labels": json.dumps(labels(options["label"])) if options["label"] else None,
         "networkmode": options["network"],
         "platform": ",".join(options["platform"]) or None,
         "squash": options["squash"],
         "target": options["target"] or None,
-        "extrahosts": options["add-host"],
+        "extrahosts": hosts(options["add-host"]),
         "shmsize": options["shm-size"] or None,
         "memory": options["memory"] or None,
         "memswap": options["memory-swap"] or None,
@@ -322,7 +341,9 @@ def _dockerfile(directory: str, file: str) -> tuple[str, dict[str, bytes]]:
         path = os.path.join(os.path.realpath(directory), file)
     inside = os.path.relpath(path, os.path.realpath(directory))
     if not os.path.exists(path):
-        raise CommandFailed(f"failed to read dockerfile: open {file or 'Dockerfile'}: no such file or directory")
+        raise CommandFailed(
+            f"failed to solve: failed to read dockerfile: open {file or 'Dockerfile'}: no such file or directory"
+        )
     if not inside.startswith(".."):
         return inside, {}
     with open(path, "rb") as source:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
+from .command import CommandFailed
 from .reference import canonical
 
 if TYPE_CHECKING:
@@ -24,15 +27,27 @@ def described(options: Options) -> str:
 
 def write_identity(path: str, outcome: Outcome) -> None:
     """The image's ID; of several platforms the digest of their index."""
-    with open(path, "w", encoding="ascii") as file:
-        file.write(outcome.identity)
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(outcome.identity)
+    except OSError as error:
+        raise CommandFailed(f"ERROR: writing image ID file: open {path}: {str(error.strerror).lower()}") from error
 
 
 def write_metadata(path: str, outcome: Outcome, outputs: list[Output], tags: list[str], pushed: str) -> None:
     """Facts about the image; nothing where the build made none. `pushed` is the digest that a registry has it under."""
     has_image = any(output.is_image for output in outputs)
-    with open(path, "w", encoding="utf-8") as file:
+    with _written(path) as file:
         json.dump(metadata(outcome, outputs, tags, pushed) if has_image else {}, file, indent=2, sort_keys=True)
+
+
+@contextmanager
+def _written(path: str) -> Iterator[TextIO]:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise CommandFailed(f"ERROR: writing metadata file: open {path}: {str(error.strerror).lower()}") from error
 
 
 def metadata(outcome: Outcome, outputs: list[Output], tags: list[str], pushed: str) -> dict[str, Any]:

@@ -95,10 +95,10 @@ def parse_output(text: str) -> Output:
     fields = _fields(text)
     kind, dest = fields.get("type", ""), fields.get("dest", "")
     if kind not in TYPES:
-        raise CommandFailed(f"invalid output type {kind!r}: one of {', '.join(TYPES)} is wanted")
+        raise CommandFailed(f'ERROR: failed to build: failed to solve: exporter "{kind}" could not be found')
     tar = fields.get("tar", "true") != "false"
     if not dest and (kind == "local" or not tar):
-        raise CommandFailed(f"dest is required for {kind} output")
+        raise CommandFailed(f"ERROR: failed to build: dest is required for {kind} exporter")
     if kind in ("tar", "oci") and not dest:
         dest = "-"
     push = kind == "registry" or fields.get("push") == "true"

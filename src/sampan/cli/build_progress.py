@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sampan.client.types import Progress
 
 Event = dict[str, Any]
-MODES = ("auto", "plain", "tty", "rawjson", "quiet")
+MODES = ("auto", "plain", "tty", "rawjson", "quiet", "none")
 KEPT_LINES = 30
 """Of a step's output."""
 TAIL = 10
@@ -137,8 +137,8 @@ def choose(mode: str) -> View:
     """The view of a `--progress` mode. Progress goes to standard error: the result alone is for pipes."""
     mode = os.environ.get("BUILDKIT_PROGRESS") or mode if mode == "auto" else mode
     if mode not in MODES:
-        raise CommandFailed(f"invalid progress mode {mode}: one of {', '.join(MODES)} is wanted")
-    if mode == "quiet":
+        raise CommandFailed(f"ERROR: invalid progress mode {mode}")
+    if mode in ("quiet", "none"):
         return Silent()
     if mode == "rawjson":
         return Raw(sys.stdout)
@@ -225,11 +225,21 @@ class Step:
         return rest
 
 
+def _name(name: str) -> str:
+    """A step's name as BuildKit has it: base images by their full names."""
+    kind, _, ref = name.partition(" ")
+    if kind != "FROM" or not ref or ref.startswith("sha256:"):
+        return name
+    from .reference import canonical, with_default_tag
+
+    return f"FROM {with_default_tag(canonical(ref))}"
+
+
 def _title(event: Event) -> str:
     place = f"{event.get('number')}/{event.get('total')}" if event.get("number") else "internal"
     words = [event.get("target", ""), *(() if event.get("bare") else (event.get("stage", ""), place))]
     shown = " ".join(filter(None, words))
-    return f"[{shown}] {event['name']}" if shown else str(event["name"])
+    return f"[{shown}] {_name(event['name'])}" if shown else str(event["name"])
 
 
 class Steps:

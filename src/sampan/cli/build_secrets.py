@@ -16,6 +16,8 @@ def read_secret(text: str) -> tuple[str, bytes]:
     fields = _fields(text)
     identity = fields.get("id", "")
     kind = fields.get("type", "")
+    if not identity:
+        raise CommandFailed("secret missing ID")
     if kind not in ("", "file", "env"):
         raise CommandFailed(f"unsupported secret type {kind!r}")
     source = fields.get("src") or fields.get("source") or ""
@@ -23,8 +25,8 @@ def read_secret(text: str) -> tuple[str, bytes]:
     if not source and not variable:
         variable, source = (identity, "") if kind != "file" and identity in os.environ else ("", identity)
     if variable:
-        return identity or variable, os.environ.get(variable, "").encode("utf-8", "surrogateescape")
-    return identity or os.path.basename(source), _read(source)
+        return identity, os.environ.get(variable, "").encode("utf-8", "surrogateescape")
+    return identity, _read(source)
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -44,7 +46,7 @@ def _read(path: str) -> bytes:
         with open(os.path.expanduser(path), "rb") as file:
             data = file.read(MAX_SECRET + 1)
     except OSError as error:
-        raise CommandFailed(f"failed to stat {path}: {str(error.strerror).lower()}") from error
+        raise CommandFailed(f"failed to stat {path}: stat {path}: {str(error.strerror).lower()}") from error
     if len(data) > MAX_SECRET:
         raise CommandFailed(f"secret {path} is larger than {MAX_SECRET} bytes")
     return data

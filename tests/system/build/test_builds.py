@@ -40,6 +40,47 @@ def test_explains_hits_and_misses(daemon: Daemon, name: str, tmp_path: Path) -> 
     assert "not cached: the cache is switched off for this step" in shown.err
 
 
+def test_what_a_step_sees_counts(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    """Hosts, ulimits and the size of /dev/shm are part of a RUN's key, as in BuildKit; of a COPY's they are not."""
+    where = write_context(tmp_path, f"FROM busybox\nCOPY f /\nRUN echo {name}; cat /etc/hosts; ulimit -n\n", f="f")
+    assert daemon.sampan("build", where).status == 0
+    for flags in (("--add-host", "foo:1.2.3.4"), ("--ulimit", "nofile=100:200"), ("--shm-size", "1m")):
+        for hits in (1, 2):
+            hit = [
+                event["hit"] for event in _events(daemon, "--explain", *flags, where) if event["event"] == "Explained"
+            ]
+            assert hit == [True, hits == 2], flags
+    shown = daemon.sampan("build", "--explain", "--progress", "plain", "--add-host", "foo:1.2.3.5", where)
+    assert "1.2.3.5\tfoo" in shown.err and "not cached: hosts, ulimits" in shown.err, shown
+
+
+def test_mistakes_in_flags_are_told_as_buildx_does(daemon: Daemon, tmp_path: Path) -> None:
+    where = write_context(tmp_path, "FROM scratch\nLABEL a=b\n")
+    failed, solving = "ERROR: failed to build: ", "ERROR: failed to build: failed to solve: "
+    for words, said in (
+        (("--add-host", "foo"), f"{failed}invalid host foo"), (("--allow", "foo"), f"{failed}unknown entitlement foo"),
+        (("--label", "=x"), 'ERROR: invalid key-value pair "=x": empty key'),
+        (("-t", "A:b"), f'{failed}invalid tag "A:b": repository name must be lowercase'),
+        (("-t", ""), f'{failed}invalid tag "": repository name must have at least one component'),
+        (("--target", "no"), f'{solving}target stage "no" could not be found'),
+        (("--allow", "security.insecure"),
+         f"{solving}granting entitlement security.insecure is not allowed by build daemon configuration"),
+        (("--secret", "src=/etc/hosts"), f"{failed}secret missing ID"),
+        (("--secret", "id=a,src=/no"), f"{failed}failed to stat /no: stat /no: no such file or directory"),
+        (("--build-context", "foo=/nonesuch"),
+         f"{failed}failed to get build context foo: stat /nonesuch: no such file or directory"),
+        (("--iidfile", "/nonesuch/i"), "ERROR: writing image ID file: open /nonesuch/i: no such file or directory"),
+        (("-f", "nope"), f"{solving}failed to read dockerfile: open nope: no such file or directory"),
+        (("-o", "type=foo"), f'{solving}exporter "foo" could not be found'),
+        (("-o", "type=local"), f"{failed}dest is required for local exporter"),
+        (("--progress", "loud"), "ERROR: invalid progress mode loud"),
+    ):  # fmt: skip
+        done = daemon.sampan("build", *words, where)
+        assert done.status == 1 and done.err.strip().splitlines()[-1] == said, (words, done)
+    missing = daemon.sampan("build", "/nonesuch")
+    assert missing.err.strip() == f'{failed}unable to prepare context: path "/nonesuch" not found'
+
+
 def test_no_cache_filter_names_one_stage(daemon: Daemon, name: str, tmp_path: Path) -> None:
     where = write_context(
         tmp_path, f"FROM busybox AS one\nRUN echo {name} > /1\nFROM busybox AS two\nRUN echo {name} > /2\n"
