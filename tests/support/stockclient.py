@@ -13,14 +13,19 @@ from .hosts import Result
 from .peer import ensure_tree
 
 
+def plug_in(home: Path) -> None:
+    """Give a home directory's docker client the plugins."""
+    plugins = home / ".docker/cli-plugins"
+    plugins.mkdir(parents=True)
+    for name in ("docker-buildx", "docker-compose"):
+        (plugins / name).symlink_to(ensure_tree() / f"usr/libexec/docker/cli-plugins/{name}")
+
+
 class StockClient:
     """The stock docker client with buildx and Compose against one engine."""
 
     def __init__(self, url: str, home: Path) -> None:
-        plugins = home / ".docker/cli-plugins"
-        plugins.mkdir(parents=True)
-        for name in ("docker-buildx", "docker-compose"):
-            (plugins / name).symlink_to(ensure_tree() / f"usr/libexec/docker/cli-plugins/{name}")
+        plug_in(home)
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "DOCKER_HOST": url}
 
     def popen(self, *argv: str, cwd: Path) -> subprocess.Popen[str]:

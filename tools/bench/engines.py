@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tests.support.daemon import BIN, Daemon
 from tests.support.peer import Peer
+from tests.support.stockclient import plug_in
 
 
 class Engine(Protocol):
@@ -72,6 +73,13 @@ class Sampan:
     def own_build_argv(self, *args: str) -> list[str]:
         """Our client's way, which sends only what the daemon lacks."""
         return [*_environment(str(self.daemon.directory)), str(BIN / "sampan"), "-H", self.daemon.url, *args]
+
+    def buildx_argv(self, *args: str) -> list[str]:
+        """The way of a client that has buildx, as the tree's own has."""
+        home = self.daemon.directory / "buildx"
+        if not home.exists():
+            plug_in(home)
+        return [*_environment(str(home)), "docker", "-H", self.daemon.url, *args]
 
     def daemons(self) -> list[int]:
         return [self.daemon.pid, *descendants(self.daemon.pid)]

@@ -160,15 +160,23 @@ def _runtimes(bench: Bench) -> Figures:
 
 
 def _build(
-    name: str, dockerfile: str, files: int = 0, *, cached: bool = False, own: bool = False
-) -> Callable[[Bench], Figures]:
+    name: str, dockerfile: str, files: int = 0, *, cached: bool = False,
+    way: Callable[[Sampan], builds.Argv] = lambda sampan: sampan.build_argv,
+) -> Callable[[Bench], Figures]:  # fmt: skip
     def scenario(bench: Bench) -> Figures:
-        context = builds.Contexts(bench.dockerd).make(f"{name}-{cached}-{own}", dockerfile, files)
+        context = builds.Contexts(bench.dockerd).make(f"{name}-{next(_NUMBERS)}", dockerfile, files)
         measure = builds.cached if cached else builds.uncached
-        sampan = bench.sampan.own_build_argv if own else bench.sampan.build_argv
-        return measure(sampan, bench.dockerd.build_argv, context, bench.few)
+        return measure(way(bench.sampan), bench.dockerd.build_argv, context, bench.few)
 
     return scenario
+
+
+def _own(sampan: Sampan) -> builds.Argv:
+    return sampan.own_build_argv
+
+
+def _buildx(sampan: Sampan) -> builds.Argv:
+    return sampan.buildx_argv
 
 
 def _through_ports(measure: Callable[[traffic.Servers], float], slices: int = 1) -> Callable[[Bench], Figures]:
@@ -233,14 +241,23 @@ SCENARIOS = (
     Scenario("build of 5 RUN, all cached", "ms", 1 / 3, _build("runs", builds.FIVE_RUNS, cached=True)),
     Scenario("build of 3 stages, nothing cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES)),
     Scenario("build of 3 stages, all cached", "ms", 1 / 3, _build("stages", builds.THREE_STAGES, cached=True)),
-    Scenario("COPY of 2,000 files, nothing cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, own=True)),
+    Scenario("COPY of 2,000 files, nothing cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, way=_own)),
     Scenario(
-        "COPY of 2,000 files, all cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, cached=True, own=True)
+        "COPY of 2,000 files, all cached", "ms", 1 / 3, _build("files", builds.MANY_FILES, 2000, cached=True, way=_own)
     ),
     # the stock client reads and sends all 2,000 whatever we do: 250 ms of its own CPU time
     Scenario("COPY of 2,000 sent by docker, not cached", "ms", None, _build("files", builds.MANY_FILES, 2000)),
     Scenario(
         "COPY of 2,000 sent by docker, all cached", "ms", None, _build("files", builds.MANY_FILES, 2000, cached=True)
+    ),
+    Scenario("5 RUN by buildx, nothing cached", "ms", None, _build("runs", builds.FIVE_RUNS, way=_buildx)),
+    Scenario("5 RUN by buildx, all cached", "ms", None, _build("runs", builds.FIVE_RUNS, cached=True, way=_buildx)),
+    Scenario("COPY of 2,000 by buildx, not cached", "ms", None, _build("files", builds.MANY_FILES, 2000, way=_buildx)),
+    Scenario(
+        "COPY of 2,000 by buildx, all cached",
+        "ms",
+        None,
+        _build("files", builds.MANY_FILES, 2000, cached=True, way=_buildx),
     ),
     Scenario("a gigabyte through a published port", "ms", 1.0, _through_ports(traffic.gigabyte)),
     Scenario("a connection through a published port", "us", 1.0, _through_ports(traffic.connection, traffic.SLICES)),

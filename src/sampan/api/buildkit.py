@@ -34,6 +34,9 @@ def _check(call: Call) -> None:
 async def _adopt(call: Call, link: Link) -> None:
     call.exchange.cancellable = True  # the daemon's end ends it
     transport = await call.exchange.hijack(_UPGRADED, link)
-    early = bytes(call.exchange.connection.buffer)
-    call.exchange.connection.buffer.clear()
+    connection = call.exchange.connection
+    early = bytes(connection.buffer)
+    connection.buffer.clear()
     link.begin(transport, early)
+    if connection.eof:  # asyncio tells it once, and told the HTTP connection
+        link.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -135,6 +136,22 @@ async def test_garbage_after_the_upgrade_ends_the_connection(app: App) -> None:
                     pass
             except ConnectionResetError:
                 pass
+        sock.close()
+
+
+async def test_a_client_that_hangs_up_at_once_leaves_nothing(app: App) -> None:
+    loop = asyncio.get_running_loop()
+    for path in ("/grpc", "/session"):
+        sock = await buildx.to_app(app)()
+        fields = "".join(f"{name}: {value}\r\n" for name, value in buildx.exposed("gone", []))
+        head = f"POST {path} HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n{fields}\r\n"
+        await loop.sock_sendall(sock, head.encode())
+        sock.shutdown(socket.SHUT_WR)
+        async with asyncio.timeout(30):
+            while await loop.sock_recv(sock, 4096):
+                pass
+            while app.connections:
+                await asyncio.sleep(0)
         sock.close()
 
 
