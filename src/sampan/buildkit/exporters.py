@@ -23,6 +23,7 @@ from ..oci.manifest import OCI_INDEX
 from ..oci.reference import Reference
 from .attrs import is_true
 from .sending import send_stream, send_tree
+from .transfers import counting
 
 if TYPE_CHECKING:
     from ..build.storing import Built
@@ -114,14 +115,14 @@ async def _directory(export: Export) -> dict[str, str]:
     solve, built = export.solve, export.built
     session = await solve.session()
     async with AsyncExitStack() as stack:
-        stack.enter_context(solve.progress.step("exporting to client directory"))
+        step = stack.enter_context(solve.progress.step("exporting to client directory"))
         trees: dict[str, SourceTree] = {}
         for image in built.images:
             path = await stack.enter_async_context(shown(solve.engine, Result(image.layers)))
-            trees[_directory_of(image) if len(built.images) > 1 else ""] = stack.enter_context(
-                DiskTree(path, keep_owner=True)
-            )
-        await send_tree(session, trees, export.number)
+            name = _directory_of(image) if len(built.images) > 1 else ""
+            trees[name] = stack.enter_context(DiskTree(path, keep_owner=True))
+        with counting(step, "copying files") as report:
+            await send_tree(session, trees, export.number, report)
     return {}
 
 

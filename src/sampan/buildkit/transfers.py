@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .filesync import Local, receive
@@ -21,20 +22,27 @@ _EVERY: Final = 0.1
 """Seconds between two reports of how far a transfer is."""
 
 
-async def fetch(solve: Solve, session: Session, local: Local, step: Step, what: str = "") -> FileTree:
-    """A client's directory, with its progress shown below a step; it is good for as long as the build lasts."""
-    text, size, shown = f"transferring {what or local.name}:", 0, time.monotonic()
+@contextmanager
+def counting(step: Step, text: str) -> Iterator[Callable[[int], None]]:
+    """Show below a step how many bytes have been transferred, now and then; what is given is told of them."""
+    size, shown = 0, time.monotonic()
 
-    def report(received: int) -> None:
+    def report(transferred: int) -> None:
         nonlocal size, shown
-        size, now = received, time.monotonic()
+        size, now = transferred, time.monotonic()
         if now - shown >= _EVERY:
             step.show(text, size)
             shown = now
 
-    tree = await receive(solve.engine, session, local, solve.stack, report)
+    yield report
     step.show(text, size, done=True)
-    return tree
+
+
+async def fetch(solve: Solve, session: Session, local: Local, step: Step, what: str = "") -> FileTree:
+    """A client's directory, with its progress shown below a step; it is good for as long as the build lasts."""
+    with counting(step, f"transferring {what or local.name}:") as report:
+        return await receive(solve.engine, session, local, solve.stack, report)
+    raise AssertionError("not reached")
 
 
 def once(work: Callable[[], Awaitable[T]]) -> Callable[[], Awaitable[T]]:

@@ -124,7 +124,6 @@ CASES = {
 
 
 DIFFERENT = {
-    "directory": {"theirs: copying files"},
     # the archive becomes the context as it comes, without a step that copies it
     "context from standard input": {"ours: [internal] load build context", "theirs: copy /context /"},
     # the lint pulls nothing
