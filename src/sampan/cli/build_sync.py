@@ -118,7 +118,7 @@ class StatCache:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             temporary = f"{self._path}.{os.getpid()}"
             with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(self._now, file, separators=(",", ":"))
+                file.write(json.dumps(self._now, separators=(",", ":")))  # `dump` is ten times as slow
             os.replace(temporary, self._path)
             _drop_oldest(self._directory)
         except OSError:

@@ -17,6 +17,7 @@ SETTLE_SECONDS = 3.0
 def begin() -> None:
     """To be called before the daemon's modules are imported: they are no garbage."""
     allocator.use_one_arena()
+    allocator.keep_large_blocks()
     gc.disable()
 
 
