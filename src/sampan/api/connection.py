@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import h11
 
+from .chunks import ChunkJoiner
 from .http1 import MAX_HEAD, REASONS, Head, ProtocolError, TooLarge
 
 log = logging.getLogger("sampan.api")
@@ -18,6 +20,7 @@ HIGH_WATER = 256 << 10
 
 MAX_JSON = 16 << 20
 LINGER_SECONDS = 0.5
+_END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 finds it
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 
@@ -36,6 +39,9 @@ class Connection(asyncio.Protocol):
         self.buffer = bytearray()
         """What h11 has not got yet: it is fed as it asks, so that a body waits in the client's socket."""
         self.eof = False
+        self._head = b""
+        """The last octets of a head that goes on."""
+        self._joiner: ChunkJoiner | None = None
         self.transport: asyncio.Transport
         self.task: asyncio.Task[None] | None = None
         self._exchange: Exchange | None = None
@@ -95,11 +101,29 @@ class Connection(asyncio.Protocol):
     async def event(self) -> h11.Event | None:
         """The next event of the request; None when the client sends nothing more."""
         while (event := self.http.next_event()) is h11.NEED_DATA:
-            if not self.buffer and not await self._more():
-                return None
-            self.http.receive_data(bytes(self.buffer))
-            self.buffer.clear()
+            while not (data := self._take()):
+                if not await self._more():
+                    return None
+            self.http.receive_data(data)
+        if isinstance(event, h11.Request):
+            chunked = any(name == b"transfer-encoding" for name, _ in event.headers)
+            begun = self.http.trailing_data[0]  # a request that came together with the one before
+            self._joiner = ChunkJoiner() if chunked and not begun else None
         return event if isinstance(event, h11.Event) else None
+
+    def _take(self) -> bytes:
+        """What h11 is to get next of the buffer: never more than the end of a head, so that chunks can be joined."""
+        if self._joiner is not None and self.http.their_state is h11.SEND_BODY:
+            return self._joiner.take(self.buffer)
+        end = len(self.buffer)
+        if self.http.their_state is h11.IDLE:
+            seen = self._head + self.buffer
+            found = _END_OF_HEAD.search(seen)
+            end = found.end() - len(self._head) if found is not None else end
+            self._head = bytes(seen[-2:]) if found is None else b""
+        data = bytes(self.buffer[:end])
+        del self.buffer[:end]
+        return data
 
     async def _more(self) -> bool:
         """Wait for more octets in `buffer`; False at the end of what the client sends."""

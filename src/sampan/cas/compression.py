@@ -254,6 +254,8 @@ class ReadAhead:
             parts.append(self._left[:wanted])
             self._left = self._left[len(parts[-1]) :]
             wanted -= len(parts[-1])
+        if len(parts) == 1 and isinstance(whole := parts[0].obj, bytes) and len(whole) == len(parts[0]):
+            return whole  # most reads take a chunk as it came
         return b"".join(parts)
 
     def drain(self) -> None:

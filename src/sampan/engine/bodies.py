@@ -88,13 +88,14 @@ async def _pump(body: AsyncIterator[bytes], feed: Feed) -> None:
 async def spooled(body: AsyncIterator[bytes], tmp: str) -> AsyncIterator[BinaryIO]:
     """The whole body in an unnamed file of `tmp`, at its start."""
     with tempfile.TemporaryFile(dir=tmp, buffering=0) as spool:
-        pending = bytearray()
+        pending, size = list[bytes](), 0
         async for chunk in body:
-            pending += chunk
-            if len(pending) >= CHUNK:
-                await asyncio.to_thread(_write_all, spool, bytes(pending))
-                pending.clear()
-        _write_all(spool, bytes(pending))
+            pending.append(chunk)
+            size += len(chunk)
+            if size >= CHUNK:
+                await asyncio.to_thread(_write_all, spool, b"".join(pending))
+                pending, size = [], 0
+        _write_all(spool, b"".join(pending))
         spool.seek(0)
         yield spool
 

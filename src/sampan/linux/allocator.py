@@ -16,7 +16,7 @@ def use_one_arena() -> None:
 def keep_large_blocks() -> None:
     """Blocks of up to 8 MB come from the heap, of which 64 MB stay until `trim`.
 
-    Else each chunk of a stream gets new pages, which fault one by one: a tenth of the processor time of an image's load.
+    Else each chunk of a stream gets new pages, which fault one by one: a tenth of the processor time that a load takes.
     """
     if hasattr(libc, "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, 8 << 20)
