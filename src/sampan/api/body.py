@@ -6,6 +6,7 @@ case, and unknown fields are ignored. Errors have Go's words, because tools show
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from msgspec import Struct, inspect
 from ..errors import InvalidArgument
 
 T = TypeVar("T", bound=Struct)
+V = TypeVar("V")
 Shape = Callable[[Any, str], Any]
 
 STRING_OR_LIST = frozenset(("Cmd", "Entrypoint", "CapAdd", "CapDrop"))
@@ -25,6 +27,14 @@ STRING_OR_LIST = frozenset(("Cmd", "Entrypoint", "CapAdd", "CapDrop"))
 def decode(data: bytes, kind: type[T], *, name: str = "") -> T:
     """A typed value from a JSON document; InvalidArgument names the field and both types. `name` is Go's type name."""
     return convert(parse(data), kind, name=name)
+
+
+def from_header(text: str, kind: type[V], default: V) -> V:
+    """A value from base64url of JSON, as credentials travel; what cannot be read is the default, as in Docker."""
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=kind)
+    except (msgspec.MsgspecError, ValueError):
+        return default
 
 
 def parse(data: bytes) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import posixpath
-from base64 import b64decode, urlsafe_b64decode
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -37,7 +37,7 @@ from ..oci import platform as platforms
 from ..oci import reference
 from ..registry.config import ANONYMOUS, AuthConfig, AuthFor, domain_of
 from ..runtime.privileges import security_options
-from . import progress
+from . import body, progress
 from .buildlog import ClassicLog
 from .call import Call
 from .hijack import Takeover, upgrade_head
@@ -380,12 +380,8 @@ def _json(query: Query, name: str, kind: Any) -> Any:
 
 
 def _credentials(call: Call) -> AuthFor:
-    text = call.request_headers.get("x-registry-config", "")
-    try:
-        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        known = msgspec.json.decode(data, type=dict[str, AuthConfig]) if data else {}
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
-        known = {}
+    none: dict[str, AuthConfig] = {}
+    known = body.from_header(call.request_headers.get("x-registry-config", ""), dict[str, AuthConfig], none)
     hosts = {domain_of(name): auth for name, auth in known.items()}
 
     async def given(domain: str) -> AuthConfig:

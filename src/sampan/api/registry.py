@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode
 from typing import Any
-
-import msgspec
 
 from ..engine import distribution, login, search
 from ..engine import pull as pulling
@@ -20,18 +16,13 @@ from ..oci import reference
 from ..oci.shortnames import is_short
 from ..registry.config import ANONYMOUS, AuthConfig, AuthFor, domain_of
 from ..wire.system import AuthConfig as AuthBody
-from . import platform, progress
+from . import body, platform, progress
 from .call import Call
 
 
 def credentials(call: Call) -> AuthConfig:
-    """Those of X-Registry-Auth (base64url of JSON); what cannot be read counts as none, as in Docker."""
-    text = call.request_headers.get("x-registry-auth", "")
-    try:
-        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return msgspec.json.decode(data, type=AuthConfig) if data else ANONYMOUS
-    except (binascii.Error, msgspec.MsgspecError, ValueError):
-        return ANONYMOUS
+    """Those of X-Registry-Auth."""
+    return body.from_header(call.request_headers.get("x-registry-auth", ""), AuthConfig, ANONYMOUS)
 
 
 def _credentials_for(auth: AuthConfig, name: str) -> AuthFor:

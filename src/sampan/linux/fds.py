@@ -74,11 +74,19 @@ def _is_open(fd: int) -> bool:
 def memfd(name: str, content: bytes) -> int:
     """An anonymous file holding `content`, positioned at its start (memfd_create(2))."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]
+    write_all(fd, content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd
 
 
-__all__ = ["MAX_FDS", "accept", "close_from", "close_range", "memfd", "open_fds", "recv_fds", "send_fds", "socket"]
+def write_all(fd: int, data: bytes) -> None:
+    """write(2) until all is written: on a disk that fills up the kernel takes a part first and refuses the next."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+__all__ = [
+    "MAX_FDS", "accept", "close_from", "close_range", "memfd", "open_fds", "recv_fds", "send_fds", "socket",
+    "write_all",
+]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 
-from ..linux import pidfd, pty, signals
+from ..linux import fds, pidfd, pty, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,5 @@ class _Terminal:
             data = os.read(source, _CHUNK)
         except OSError:
             return False  # EIO: no process has the terminal open any more (pty(7))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(target, view) :]
+        fds.write_all(target, data)
         return bool(data)

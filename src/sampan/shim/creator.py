@@ -208,7 +208,7 @@ def _write_config(bundle: str, spec: str) -> None:
     """For later execs, which need its seccomp profile: in a file it takes no memory of the shim's."""
     fd = os.open(f"{bundle}/{CONFIG}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, spec.encode())
+        fds.write_all(fd, spec.encode())
     finally:
         os.close(fd)
 

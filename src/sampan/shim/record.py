@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from sampan.linux.fds import write_all
 from sampan.rpc import documents, messages
 
 STATE_FILE = "state.json"
@@ -41,7 +42,7 @@ def _write(path: str, content: str, *, durable: bool) -> None:
     temporary = f"{path}.tmp"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, content.encode())
+        write_all(fd, content.encode())
         if durable:
             os.fsync(fd)
     finally:

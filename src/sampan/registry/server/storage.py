@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 from ...cas import Store
 from ...errors import NotFound
+from ...linux.fds import write_all
 from ...oci import digest as digests
 from ...oci import manifest as manifests
 from ...oci.manifest import Descriptor, Index, Manifest
@@ -168,11 +169,14 @@ class RegistryStorage:
         _make_directories(directory)
         handle, temporary = tempfile.mkstemp(dir=f"{self.root}/tmp")
         try:
-            os.write(handle, data)
+            write_all(handle, data)
             os.fsync(handle)
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
         finally:
             os.close(handle)
-        os.rename(temporary, path)
         _fsync(directory)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from ...cas.compression import CHUNK
 from ...cas.threads import run_in_thread
+from ...linux.fds import write_all
 from ...oci import digest as digests
 from . import problems
 from .storage import RegistryStorage
@@ -77,9 +78,7 @@ class Uploads:
 
     def _write_hashed(self, upload: str, handle: int, data: bytes) -> None:
         hasher, hashed = self._hashers.pop(upload, (hashlib.sha256(), 0))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
+        write_all(handle, data)
         hasher.update(data)
         self._hashers[upload] = (hasher, hashed + len(data))
 
