@@ -7,6 +7,7 @@ import os
 from ipaddress import ip_interface, ip_network
 
 import pytest
+from msgspec.structs import replace
 
 from sampan.errors import Conflict, Forbidden, InvalidArgument, NotFound, SampanError
 from sampan.linux import rtnetlink
@@ -15,7 +16,6 @@ from sampan.linux.rtnetlink import Route
 from sampan.model.container import EndpointIPAMConfig, EndpointSettings
 from sampan.network import options
 from sampan.network.networks import Networks
-from sampan.network.sandbox import SandboxRequest
 from sampan.network.spec import IPAM, IPAMPool, NetworkSpec
 
 from ...support.netlab import Lab, address, call, request, server
@@ -85,7 +85,7 @@ async def test_a_restart_changes_nothing(lab: Lab) -> None:
         assert await call(lab.host, "127.0.0.1", 8080) == "172.18.0.1", "ports stay open without a daemon"
         async with lab.networks() as networks:
             assert (networks.get("front"), networks.get("bridge").id) == (network, default)
-            again = SandboxRequest(**{**vars(asked), "networks": sandbox.endpoints, "published": sandbox.ports})
+            again = replace(asked, networks=sandbox.endpoints, published=sandbox.ports)
             restored = await networks.restore([again])
             assert restored[sandbox.container_id].endpoints == sandbox.endpoints
             assert restored[sandbox.container_id].ports == sandbox.ports
@@ -110,7 +110,7 @@ async def test_what_a_crash_leaves_is_collected(lab: Lab) -> None:
     with lab.host.socket() as taken:
         taken.bind(("0.0.0.0", 8080))
         async with lab.networks() as networks:
-            again = SandboxRequest(**{**vars(asked), "networks": sandbox.endpoints, "published": sandbox.ports})
+            again = replace(asked, networks=sandbox.endpoints, published=sandbox.ports)
             await networks.restore([again])
             text = "\n".join(networks.warnings)
             assert f"br-{lost.id[:12]} belonged to no network" in text and "its record cannot be read" in text
