@@ -242,7 +242,8 @@ async def _build(call: Call, request: BuildRequest, extras: Extras, report: Repo
         report(Progress(error_detail=ErrorDetail(text, error.status), error=text))
         return
     image = delivery.built.image
-    report(Progress(aux={"ID": image.id}))
+    if extras.events or not quiet:
+        report(Progress(aux={"ID": image.id}))
     if extras.deliver:
         builder.handovers.offer(delivery)
         report(Progress(aux={"sampan.delivery": delivery.id}))

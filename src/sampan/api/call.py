@@ -34,6 +34,7 @@ class Call:
         self.exchange = exchange
         self.version = version
         self.path = path
+        self._query = query
         self.query = Query(query)
         self.extra: dict[str, str] = {}
         """Header fields of this answer beside those of every answer."""
@@ -42,6 +43,12 @@ class Call:
     def request_headers(self) -> Mapping[str, str]:
         """Header fields, names in lower case."""
         return self.exchange.head.headers
+
+    async def read_form(self) -> None:
+        """Take what a form in the body says (`curl -d fromImage=…`) as the query's."""
+        if self.request_headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            form = (await self.exchange.read()).decode("latin-1")
+            self.query = Query(f"{form}&{self._query}")
 
     async def body(self, kind: type[T], *, optional: bool = False) -> T:
         """The JSON body as a value of that type; `optional`: an empty body is an empty object."""

@@ -214,6 +214,8 @@ async def _save(call: Call, names: Sequence[str]) -> None:
 
 async def create(call: Call) -> None:
     """Pull (`fromImage`) or import (`fromSrc`)."""
+    if "fromImage" not in call.query and "fromSrc" not in call.query:
+        await call.read_form()
     if call.query.text("fromImage"):
         from .registry import pull  # registries' client, which an import does without
 

@@ -71,6 +71,13 @@ async def test_an_upgrade_without_the_token_of_the_connection(ask: Ask) -> None:
     assert head.startswith("HTTP/1.1 101 UPGRADED")
 
 
+async def test_a_form_says_what_to_pull(ask: Ask) -> None:
+    form = "fromImage=127.0.0.1:1/x&tag=1"
+    fields = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
+    head, answer = await ask(f"POST /images/create\r\n{fields}{form}")
+    assert head.startswith("HTTP/1.1 500 ") and "connection refused" in answer
+
+
 @pytest.mark.parametrize(("version", "warned"), [("1.43", False), ("1.44", True)])
 async def test_the_containers_own_mac_address_is_deprecated(ask: Ask, version: str, warned: bool) -> None:
     body = '{"Image":"base","Cmd":["true"],"MacAddress":"02:42:ac:11:00:99","HostConfig":{"NetworkMode":"none"}}'
