@@ -162,7 +162,7 @@ class SolveRequest(_message.Message):
     FrontendInputs: _containers.MessageMap[str, _ops_pb2.Definition]
     Evaluate: bool
     SourcePolicies: _containers.RepeatedCompositeFieldContainer[_ops_pb2.Policy]
-    def __init__(self, Definition: _Optional[_Union[_ops_pb2.Definition, _Mapping]] = ..., Frontend: _Optional[str] = ..., FrontendOpt: _Optional[_Mapping[str, str]] = ..., allowResultReturn: _Optional[bool] = ..., allowResultArrayRef: _Optional[bool] = ..., CacheImports: _Optional[_Iterable[_Union[CacheOptionsEntry, _Mapping]]] = ..., FrontendInputs: _Optional[_Mapping[str, _ops_pb2.Definition]] = ..., Evaluate: _Optional[bool] = ..., SourcePolicies: _Optional[_Iterable[_Union[_ops_pb2.Policy, _Mapping]]] = ...) -> None: ...
+    def __init__(self, Definition: _Optional[_Union[_ops_pb2.Definition, _Mapping]] = ..., Frontend: _Optional[str] = ..., FrontendOpt: _Optional[_Mapping[str, str]] = ..., allowResultReturn: bool = ..., allowResultArrayRef: bool = ..., CacheImports: _Optional[_Iterable[_Union[CacheOptionsEntry, _Mapping]]] = ..., FrontendInputs: _Optional[_Mapping[str, _ops_pb2.Definition]] = ..., Evaluate: bool = ..., SourcePolicies: _Optional[_Iterable[_Union[_ops_pb2.Policy, _Mapping]]] = ...) -> None: ...
 
 class CacheOptionsEntry(_message.Message):
     __slots__ = ("Type", "Attrs")

@@ -165,7 +165,7 @@ class SecretEnv(_message.Message):
     ID: str
     name: str
     optional: bool
-    def __init__(self, ID: _Optional[str] = ..., name: _Optional[str] = ..., optional: _Optional[bool] = ...) -> None: ...
+    def __init__(self, ID: _Optional[str] = ..., name: _Optional[str] = ..., optional: bool = ...) -> None: ...
 
 class CDIDevice(_message.Message):
     __slots__ = ("name", "optional")
@@ -173,7 +173,7 @@ class CDIDevice(_message.Message):
     OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     optional: bool
-    def __init__(self, name: _Optional[str] = ..., optional: _Optional[bool] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., optional: bool = ...) -> None: ...
 
 class Mount(_message.Message):
     __slots__ = ("input", "selector", "dest", "output", "readonly", "mountType", "tmpfs", "cache", "secret", "ssh")
@@ -197,7 +197,7 @@ class Mount(_message.Message):
     cache: CacheOption
     secret: SecretOption
     ssh: SSHOption
-    def __init__(self, input: _Optional[int] = ..., selector: _Optional[str] = ..., dest: _Optional[str] = ..., output: _Optional[int] = ..., readonly: _Optional[bool] = ..., mountType: _Optional[_Union[MountType, str]] = ..., tmpfs: _Optional[_Union[TmpfsOption, _Mapping]] = ..., cache: _Optional[_Union[CacheOption, _Mapping]] = ..., secret: _Optional[_Union[SecretOption, _Mapping]] = ..., ssh: _Optional[_Union[SSHOption, _Mapping]] = ...) -> None: ...
+    def __init__(self, input: _Optional[int] = ..., selector: _Optional[str] = ..., dest: _Optional[str] = ..., output: _Optional[int] = ..., readonly: bool = ..., mountType: _Optional[_Union[MountType, str]] = ..., tmpfs: _Optional[_Union[TmpfsOption, _Mapping]] = ..., cache: _Optional[_Union[CacheOption, _Mapping]] = ..., secret: _Optional[_Union[SecretOption, _Mapping]] = ..., ssh: _Optional[_Union[SSHOption, _Mapping]] = ...) -> None: ...
 
 class TmpfsOption(_message.Message):
     __slots__ = ("size",)
@@ -225,7 +225,7 @@ class SecretOption(_message.Message):
     gid: int
     mode: int
     optional: bool
-    def __init__(self, ID: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ..., optional: _Optional[bool] = ...) -> None: ...
+    def __init__(self, ID: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ..., optional: bool = ...) -> None: ...
 
 class SSHOption(_message.Message):
     __slots__ = ("ID", "uid", "gid", "mode", "optional")
@@ -239,7 +239,7 @@ class SSHOption(_message.Message):
     gid: int
     mode: int
     optional: bool
-    def __init__(self, ID: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ..., optional: _Optional[bool] = ...) -> None: ...
+    def __init__(self, ID: _Optional[str] = ..., uid: _Optional[int] = ..., gid: _Optional[int] = ..., mode: _Optional[int] = ..., optional: bool = ...) -> None: ...
 
 class SourceOp(_message.Message):
     __slots__ = ("identifier", "attrs")
@@ -320,7 +320,7 @@ class FileActionCopy(_message.Message):
     exclude_patterns: _containers.RepeatedScalarFieldContainer[str]
     alwaysReplaceExistingDestPaths: bool
     modeStr: str
-    def __init__(self, src: _Optional[str] = ..., dest: _Optional[str] = ..., owner: _Optional[_Union[ChownOpt, _Mapping]] = ..., mode: _Optional[int] = ..., followSymlink: _Optional[bool] = ..., dirCopyContents: _Optional[bool] = ..., attemptUnpackDockerCompatibility: _Optional[bool] = ..., createDestPath: _Optional[bool] = ..., allowWildcard: _Optional[bool] = ..., allowEmptyWildcard: _Optional[bool] = ..., timestamp: _Optional[int] = ..., include_patterns: _Optional[_Iterable[str]] = ..., exclude_patterns: _Optional[_Iterable[str]] = ..., alwaysReplaceExistingDestPaths: _Optional[bool] = ..., modeStr: _Optional[str] = ...) -> None: ...
+    def __init__(self, src: _Optional[str] = ..., dest: _Optional[str] = ..., owner: _Optional[_Union[ChownOpt, _Mapping]] = ..., mode: _Optional[int] = ..., followSymlink: bool = ..., dirCopyContents: bool = ..., attemptUnpackDockerCompatibility: bool = ..., createDestPath: bool = ..., allowWildcard: bool = ..., allowEmptyWildcard: bool = ..., timestamp: _Optional[int] = ..., include_patterns: _Optional[_Iterable[str]] = ..., exclude_patterns: _Optional[_Iterable[str]] = ..., alwaysReplaceExistingDestPaths: bool = ..., modeStr: _Optional[str] = ...) -> None: ...
 
 class FileActionMkFile(_message.Message):
     __slots__ = ("path", "mode", "data", "owner", "timestamp")
@@ -360,7 +360,7 @@ class FileActionMkDir(_message.Message):
     makeParents: bool
     owner: ChownOpt
     timestamp: int
-    def __init__(self, path: _Optional[str] = ..., mode: _Optional[int] = ..., makeParents: _Optional[bool] = ..., owner: _Optional[_Union[ChownOpt, _Mapping]] = ..., timestamp: _Optional[int] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., mode: _Optional[int] = ..., makeParents: bool = ..., owner: _Optional[_Union[ChownOpt, _Mapping]] = ..., timestamp: _Optional[int] = ...) -> None: ...
 
 class FileActionRm(_message.Message):
     __slots__ = ("path", "allowNotFound", "allowWildcard")
@@ -370,7 +370,7 @@ class FileActionRm(_message.Message):
     path: str
     allowNotFound: bool
     allowWildcard: bool
-    def __init__(self, path: _Optional[str] = ..., allowNotFound: _Optional[bool] = ..., allowWildcard: _Optional[bool] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., allowNotFound: bool = ..., allowWildcard: bool = ...) -> None: ...
 
 class ChownOpt(_message.Message):
     __slots__ = ("user", "group")
@@ -460,7 +460,7 @@ class OpMetadata(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: bool
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[bool] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: bool = ...) -> None: ...
     IGNORE_CACHE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CAPS_FIELD_NUMBER: _ClassVar[int]
@@ -469,7 +469,7 @@ class OpMetadata(_message.Message):
     description: _containers.ScalarMap[str, str]
     caps: _containers.ScalarMap[str, bool]
     progress_group: ProgressGroup
-    def __init__(self, ignore_cache: _Optional[bool] = ..., description: _Optional[_Mapping[str, str]] = ..., caps: _Optional[_Mapping[str, bool]] = ..., progress_group: _Optional[_Union[ProgressGroup, _Mapping]] = ...) -> None: ...
+    def __init__(self, ignore_cache: bool = ..., description: _Optional[_Mapping[str, str]] = ..., caps: _Optional[_Mapping[str, bool]] = ..., progress_group: _Optional[_Union[ProgressGroup, _Mapping]] = ...) -> None: ...
 
 class ProgressGroup(_message.Message):
     __slots__ = ("id", "name", "weak")
@@ -479,7 +479,7 @@ class ProgressGroup(_message.Message):
     id: str
     name: str
     weak: bool
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., weak: _Optional[bool] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., weak: bool = ...) -> None: ...
 
 class Sources(_message.Message):
     __slots__ = ("locations", "infos")
