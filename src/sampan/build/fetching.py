@@ -127,6 +127,8 @@ async def fetch_repository(session: Session, vertex: Vertex, _: Sequence[Result]
     source = vertex.op
     assert isinstance(source, GitSource)
     path, commit = await checkout(session, source)
+    if not commit.startswith(source.checksum):
+        raise DataLoss(f"expected checksum to match {source.checksum}, got {commit}")
     ref = f"#{source.ref}" if source.ref else ""
     session.materials.append(Material(public(source.remote) + ref, "sha1", commit))
     return Result(directory=path, identity=f"git {commit} {source.subdir} {source.keep_git_dir}")

@@ -35,12 +35,16 @@ class LocalSource(Struct, frozen=True, tag=True):
 
 
 class GitSource(Struct, frozen=True, tag=True):
-    """A commit, branch or tag of a repository, or a directory of it; the empty `ref` is the remote's HEAD."""
+    """A commit, branch or tag of a repository, or a directory of it; the empty `ref` is the remote's HEAD.
+
+    `checksum` is the commit that it has to be, or its beginning.
+    """
 
     remote: str
     ref: str = ""
     subdir: str = ""
     keep_git_dir: bool = False
+    checksum: str = ""
 
 
 class HttpSource(Struct, frozen=True, tag=True):

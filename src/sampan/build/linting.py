@@ -31,7 +31,7 @@ def warn(parsed: Parsed, asked: Request, request: BuildRequest, session: Session
         session.tell(Warned(text=finding.message, rule=finding.rule, line=finding.line))
     unused = unused_arguments(parsed, request.arguments)
     if unused:
-        session.tell(Warned(text=f"[Warning] One or more build-args {unused} were not consumed"))
+        session.tell(Warned(text=f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed"))
     return sorted({finding.rule for finding in findings}) if options.error else []
 
 

@@ -379,7 +379,7 @@ def test_usage_and_prune(make_daemon: Callable[..., Daemon], tmp_path: Path) -> 
 
 def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
     """git with a branch and a sub-directory, an archive, a Dockerfile alone; by both clients."""
-    from ...compat.build.cases import GIT_PORT, PORT
+    from ...compat.build.cases import COMMIT, GIT_PORT, PORT
     from ...compat.build.origins import Origins
 
     origins = Origins(daemon.host, tmp_path / "origins")
@@ -400,9 +400,32 @@ def test_remote_contexts(daemon: Daemon, name: str, tmp_path: Path) -> None:
             assert daemon.ok("run", "--rm", name, "ls", path) == path
         missing = daemon.sampan("build", f"git://127.0.0.1:{GIT_PORT}/repo.git#other:none")
         assert missing.status != 0
+        add = f"FROM busybox\nADD --checksum={{}} git://127.0.0.1:{GIT_PORT}/repo.git#v1 /r\n"
+        for checksum, said in (
+            (COMMIT, ""), (COMMIT[:12], ""), ("0" * 40, f"expected checksum to match {'0' * 40}, got {COMMIT}"),
+            ("sha256:00", "invalid checksum sha256:00 for Git URL, expected hex commit hash"),
+        ):  # fmt: skip
+            pinned = daemon.sampan("build", "-q", write_context(tmp_path / "pinned", add.format(checksum)))
+            assert (pinned.status != 0) == bool(said) and said in pinned.err, pinned
     finally:
         origins.close()
     daemon.ok("rmi", name)
+
+
+def test_a_stage_may_begin_with_a_directory(daemon: Daemon, name: str, tmp_path: Path) -> None:
+    base = write_context(tmp_path / "base", "", f=name)
+    where = write_context(tmp_path / "c", "FROM lib\nCOPY --from=lib f /g\n")
+    words = ("--build-context", f"lib={base}", where)
+    done = daemon.sampan("build", "-o", str(tmp_path / "out"), *words)
+    assert done.status == 0, done
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["Dockerfile", "f", "g"]
+    assert daemon.sampan("build", "-q", "-t", name, *words).status == 0
+    assert daemon.ok("inspect", "-f", "{{len .RootFS.Layers}} {{.Config.WorkingDir}}", name) == "2 /"
+    (tmp_path / "base/f").write_text("changed")
+    assert daemon.sampan("build", "-o", str(tmp_path / "out"), *words).status == 0
+    assert (tmp_path / "out/f").read_text() == (tmp_path / "out/g").read_text() == "changed"
+    local = write_context(tmp_path / "l", "FROM busybox\nADD --checksum=sha256:aa f /\n", f="f")
+    assert "checksum requires HTTP(S) or Git sources" in daemon.sampan("build", local).err
 
 
 def test_security_options_hold_for_the_steps(daemon: Daemon, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from ...dockerfile.source import LogicalLine
 from ...dockerfile.stages import Plan, Stage, check_flags, flag_value, flag_values, plan
 from ...oci import platform as platforms
 from ...oci.platform import Platform
-from ..graph import SCRATCH, ImageSource, Vertex
+from ..graph import SCRATCH, Copy, Files, GitSource, HttpSource, ImageSource, LocalSource, Vertex
 from ..progress import PlannedStep
 from . import files, metadata
 from . import run as runs
@@ -143,6 +143,9 @@ class _Conversion:
         """Begin with a named context, which may be what another build gives; its triggers."""
         state.vertex = self._request.contexts[key]
         target = self._request.targets.get(key)
+        if isinstance(state.vertex.op, LocalSource | GitSource | HttpSource):
+            state.advance(_laid_out(state), f"FROM {state.stage.base}")
+            state.config.env, state.config.working_dir = [f"PATH={DEFAULT_PATH}"], "/"
         if target is None:
             return []
         state.continue_from_target(target)
@@ -221,6 +224,15 @@ def earlier(parsed: Plan, name: str, before: Stage) -> Stage | None:
         if stage.name and stage.name == name.lower():
             return stage
     return above[int(name)] if name.isdigit() and int(name) < len(above) else None
+
+
+def _laid_out(state: StageState) -> Vertex:
+    """The tree of a directory or a repository that a stage begins from: a layer with all of it."""
+    copy = Files((Copy(input=1, sources=("/",), target="/"),))
+    place = state.stage.origin.line.first
+    return Vertex(
+        op=copy, inputs=(SCRATCH, state.vertex), name=f"FROM {state.stage.base}", stage=state.position, line=place
+    )
 
 
 def _planned(instruction: Instruction, state: StageState, before: Vertex) -> PlannedStep:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import msgspec
+
 from ...dockerfile.parser import Instruction
 from ...dockerfile.source import Heredoc
 from ...dockerfile.stages import flag_value, flag_values, is_set
@@ -16,6 +18,7 @@ from .naming import shown_text
 from .stage import StageState
 
 _GIT = re.compile(r"^(?:git://|git@|ssh://|https?://[^?#]+\.git(?:[?#]|$))")
+_HEX = re.compile(r"[0-9a-f]{7,64}")
 _HEREDOC_WORD = re.compile(r"^\d*<<-?")
 
 SourceTree = Callable[[str, Instruction], Vertex]
@@ -46,6 +49,8 @@ def add(state: StageState, instruction: Instruction) -> None:
     words = _words(state, instruction)
     actions: list[Action] = []
     local = [source for source in words.sources if not is_remote(source)]
+    if local and flag_value(instruction, "checksum"):
+        raise instruction.refusal("checksum requires HTTP(S) or Git sources")
     inputs = [state.request.context] if local else []
     if local:
         unpack = flag_value(instruction, "unpack", "true").lower() == "true"
@@ -79,9 +84,12 @@ def git_source(text: str, *, keep_git_dir: bool = False) -> GitSource:
 
 
 def _remote(state: StageState, instruction: Instruction, source: str) -> GitSource | HttpSource:
-    if is_git(source):
-        return git_source(source, keep_git_dir=is_set(instruction, "keep-git-dir"))
     checksum = state.expand(flag_value(instruction, "checksum"), instruction)
+    if is_git(source):
+        if checksum and _HEX.fullmatch(checksum) is None:
+            raise instruction.refusal(f"invalid checksum {checksum} for Git URL, expected hex commit hash")
+        found = git_source(source, keep_git_dir=is_set(instruction, "keep-git-dir"))
+        return msgspec.structs.replace(found, checksum=checksum)
     return HttpSource(source, file_name(source), checksum)
 
 
