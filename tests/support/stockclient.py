@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from .hosts import Result
+from .hosts import Host, Result
 from .peer import ensure_tree
 
 
@@ -22,16 +22,17 @@ def plug_in(home: Path) -> None:
 
 
 class StockClient:
-    """The stock docker client with buildx and Compose against one engine."""
+    """The stock docker client with buildx and Compose against one engine; `host` is where it runs."""
 
-    def __init__(self, url: str, home: Path) -> None:
+    def __init__(self, url: str, home: Path, host: Host | None = None) -> None:
         plug_in(home)
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(home), "DOCKER_HOST": url}
+        self._docker = host.command("docker") if host is not None else ["docker"]
 
     def popen(self, *argv: str, cwd: Path) -> subprocess.Popen[str]:
         """In the background; what it says comes from both outputs together."""
         return subprocess.Popen(
-            ["docker", *argv], cwd=cwd, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*self._docker, *argv], cwd=cwd, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -43,7 +44,7 @@ class StockClient:
 
     def run(self, *argv: str, cwd: Path | None = None, stdin: bytes | None = None) -> Result:
         done = subprocess.run(
-            ["docker", *argv], cwd=cwd, env=self.environment, input=stdin or b"", capture_output=True, timeout=300
+            [*self._docker, *argv], cwd=cwd, env=self.environment, input=stdin or b"", capture_output=True, timeout=300
         )
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 

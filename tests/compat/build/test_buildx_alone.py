@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ...support.certificates import make_certificates
 from ...support.daemon import Daemon
 from ...support.registries import docker_registry_on, needs_docker_registry
 from ...support.stockclient import StockClient, write
@@ -162,6 +163,24 @@ def test_an_agent_of_the_client(daemon: Daemon, client: StockClient, tmp_path: P
                         answering.sendall(NO_KEYS)
                         assert received(asking, len(NO_KEYS)) == NO_KEYS
     wait_until_nothing_is_left(daemon)
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    """What the client sends and what is sent to it, larger than any buffer on the way."""
+    make_certificates(tmp_path)
+    for name, source in (("cert.pem", "client.pem"), ("key.pem", "client.key")):
+        (tmp_path / name).symlink_to(tmp_path / source)
+    tls = ["--tlsverify", f"--tlscacert={tmp_path}/ca.pem", f"--tlscert={tmp_path}/server.pem"]
+    daemon = Daemon("-H", "tcp://10.99.0.1:2376", *tls, f"--tlskey={tmp_path}/server.key").start()
+    client = StockClient("tcp://10.99.0.1:2376", tmp_path / "home", daemon.outside)
+    client.environment |= {"DOCKER_TLS_VERIFY": "1", "DOCKER_CERT_PATH": str(tmp_path)}
+    where = tmp_path / "c"
+    write(where, {"Dockerfile": "FROM scratch\nCOPY large /\n"})
+    (where / "large").write_bytes(os.urandom(20 << 20))
+    done = client.run("buildx", "build", *PLAIN, "-o", "out", ".", cwd=where)
+    assert done.status == 0, done
+    assert (where / "out/large").read_bytes() == (where / "large").read_bytes()
+    daemon.close()
 
 
 def test_compose_builds_and_runs(client: StockClient, tmp_path: Path) -> None:
