@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator
 from typing import Any
 
 from msgspec import UNSET
@@ -15,7 +14,7 @@ from ..engine.events import Event
 from ..model.times import now
 from ..wire import system as wire
 from . import versions
-from .call import ENGINE_VERSION, Call, headers
+from .call import ENGINE_VERSION, Call, encode, headers
 from .router import Route
 
 BUILD_TIME = "2026-11-29T00:00:00.000000000+00:00"
@@ -214,12 +213,9 @@ async def follow_events(call: Call) -> None:
     filters = {name: values for name, values in call.query.filters().items() if name in events.FILTERS}
     since, until = call.query.time_ns("since"), call.query.time_ns("until")
     feed = events.follow(call.engine.events, since, until, filters)
-    await call.json_lines(_events(feed))
-
-
-async def _events(feed: AsyncIterator[Event]) -> AsyncIterator[wire.Event]:
-    async for event in feed:
-        yield event_document(event)
+    exchange = await call.stream("application/json")
+    async for some in feed:
+        await exchange.write(b"".join(encode(event_document(event)) + b"\n" for event in some))
 
 
 def event_document(event: Event) -> wire.Event:

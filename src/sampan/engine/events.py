@@ -149,23 +149,23 @@ class Events:
 
 async def follow(
     events: Events, since_ns: int | None, until_ns: int | None, filters: Filters | None = None
-) -> AsyncIterator[Event]:
+) -> AsyncIterator[list[Event]]:
     """`docker events`: the past from `since_ns` when given, then the present up to `until_ns`, or for ever.
 
-    A time span wholly in the past ends at once.
+    The past comes many at a time, the present one by one. A time span wholly in the past ends at once.
     """
     live = events.subscribe(filters)
     try:
         last = 0
         if since_ns is not None:
             for page in events.history(since_ns, until_ns if until_ns is not None else time.time_ns(), filters):
-                for event in page:
-                    last = event.time_ns
-                    yield event
+                if page:
+                    last = page[-1].time_ns
+                    yield page
                 await asyncio.sleep(0)  # others have their turn
         async for event in _until(live, until_ns):
             if event.time_ns > last:
-                yield event
+                yield [event]
     finally:
         live.close()
 
