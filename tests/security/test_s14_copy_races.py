@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import stat
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
 import pytest
 
+from sampan.cli import copy_archive
 from sampan.engine import archive
 from sampan.errors import NotFound, SampanError
 from sampan.model.container import Mount, VolumeOptions
@@ -85,3 +88,17 @@ async def test_s14_a_volume_s_subpath_that_became_a_link_leads_nowhere(tmp_path:
         with pytest.raises(SampanError):
             await archive.put(engine, "box", "/mine", rest.body(tar(Member("planted", b"x")).getvalue()))
     assert os.listdir(canary) == ["secret"]
+
+
+def test_s14_a_link_in_the_place_of_what_was_unpacked_changes_nothing_else(tmp_path: Path) -> None:
+    """`docker cp` into a directory of the host that a container shares."""
+    victim = tmp_path / "victim"
+    victim.touch(0o600)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/file").symlink_to(victim)  # what the container made of it
+    member = tarfile.TarInfo("file")
+    member.mode = 0o4777
+    parent = os.open(tmp_path / "shared", os.O_RDONLY | os.O_DIRECTORY)
+    copy_archive._set_metadata(member, parent, "file", keep_owners=False)
+    os.close(parent)
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600

@@ -4,6 +4,7 @@ parent's descriptor with O_NOFOLLOW, so a container cannot write outside the des
 from __future__ import annotations
 
 import os
+import stat
 import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -173,9 +174,13 @@ def _write_content(archive: tarfile.TarFile, member: tarfile.TarInfo, parent: in
 def _set_metadata(member: tarfile.TarInfo, parent: int, name: str, keep_owners: bool) -> None:
     if keep_owners:
         os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
-    if not member.issym():
-        # Permissions go through the directory's descriptor: the name was made by us a moment ago.
-        os.chmod(name, member.mode & 0o7777, dir_fd=parent)
+    # By descriptor: where a container shares the directory, it may put a link in the place of what we made.
+    made = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if not stat.S_ISLNK(os.fstat(made).st_mode):
+            os.chmod(f"/proc/self/fd/{made}", member.mode & 0o7777)
+    finally:
+        os.close(made)
     os.utime(name, (member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
 
 

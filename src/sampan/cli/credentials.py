@@ -55,7 +55,11 @@ def load(config: ConfigFile, server: str) -> dict[str, str]:
     entry: dict[str, str] = _entry(config.values.get("auths", {}), server)
     if not entry:
         return {}
-    user, _, password = base64.b64decode(entry.get("auth", "")).decode("utf-8", "replace").partition(":")
+    try:
+        pair = base64.b64decode(entry.get("auth", ""))
+    except ValueError as error:
+        raise CommandFailed(f"invalid auth configuration of {server}: {error}") from None
+    user, _, password = pair.decode("utf-8", "replace").partition(":")
     auth = {"username": user, "password": password.rstrip("\0"), "serveraddress": server}
     if entry.get("identitytoken"):
         auth["identitytoken"] = entry["identitytoken"]
@@ -77,9 +81,10 @@ def _from_helper(helper: str, server: str) -> dict[str, str]:
     answer = call_helper(helper, "get", server)
     if not answer:
         return {}
-    if answer.get("Username") == TOKEN_USER:
-        return {"identitytoken": answer["Secret"], "serveraddress": server}
-    return {"username": answer["Username"], "password": answer["Secret"], "serveraddress": server}
+    user, secret = answer.get("Username", ""), answer.get("Secret", "")
+    if user == TOKEN_USER:
+        return {"identitytoken": secret, "serveraddress": server}
+    return {"username": user, "password": secret, "serveraddress": server}
 
 
 def call_helper(helper: str, action: str, text: str) -> dict[str, str]:
@@ -96,8 +101,11 @@ def call_helper(helper: str, action: str, text: str) -> dict[str, str]:
         return {}
     if done.returncode:
         raise CommandFailed(f"error getting credentials - err: exit status {done.returncode}, out: `{output}`")
-    loaded: dict[str, str] = json.loads(output) if output else {}
-    return loaded
+    try:
+        loaded = json.loads(output or "{}")
+    except ValueError as error:
+        raise CommandFailed(f"error getting credentials - err: {error}, out: `{output}`") from None
+    return loaded if isinstance(loaded, dict) else {}
 
 
 def store(config: ConfigFile, server: str, auth: dict[str, str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sampan.cli import autostart, credentials
+from sampan.cli.command import CommandFailed
 from sampan.cli.configfile import ConfigFile
 from sampan.cli.main import main
 from sampan.cli.terminal import Detached, DetachWatcher, parse_detach_keys
@@ -178,3 +179,16 @@ def test_detach_keys() -> None:
     assert watcher.feed(b"\x10\x10") == b"\x10"
     with pytest.raises(Detached):
         watcher.feed(b"\x11")
+
+
+def test_credentials_that_cannot_be_read_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ConfigFile(str(tmp_path))
+    file.values["auths"] = {"reg.example": {"auth": "a"}}
+    with pytest.raises(CommandFailed, match=r"invalid auth configuration of reg\.example"):
+        credentials.load(file, "reg.example")
+    (tmp_path / "docker-credential-odd").write_text("#!/bin/sh\necho surprise\n")
+    (tmp_path / "docker-credential-odd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file.values["credHelpers"] = {"reg.example": "odd"}
+    with pytest.raises(CommandFailed, match="out: `surprise`"):
+        credentials.load(file, "reg.example")
