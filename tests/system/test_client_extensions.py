@@ -37,6 +37,17 @@ def test_ports_change_while_the_container_runs(daemon: Daemon, name: str) -> Non
     daemon.ok("rm", "-f", name)
 
 
+def test_a_port_that_was_left_to_chance_is_removed_by_its_number(daemon: Daemon, name: str) -> None:
+    run = ["run", "-d", "--name", name, "-p", "80", "-p", "18081:81", "busybox", "httpd", "-f", "-p", "80"]
+    assert daemon.sampan(*run).status == 0
+    given = daemon.sampan("port", name, "80").out.splitlines()[0].rpartition(":")[2]
+    assert daemon.sampan("update", "--publish-rm", given, name).status == 0
+    assert daemon.sampan("port", name).out.splitlines()[0] == "81/tcp -> 0.0.0.0:18081"
+    daemon.ok("restart", "-t", "0", name)
+    assert daemon.sampan("port", name, "80").status == 1
+    daemon.ok("rm", "-f", name)
+
+
 def test_environment_labels_and_mounts_change(daemon: Daemon, name: str) -> None:
     assert daemon.sampan("run", "-d", "--name", name, "-e", "A=1", "-l", "k=v", "busybox", "sleep", "300").status == 0
     changed = daemon.sampan("update", "-e", "A=2", "-e", "B=3", "-l", "k", "--mount-add", "type=tmpfs,dst=/t", name)

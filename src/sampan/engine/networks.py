@@ -315,9 +315,11 @@ async def publish(engine: Engine, ref: str, add: PortMap, remove: Iterable[str])
     container = engine.containers.get(ref)
     remove = list(remove)
     async with engine.live(container).lock:
+        published = container.ports
         if container.running:
             container.ports = await engine.networks.publish(container.id, add, remove)
-        container.host_config.port_bindings = changed_bindings(container.host_config.port_bindings or {}, add, remove)
+        bindings = container.host_config.port_bindings or {}
+        container.host_config.port_bindings = changed_bindings(bindings, add, remove, published)
         engine.containers.save(container)
         copies.keep(engine, container)
     return container.ports

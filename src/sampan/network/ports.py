@@ -101,17 +101,33 @@ def _host(text: str) -> IPAddress | None:
         raise InvalidArgument(f"invalid IP address: {text}") from None
 
 
-def changed_bindings(bindings: PortMap, add: PortMap, remove: Iterable[str]) -> PortMap:
-    """The bindings with some added, and those of the given host ports (`8080`, `8080/udp`) removed."""
+def changed_bindings(bindings: PortMap, add: PortMap, remove: Iterable[str], published: PortMap) -> PortMap:
+    """The bindings with some added, and those of the given host ports (`8080`, `8080/udp`) removed.
+
+    `published` says which port was given where the choice was the engine's.
+    """
     changed = {key: list(given or ()) for key, given in bindings.items()}
     for text in remove:
-        port, _, protocol = text.partition("/")
+        port, protocol = parse_port(text)
         for key, given in changed.items():
-            if key.partition("/")[2] == (protocol or "tcp"):
-                given[:] = [binding for binding in given if binding.host_port != port]
+            if key.partition("/")[2] == protocol:
+                changed[key] = _without(given, port, published.get(key) or ())
     for key, new in add.items():
         changed.setdefault(key, []).extend(new or ())
     return {key: given for key, given in changed.items() if given}
+
+
+def _without(bindings: list[PortBinding], port: int, published: Iterable[PortBinding]) -> list[PortBinding]:
+    left = [binding for binding in bindings if binding.host_port != str(port)]
+    if len(left) < len(bindings) or all(one.host_port != str(port) for one in published):
+        return left
+    giver = next((binding for binding in bindings if _may_give(binding, port)), None)
+    return [binding for binding in bindings if binding is not giver]
+
+
+def _may_give(binding: PortBinding, port: int) -> bool:
+    first, last = _range(binding.host_port)
+    return not first or first <= port <= last
 
 
 class PortAllocator:

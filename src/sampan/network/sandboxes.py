@@ -378,10 +378,10 @@ class Sandboxes:
             leading = held.gateways.four or held.gateways.six
             if add and leading is None:
                 raise InvalidArgument(f"container {held.name} is on no network that can publish ports")
-            before = held.published
+            before, published = held.published, held.shown().ports
             self._publish(held, requests(add))
             try:
-                await self._bind_anew(held, changed_bindings(held.request.port_bindings, add, remove))
+                await self._bind_anew(held, changed_bindings(held.request.port_bindings, add, remove, published))
             except BaseException:
                 self._publisher.unpublish([one for one in held.published if one not in before])
                 held.published = before

@@ -92,3 +92,12 @@ def test_addresses_are_checked_by_family() -> None:
         with pytest.raises(InvalidArgument) as raised:
             check_settings(network, wanted)
         assert str(raised.value) == f"invalid endpoint settings:\n{text}"
+
+
+def test_ports_leave_by_the_number_that_was_given() -> None:
+    anything, some = PortBinding(), PortBinding(host_port="8000-8010")
+    bindings = {"80/tcp": [anything], "81/tcp": [some, PortBinding(host_port="81")]}
+    published = {"80/tcp": [PortBinding(host_port="49153")], "81/tcp": [PortBinding(host_port="8001")]}
+    changed = ports.changed_bindings(bindings, {}, ["49153", "8001/tcp", "9", "81/udp"], published)
+    assert changed == {"81/tcp": [PortBinding(host_port="81")]}
+    assert ports.changed_bindings(bindings, {}, ["49153"], {}) == bindings
