@@ -7,10 +7,10 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from msgspec.structs import replace
 
 from sampan.linux.namespaces import CLONE_NEWNET, setns, unshare
 from sampan.linux.xfrm import (
