@@ -100,12 +100,13 @@ def _anything(value: Any, path: str) -> Any:
 
 def _scalar(python: type | tuple[type, ...], name: str) -> Shape:
     def shape(value: Any, path: str) -> Any:
-        if not isinstance(value, python) or (isinstance(value, bool) and python is not bool):
-            raise _mismatch(value, path, name)
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        is_number = type(value) in (int, float)
+        if is_number and python is int and not (isinstance(value, int) and -(1 << 63) <= value < 1 << 63):
             raise InvalidArgument(
                 f"invalid JSON: json: cannot unmarshal number {value} into Go struct field {path} of type {name}"
             )
+        if not isinstance(value, python) or (isinstance(value, bool) and python is not bool):
+            raise _mismatch(value, path, name)
         return value
 
     return shape

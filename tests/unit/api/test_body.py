@@ -51,6 +51,7 @@ def test_a_command_may_be_one_string() -> None:
         ({"HostConfig": {"Memory": True}}, "unmarshal bool into Go struct field .HostConfig.Memory of type int64"),
         ({"Env": {"a": "b"}}, "json: cannot unmarshal object into Go struct field .Env of type []string"),
         ({"HostConfig": {"Memory": 1 << 63}}, f"cannot unmarshal number {1 << 63}"),
+        ({"HostConfig": {"Memory": 1.5}}, "number 1.5 into Go struct field .HostConfig.Memory of type int64"),
         ([], "json: cannot unmarshal array into Go value"),
     ],
 )  # fmt: skip
