@@ -12,7 +12,7 @@ from ..engine.config import CGROUP_DRIVERS, CGROUPFS, SAMPAN_RUNTIME, SYSTEMD
 from ..engine.parts import check_cgroup_parent
 from ..errors import InvalidArgument
 from ..linux.cgroup import Hierarchy
-from ..model.sizes import parse_size
+from ..model.quantity import parse_size
 from ..oci import reference
 from .settings import Settings
 

@@ -20,7 +20,7 @@ from ..engine.config import (
     Runtime,
 )
 from ..errors import InvalidArgument
-from ..model.sizes import parse_size
+from ..model.quantity import parse_size
 from ..paths import CONFIG_FILES, DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, DEFAULT_PIDFILE, DEFAULT_SOCKET
 from ..runtime.cdi import DIRECTORIES
 from .checks import cgroup_driver, check, parse_api_version

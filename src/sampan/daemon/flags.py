@@ -10,8 +10,7 @@ from msgspec import Struct, field
 
 from ..engine.config import SAMPAN_RUNTIME
 from ..errors import InvalidArgument, SampanError
-from ..model.quantity import parse_bool, parse_int
-from ..model.sizes import parse_size
+from ..model.quantity import parse_bool, parse_int, parse_size
 from .checks import mirror_complaints
 
 

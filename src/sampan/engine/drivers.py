@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidArgument
 from ..logs import options
 from ..model.container import HostConfig, LogConfig
-from ..model.sizes import parse_size
+from ..model.quantity import parse_size
 from ..storage import Layers
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..errors import InvalidArgument
+
 _NANOSECONDS = {
     "ns": 1,
     "us": 10**3,
@@ -47,6 +49,14 @@ def parse_bytes(text: str, base: int = 1024) -> int:
     if unit not in _SUFFIXES:
         raise ValueError(f"invalid suffix: '{suffix}'")
     return _whole(float(number) * base ** _SUFFIXES[unit], text)
+
+
+def parse_size(text: str) -> int:
+    """The same for settings and options of volumes and layers: blanks around it do no harm, InvalidArgument else."""
+    try:
+        return parse_bytes(text.strip())
+    except ValueError as error:
+        raise InvalidArgument(str(error)) from None
 
 
 def _whole(value: float, text: str) -> int:

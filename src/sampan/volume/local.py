@@ -22,7 +22,7 @@ from sampan.errors import InvalidArgument, SampanError
 from sampan.linux import quota
 from sampan.linux.mount import MNT_DETACH, MS_BIND, MS_RDONLY, MS_REC, MS_REMOUNT, UMOUNT_NOFOLLOW, mount, umount2
 from sampan.linux.mountinfo import is_mount_point
-from sampan.model.sizes import parse_size
+from sampan.model.quantity import parse_size
 from sampan.ocirun.options import Options
 from sampan.tree.janitor import Janitor
 from sampan.tree.marked import mark_root, remove_marked

@@ -20,7 +20,7 @@ from sampan.daemon.config import DaemonConfig
 from sampan.daemon.settings import Settings
 from sampan.engine.config import AddressPool, Runtime
 from sampan.errors import Conflict, InvalidArgument, SampanError
-from sampan.model.sizes import parse_size
+from sampan.model.quantity import parse_size
 
 
 def load(tmp_path: Path, *arguments: str, file: Any = None) -> DaemonConfig:
