@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from sampan.engine import images as use
 from sampan.engine.pull import PullRequest, pull
 from sampan.engine.push import PushRequest, push
-from sampan.errors import Unavailable
 from sampan.image.importing import ImportOptions
 from sampan.oci import reference
 from sampan.oci.platform import parse as platform
+from sampan.registry.failures import Unreachable
 from sampan.registry.server.config import ServerConfig
 from sampan.registry.server.run import serving as serving_registry
 
@@ -112,7 +112,7 @@ async def test_s31_a_registry_that_stops_reading_is_given_up(registry: tuple[Fau
         name = f"127.0.0.1:{server.sockets[0].getsockname()[1]}/x:1"
         await made(tmp_path / "host", name)
         host = Host(tmp_path / "host", replace(FAST, stall_timeout=1, max_attempts=1))
-        with pytest.raises(Unavailable, match="moved no byte for 1 s"):
+        with pytest.raises(Unreachable, match="moved no byte for 1 s"):
             await push(host, PushRequest(reference.parse(name)), lambda _: None)
         assert stalled == 1
         gone.set()
