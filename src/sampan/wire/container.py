@@ -49,7 +49,7 @@ class ContainerSummary(DockerStruct, kw_only=True):
     command: str
     created: int
     ports: list[Port]
-    size_rw: int | UnsetType = UNSET
+    size_rw: int | UnsetType = field(name="SizeRw", default=UNSET)
     size_root_fs: int | UnsetType = UNSET
     labels: Labels
     state: str
@@ -127,7 +127,7 @@ class ContainerInspect(DockerStruct, kw_only=True):
     exec_ids: list[str] | None = field(name="ExecIDs")
     host_config: HostConfig
     graph_driver: GraphDriver
-    size_rw: int | UnsetType = UNSET
+    size_rw: int | UnsetType = field(name="SizeRw", default=UNSET)
     size_root_fs: int | UnsetType = UNSET
     mounts: list[MountPoint]
     config: ContainerConfig

@@ -71,6 +71,11 @@ async def test_an_upgrade_without_the_token_of_the_connection(ask: Ask) -> None:
     assert head.startswith("HTTP/1.1 101 UPGRADED")
 
 
+async def test_sizes_are_named_as_docker_names_them(ask: Ask) -> None:
+    head, answer = await ask("GET /containers/box/json?size=1")
+    assert '"SizeRw":0,"SizeRootFs":' in answer, head
+
+
 async def test_a_form_says_what_to_pull(ask: Ask) -> None:
     form = "fromImage=127.0.0.1:1/x&tag=1"
     fields = f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(form)}\r\n\r\n"
