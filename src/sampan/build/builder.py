@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 from weakref import WeakKeyDictionary, ref
 
 from ..dockerfile.errors import DockerfileError, excerpt
@@ -19,7 +20,7 @@ from ..image.layers import Layer
 from ..model.container import HostConfig
 from ..oci import platform as platforms
 from ..oci import reference
-from ..oci.config import ExecutionConfig
+from ..oci.config import ExecutionConfig, ImageConfig
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from ..registry.config import AuthFor, no_credentials
@@ -48,7 +49,7 @@ from .result import Result
 from .session import ENTITLEMENTS, Arriving, Context, Session
 from .solver import Numbers, Solver
 from .sourcecache import sources_of
-from .storing import Built, Order, document, formed, stated_of, store
+from .storing import Built, Order, check_form, document, formed, stated_of, store
 
 LateRules = Callable[[], Awaitable[IgnoreRules | None]]
 MAIN = "context"
@@ -266,28 +267,29 @@ class Builder:
         return list(zip(targets, results, strict=True))
 
     async def _store(self, session: Session, request: BuildRequest, solved: Sequence[tuple[Target, Result]]) -> Built:
-        form, made = request.form, []
-        if form.clamped and session.epoch is None:
-            session.tell(Warned(text="rewrite-timestamp is specified, but no source-date-epoch was found"))
-        if form.docker_types and (form.annotations or form.provenance):
-            session.tell(Warned(text="annotations and attestations need media types of OCI"))
-            form = replace(form, docker_types=False)
-        for target, result in solved:
-            config, whole = await document(self.engine, target, result, session.epoch, one=request.squash)
-            if any(cache.kind == "inline" for cache in request.cache_to):
-                config.inline_cache = inline(session.solved, whole.layers)
-            made.append(await formed(self.engine, target, config, whole, form))
-        facts = _facts(request, session)
-        stated = (
-            tuple(stated_of(self.engine, facts, target, form.provenance) for target, _ in solved)
-            if form.provenance
-            else ()
-        )
-        names = [reference.parse(tag).with_default_tag() for tag in request.tags]
-        built = store(self.engine, made, Order(request.listed, form, names, stated))
-        if request.describe is not None:
-            stated = tuple(stated_of(self.engine, facts, target, request.describe) for target, _ in solved)
-        return replace(built, provenance=stated)
+        form, facts = _form(session, request, len(solved)), _facts(request, session)
+
+        def stated(asked: Provenance | None) -> tuple[dict[str, Any], ...]:
+            return tuple(stated_of(self.engine, facts, target, asked) for target, _ in solved) if asked else ()
+
+        stored: list[str] = []
+        try:
+            documents = [await self._formed(session, request, form, *one, stored) for one in solved]
+            names = [reference.parse(tag).with_default_tag() for tag in request.tags]
+            built = store(self.engine, documents, Order(request.listed, form, names, stated(form.provenance)))
+        except BaseException:
+            self.engine.images.release((), stored)
+            raise
+        return replace(built, provenance=stated(request.describe))
+
+    async def _formed(
+        self, session: Session, request: BuildRequest, form: ImageForm, target: Target, result: Result,
+        stored: list[str],
+    ) -> tuple[ImageConfig, tuple[Layer, ...]]:  # fmt: skip
+        config, whole = await document(self.engine, target, result, session.epoch, one=request.squash)
+        if any(cache.kind == "inline" for cache in request.cache_to):
+            config.inline_cache = inline(session.solved, whole.layers)
+        return await formed(self.engine, target, config, whole, form, stored.append)
 
     def _name(self, session: Session, built: Built, request: BuildRequest, tags: Sequence[Reference]) -> None:
         """What was stored, shown as BuildKit's exporter shows it, and its names."""
@@ -403,6 +405,18 @@ def contexts_of(request: BuildRequest) -> dict[str, Context]:
     if not isinstance(request.context, Vertex):
         contexts[request.scope + MAIN] = request.context
     return contexts
+
+
+def _form(session: Session, request: BuildRequest, images: int) -> ImageForm:
+    """The form that is asked for, as far as it goes together; what does not is told."""
+    form = request.form
+    check_form(form, images)
+    if form.clamped and session.epoch is None:
+        session.tell(Warned(text="rewrite-timestamp is specified, but no source-date-epoch was found"))
+    if form.docker_types and (form.annotations or form.provenance):
+        session.tell(Warned(text="annotations and attestations need media types of OCI"))
+        return replace(form, docker_types=False)
+    return form
 
 
 def _facts(request: BuildRequest, session: Session) -> Facts:

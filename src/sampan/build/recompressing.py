@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -43,8 +43,13 @@ def _encoder(form: ImageForm) -> _Encoder:
     return Compressor() if form.level is None else zlib.compressobj(form.level, wbits=31)
 
 
-async def recompressed(store: Store, layers: Sequence[Layer], below: int, form: ImageForm) -> tuple[Layer, ...]:
-    """The layers as an image is to have them; the lowest `below` are another image's, and change only by force."""
+async def recompressed(
+    store: Store, layers: Sequence[Layer], below: int, form: ImageForm, stored: Callable[[str], object]
+) -> tuple[Layer, ...]:
+    """The layers as an image is to have them; the lowest `below` are another image's, and change only by force.
+
+    `stored` gets the digest of each new blob, for who must remove it where no image comes of it.
+    """
     found = []
     for number, layer in enumerate(layers):
         is_right = not form.compression or (
@@ -53,12 +58,12 @@ async def recompressed(store: Store, layers: Sequence[Layer], below: int, form: 
         if is_right or (number < below and not form.force):
             found.append(layer)
         else:
-            descriptor = await run_in_thread(partial(_converted, store, layer, form))
+            descriptor = await run_in_thread(partial(_converted, store, layer, form, stored))
             found.append(replace(layer, descriptor=descriptor))
     return tuple(found)
 
 
-def _converted(store: Store, layer: Layer, form: ImageForm) -> Descriptor:
+def _converted(store: Store, layer: Layer, form: ImageForm, stored: Callable[[str], object]) -> Descriptor:
     encoder = _encoder(form)
     with store.open(layer.descriptor.digest) as blob, store.writer() as writer:
         source = Decompressed(blob)
@@ -66,4 +71,5 @@ def _converted(store: Store, layer: Layer, form: ImageForm) -> Descriptor:
             writer.write(encoder.compress(chunk))
         writer.write(encoder.flush())
         digest, size = writer.commit()
+        stored(digest)
     return Descriptor(_TYPES[form.compression], digest, size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,11 +147,22 @@ class Order:
 
 
 async def formed(
-    engine: Engine, target: Target, config: ImageConfig, result: Result, form: ImageForm
+    engine: Engine,
+    target: Target,
+    config: ImageConfig,
+    result: Result,
+    form: ImageForm,
+    stored: Callable[[str], object],
 ) -> tuple[ImageConfig, tuple[Layer, ...]]:
     """The layers as they are to be compressed."""
     below = len(target.base.rootfs.diff_ids) if target.base is not None else 0
-    return config, await recompressed(engine.store, result.layers, below, form)
+    return config, await recompressed(engine.store, result.layers, below, form, stored)
+
+
+def check_form(form: ImageForm, images: int) -> None:
+    """InvalidArgument where so many images cannot be in that form."""
+    if images == 1 and form.provenance is None and (form.annotated("index") or form.annotated("index-descriptor")):
+        raise InvalidArgument("index annotations not supported for single platform export")
 
 
 def store(engine: Engine, documents: Sequence[tuple[ImageConfig, tuple[Layer, ...]]], order: Order) -> Built:
@@ -164,8 +175,6 @@ def store(engine: Engine, documents: Sequence[tuple[ImageConfig, tuple[Layer, ..
         for image, stated in zip(images, order.statements, strict=bool(order.statements))
     ]
     if len(images) == 1 and not attested:
-        if form.annotated("index") or form.annotated("index-descriptor"):
-            raise InvalidArgument("index annotations not supported for single platform export")
         annotations = form.annotated("manifest-descriptor", images[0].config.platform.normalized()) or {}
         _note(engine, images, b"", (), order)
         return Built(images, tuple(described), annotations=annotations)
