@@ -29,8 +29,8 @@ def _traced(lines: list[dict[str, Any]]) -> list[StatusResponse]:
 
 def test_buildkits_messages(daemon: Daemon, name: str, tmp_path: Path) -> None:
     where = write_context(tmp_path / "c", f"FROM busybox\nRUN echo {name}\nCOPY f /\n", f=name)
-    lines = _post(daemon, where, f"version=2&t={name}")
-    image = daemon.ok("inspect", "-f", "{{.Id}}", name)
+    lines = _post(daemon, where, f"version=2&t={name}:1")
+    image = daemon.ok("inspect", "-f", "{{.Id}}", f"{name}:1")
     assert lines[-1] == {"id": "moby.image.id", "aux": {"ID": image}}
     told = _traced(lines)
     assert len(told) == len(lines) - 1
@@ -38,7 +38,7 @@ def test_buildkits_messages(daemon: Daemon, name: str, tmp_path: Path) -> None:
     assert {f"[2/3] RUN echo {name}", "[3/3] COPY f /", "exporting to image"} <= names
     assert f"{name}\n".encode() in [entry.msg for response in told for entry in response.logs]
     statuses = {status.ID for response in told for status in response.statuses}
-    assert {f"writing image {image}", f"naming to docker.io/library/{name}:latest"} <= statuses
+    assert {f"writing image {image}", f"naming to docker.io/library/{name}:1"} <= statuses
     assert _post(daemon, where, "version=2&q=1") == [{"stream": f"{image}\n"}]
     (tmp_path / "c/Dockerfile").write_text(f"FROM busybox\nRUN echo {name}; exit 3\n")
     for query in ("version=2", "version=2&q=1"):
