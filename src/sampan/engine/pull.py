@@ -35,7 +35,6 @@ from ..registry.download import Download, DownloadReader
 from ..registry.failures import RegistryFailure, translate_pull
 from ..registry.repository import RemoteManifest, Repository
 from .imagehost import ImageHost
-from .images import set_tag
 from .pullprogress import LayerProgress, keep_reporting
 from .tasks import cancel_all
 
@@ -303,9 +302,7 @@ class _Pull:
         previous = self._tagged()
         images.add_digest(image.id, ref, digest)
         name = replace(ref, digest="")
-        if ref.tag and previous != image.id:
-            set_tag(self._host, image, name, through)
-        elif ref.tag and variants.index_digest(images, name.familiar) != through:
+        if ref.tag and (previous != image.id or variants.index_digest(images, name.familiar) != through):
             images.tag(image.id, name, through)
         image = images.by_id(image.id)
         self._host.publish_image("pull", ref.familiar, {**image.labels, "name": ref.familiar_name})

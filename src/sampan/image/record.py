@@ -82,7 +82,7 @@ class HistoryLine(Struct, frozen=True):
 class Deleted(Struct, frozen=True):
     """One record of a removal: `kind` is `untagged` (a familiar reference) or `deleted` (an image or chain ID).
 
-    `image` is the image's ID, for the event; empty for layers, which have none.
+    `image` is the image's ID, for the event; empty of layers and of digests that go with their tag: they have none.
     """
 
     kind: str

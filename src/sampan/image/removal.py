@@ -98,11 +98,12 @@ class Remover(Struct, frozen=True):
             )
         target = self.images.reference(ref)
         target = target.with_digest(target.digest) if target.digest else target
-        removed = [target] if self.images.untag(target) else []
+        untagged = [Deleted("untagged", target.familiar, image.id)] if self.images.untag(target) else []
         if not target.digest and not any(tag.name == target.name for tag in self.images.by_id(image.id).tags):
             stale = [digest for digest in image.digests if digest.name == target.name]
-            removed += [digest for digest in stale if self.images.untag(digest)]
-        return Removal(tuple(Deleted("untagged", name.familiar, image.id) for name in removed))
+            # They go with the tag: no event tells of them.
+            untagged += [Deleted("untagged", digest.familiar, "") for digest in stale if self.images.untag(digest)]
+        return Removal(tuple(untagged))
 
     def _untag_all_of_id(self, image: Image, force: bool) -> Removal:
         if not _single_reference(image.references):

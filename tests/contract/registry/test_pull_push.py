@@ -88,7 +88,9 @@ async def test_a_round_trip_keeps_every_digest(host: Host, registry: tuple[Fault
     assert lines[-1].status == f"Status: Image is up to date for {address}/library/thing:1"
     by_digest, _ = await pulled(other, f"{address}/library/thing@{image.manifest}")
     assert by_digest.id == image.id
-    assert [event[0] for event in other.events] == ["tag", "pull", "pull", "pull"]
+    assert [event[0] for event in other.events] == ["pull", "pull", "pull"]
+    use.remove(other, f"{address}/library/thing:1")
+    assert [event[0] for event in other.events[3:]] == ["untag", "delete"]
 
 
 async def test_a_second_push_sends_nothing_and_another_repository_mounts(
