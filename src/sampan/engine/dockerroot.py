@@ -22,6 +22,7 @@ from ..db.bolt import Bolt
 from ..errors import DataLoss, InvalidArgument
 from ..network.spec import IPAM, IPAMPool, NetworkSpec
 from ..oci import digest as digests
+from .naming import is_id
 
 _NETWORK = b"docker/network/v1.0/network/"
 _PREDEFINED = ("bridge", "host", "none")
@@ -121,9 +122,12 @@ class DockerRoot:
         return sorted(name for name in os.listdir(directory) if os.path.exists(f"{directory}/{name}/config.v2.json"))
 
     def container(self, container_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """config.v2.json and hostconfig.json."""
+        """config.v2.json and hostconfig.json; DataLoss where they are not of the container that the directory names."""
         directory = f"{self.path}/containers/{container_id}"
-        return _json(f"{directory}/config.v2.json"), _json(f"{directory}/hostconfig.json")
+        config = _json(f"{directory}/config.v2.json")
+        if not is_id(container_id) or config.get("ID") != container_id:
+            raise DataLoss(f"{directory}: its record is of another container: {config.get('ID')}")
+        return config, _json(f"{directory}/hostconfig.json")
 
     def writable_layer(self, container_id: str) -> str:
         """The container's own files, with overlayfs' whiteouts."""

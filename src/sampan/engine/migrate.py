@@ -10,6 +10,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -31,7 +32,7 @@ from ..storage.changes import overlay_layer
 from ..tree.extract import ExtractOptions, Whiteouts, extract
 from ..volume import copies as volume_copies
 from ..volume.volume import ANONYMOUS
-from . import copies, networks, volumes
+from . import copies, networks, removal, volumes
 from .commit import Chunks
 from .container import Container, MountPoint
 from .dockerroot import DockerRoot, VolumeRow
@@ -136,23 +137,24 @@ class _Migration:
             )
         container = _record(engine, config, host)
         engine.containers.refuse_taken(container.name)
-        try:
-            await self._store(container)
-        except BaseException:
-            engine.snapshots.remove(container_id)
-            shutil.rmtree(engine.paths.container(container_id), ignore_errors=True)
-            raise
+        with ExitStack() as undo:
+            await self._store(container, undo)
+            undo.pop_all()
+        engine.container_event(container, "create")
 
-    async def _store(self, container: Container) -> None:
+    async def _store(self, container: Container, undo: ExitStack) -> None:
+        """Record and files; `undo` takes back what was made here, and nothing that was there (S29)."""
         engine, directory = self._engine, self._engine.paths.container(container.id)
         container.layer_parent = engine.images.by_id(container.image_id).chain_id
         os.mkdir(directory, 0o710)
+        undo.callback(removal.remove_directory, engine, container.id)
         for log in self._root.logs(container.id):
             os.makedirs(os.path.dirname(f"{directory}/{log}"), 0o700, exist_ok=True)
             source = f"{self._root.path}/containers/{container.id}/{log}"
             await asyncio.to_thread(shutil.copy2, source, f"{directory}/{log}")
         copies.keep(engine, container)
         engine.snapshots.prepare(container.id, init_layer(engine.snapshots, container.layer_parent or None))
+        undo.callback(engine.snapshots.remove, container.id)
         tree = engine.snapshots.upper(container.id)
         where = tree or engine.snapshots.mount(container.id)
         try:
@@ -161,7 +163,6 @@ class _Migration:
             if tree is None:
                 engine.snapshots.unmount(container.id)
         engine.containers.add(container)
-        engine.container_event(container, "create")
 
 
 def runs(config: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.support import rest
 
 from sampan.engine import migrate, volumes
 from sampan.engine.dockerroot import DockerRoot, VolumeRow
-from sampan.errors import InvalidArgument
+from sampan.errors import DataLoss, InvalidArgument
 from sampan.model.progress import Progress
 
 
@@ -45,6 +46,38 @@ def test_only_a_process_of_its_own_makes_it_run() -> None:
     assert not migrate.runs({"ID": "f" * 64, "State": state})
     assert not migrate.runs({"ID": own, "State": {"Running": True, "Pid": 2**22 + 1}})
     assert not migrate.runs({"ID": own, "State": {"Running": False, "Pid": 0}})
+
+
+def write_container(root: DockerRoot, name: str, container_id: str, image_id: str) -> None:
+    directory = Path(root.path, "containers", name)
+    directory.mkdir(parents=True)
+    config = {"ID": container_id, "Name": "/old", "Created": "2026-01-01T00:00:00Z", "Image": image_id, "Config": {},
+              "NetworkSettings": {}, "State": {}, "Path": "true", "Args": []}  # fmt: skip
+    (directory / "config.v2.json").write_text(json.dumps(config))
+    (directory / "hostconfig.json").write_text("{}")
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "old"])
+def test_a_record_is_of_the_container_that_its_directory_names(tmp_path: Path, name: str) -> None:
+    root = docker_root(tmp_path)
+    write_container(root, name, "old" if name == "old" else "../../../precious", "")
+    with pytest.raises(DataLoss, match="of another container"):
+        root.container(name)
+
+
+@pytest.mark.parametrize("here", [True, False])
+async def test_s29_a_failure_takes_away_only_what_it_made(tmp_path: Path, here: bool) -> None:
+    root, container_id = docker_root(tmp_path / "docker"), "a" * 64
+    async with rest.engine(tmp_path) as engine:
+        write_container(root, container_id, container_id, engine.images.all()[0].id)  # it has no writable layer
+        precious = Path(engine.paths.container(container_id), "precious")
+        if here:
+            precious.parent.mkdir()
+            precious.touch()
+        with pytest.raises((FileExistsError, DataLoss)):
+            await migrate._Migration(engine, root, lambda _: None)._container(container_id)
+        assert precious.exists() == precious.parent.exists() == here
+        assert not engine.snapshots.exists(container_id) and container_id not in engine.containers
 
 
 async def test_a_volume_with_a_size_keeps_its_data(tmp_path: Path) -> None:
