@@ -68,8 +68,8 @@ async def _reconcile(engine: Engine) -> list[tuple[Container, Shim]]:
     for container in engine.containers:
         try:
             shim = await _reconcile_one(engine, container)
-        except (SampanError, OSError) as error:
-            engine.warnings.append(f"container {container.id}: cannot be recovered: {error}")
+        except Exception as error:  # noqa: BLE001 (one record that nobody foresaw must not keep the others down: S31)
+            engine.warnings.append(f"container {container.id}: cannot be recovered: {_told(error)}")
             continue
         if shim is not None:
             adopted.append((container, shim))
@@ -155,8 +155,13 @@ async def _roll_back(engine: Engine) -> None:
                 await remove.remove(engine, container.id, force=True)
             elif container.replaces is not None:
                 await recreate.roll_back(engine, container)
-        except (SampanError, OSError) as error:
-            engine.warnings.append(f"container {container.id}: its change cannot be rolled back: {error}")
+        except Exception as error:  # noqa: BLE001 (as above)
+            engine.warnings.append(f"container {container.id}: its change cannot be rolled back: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """What went wrong; of what is a bug, its kind too: its text alone says nothing."""
+    return str(error) if isinstance(error, SampanError | OSError) else f"{type(error).__name__}: {error}"
 
 
 async def _start_wanted(engine: Engine, wanted: list[Container]) -> None:
@@ -179,8 +184,8 @@ async def _start_after(engine: Engine, container: Container, needed: list[asynci
         live.cancel_restart()
         try:
             await launch(engine, container)
-        except SampanError as error:
-            engine.warn(f"container {container.id}: cannot be started at boot: {error}")
+        except Exception as error:  # noqa: BLE001 (as above)
+            engine.warn(f"container {container.id}: cannot be started at boot: {_told(error)}")
 
 
 def in_order(engine: Engine, wanted: list[Container]) -> list[Container]:

@@ -161,6 +161,28 @@ async def test_a_shim_killed_while_no_engine_looked(directory: Path) -> None:
         await support.clear(engine)
 
 
+async def test_a_record_that_nobody_foresaw_keeps_no_other_down(directory: Path) -> None:
+    """S31: any error of one container's is a warning."""
+    async with opened(directory) as engine:
+        odd = await up(engine, "sleep", "1000", name="odd")
+        await up(engine, "sleep", "1000", name="sound")
+        shim, started = engine.live(odd).shim, odd.state.started_at
+        odd.state.started_at = "no time at all"
+        engine.containers.save(odd)
+    assert shim is not None
+    kill_and_wait(shim.pid)
+    async with opened(directory) as engine:
+        odd = engine.containers.get("odd")
+        assert [text for text in engine.warnings if f"{odd.id}: cannot be recovered: ValueError" in text]
+        sound = engine.containers.get("sound")
+        assert (await execute(engine, sound, "echo", "hi")) == (0, b"hi\n")
+        odd.state.started_at = started
+        engine.containers.save(odd)
+    async with opened(directory) as engine:
+        assert engine.containers.get("odd").state.exit_code == 137
+        await support.clear(engine)
+
+
 async def test_the_zygote_is_replaced(engine: Engine) -> None:
     before = await up(engine, "sleep", "1000")
     kill_and_wait(engine.zygote.pid)
