@@ -63,6 +63,7 @@ class Channel:
         self._serial = 0
         self._outgoing: deque[tuple[bytes, list[int]]] = deque()
         self.closed = False
+        self._broken = ""
         self.hello: asyncio.Future[messages.Hello] = self._loop.create_future()
         self.exits: asyncio.Queue[messages.Exited | None] = asyncio.Queue()
         self._loop.add_reader(sock.fileno(), self._readable)
@@ -82,7 +83,7 @@ class Channel:
 
     async def _ask(self, request: messages.Request, fds: Sequence[int]) -> Answer:
         if self.closed:
-            raise ShimGone("shim is gone")
+            raise self._gone()
         self._serial += 1
         request.serial = serial = self._serial
         future: asyncio.Future[Answer] = self._loop.create_future()
@@ -126,9 +127,13 @@ class Channel:
             if not packet:
                 self.close()
                 return
-            message = self._assembler.feed(packet)
-            if message is not None:
-                self._deliver(messages.decode(message))
+            try:
+                message = self._assembler.feed(packet)
+                if message is not None:
+                    self._deliver(messages.decode(message))
+            except framing.ProtocolError as error:
+                self._broken = f"shim sent what is no message: {error}"
+                self.close()
 
     def _deliver(self, message: messages.FromShim) -> None:
         fds, self._fds = self._fds, []
@@ -151,8 +156,12 @@ class Channel:
         future = self._waiting.get(serial)
         return None if future is None or future.done() else future
 
+    def _gone(self) -> errors.Unavailable:
+        """ShimGone, by which its container is taken for dead, only where the shim went: not where it talks nonsense."""
+        return errors.Unavailable(self._broken) if self._broken else ShimGone("shim is gone")
+
     def close(self) -> None:
-        """Idempotent; whoever waits for an answer gets ShimGone."""
+        """Idempotent; whoever waits for an answer gets ShimGone, or Unavailable where the protocol was broken."""
         if self.closed:
             return
         self.closed = True
@@ -164,9 +173,9 @@ class Channel:
         self._outgoing.clear()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(ShimGone("shim is gone"))
+                future.set_exception(self._gone())
         if not self.hello.done():
-            self.hello.set_exception(ShimGone("shim is gone"))
+            self.hello.set_exception(self._gone())
         if not self.hello.cancelled():
             self.hello.exception()  # marks it as seen: nobody may wait for the greeting any more
         self.exits.put_nowait(None)
