@@ -117,15 +117,10 @@ async def remove_snapshot(engine: Engine, name: str, snapshot_name: str) -> None
 
 async def restore(engine: Engine, name: str, snapshot_name: str) -> None:
     """Back to a snapshot's state; Conflict while a container that runs has the volume."""
-    volume = engine.volumes.get(name)
     running = [one for one in engine.volumes.users(name) if engine.containers.get(one).running]
     if running:
         raise Conflict(f"restore {name}: volume is in use - [{', '.join(running)}]")
-    if volume.options and "size" in volume.options:
-        async with mounted(engine, name):
-            await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
-    else:
-        await asyncio.to_thread(copies.restore, engine.volumes.local, volume, snapshot_name)
+    volume = await engine.volumes.restore(name, snapshot_name)
     _publish(engine, "restore", volume, snapshot=snapshot_name)
 
 

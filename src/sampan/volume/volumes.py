@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sampan import faults
-from sampan.cas.threads import run_abandonable
+from sampan.cas.threads import run_abandonable, run_in_thread
 from sampan.db import Database, Row
 from sampan.errors import Conflict, NotFound, SampanError, Unavailable
 from sampan.linux.libc import syncfs
@@ -32,7 +32,7 @@ from sampan.tree.remove import remove
 from sampan.tree.walk import usage
 
 from . import records
-from .copies import require_local
+from .copies import require_local, restore
 from .local import REMOVED, Local, check_name
 from .plugins import Plugins
 from .volume import ANONYMOUS, Driver, Volume
@@ -248,6 +248,22 @@ class Volumes:
         users = self.users(name)
         if users:
             raise Conflict(f"{what} {name}: volume is in use - [{', '.join(users)}]")
+
+    async def restore(self, name: str, snapshot: str) -> Volume:
+        """Back to a snapshot's state (beyond Docker); nobody can mount it meanwhile. Conflict where somebody has."""
+        async with self._lock(name):
+            volume = self.get(name)
+            require_local(volume)
+            users = [user for mounted, user in self._mounts if mounted == name]
+            if users:
+                raise Conflict(f"restore {name}: volume is in use - [{', '.join(users)}]")
+            user = f"restore-{os.urandom(8).hex()}"
+            await self._mount(volume, user)
+            try:
+                await run_in_thread(lambda: restore(self.local, volume, snapshot))
+            finally:
+                await self._ask(volume.driver, volume.options, lambda driver: driver.unmount(name, user))
+            return volume
 
     async def mount(self, name: str, user: str) -> str:
         """Make a volume's data available for a user (a container's id); its path. Again is no other mount."""

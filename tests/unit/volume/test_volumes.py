@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import AsyncIterator
@@ -150,6 +151,23 @@ async def test_rename_copy_snapshot_restore_export_import(volumes: Volumes, tmp_
     assert copies.snapshots(volumes.local, renamed) == []
     with pytest.raises(InvalidArgument):
         copies.import_tar(copy.mountpoint, tar(Member("../out")))
+
+
+async def test_a_restore_and_a_mount_wait_for_each_other(volumes: Volumes) -> None:
+    file = Path((await volumes.create("vol")).mountpoint, "file")
+    file.write_text("first")
+    copies.snapshot(volumes.local, volumes.get("vol"), "s1")
+    file.write_text("second")
+    await volumes.mount("vol", "box")
+    with pytest.raises(Conflict, match=r"restore vol: volume is in use - \[box\]"):
+        await volumes.restore("vol", "s1")
+    assert file.read_text() == "second"
+    await volumes.unmount("vol", "box")
+    restoring = asyncio.create_task(volumes.restore("vol", "s1"))
+    await asyncio.sleep(0)  # it has begun
+    await volumes.mount("vol", "box")
+    assert restoring.done() and file.read_text() == "first"
+    await volumes.unmount("vol", "box")
 
 
 async def test_a_lost_database_does_not_lose_volumes(volumes: Volumes, tmp_path: Path) -> None:
