@@ -16,6 +16,7 @@ import time
 
 from ..engine.engine import Engine
 from ..errors import SampanError
+from ..linux import mountinfo
 from ..linux.cgroup import named
 from ..linux.mount import MNT_DETACH, umount2
 from .removing import remove_tree
@@ -53,10 +54,9 @@ def _kill(path: str) -> None:
 
 
 def _clear(paths: list[str]) -> None:
-    with open("/proc/self/mountinfo") as file:
-        mounted = [line.split()[4] for line in file]
+    mounted = mountinfo.places()[::-1]  # the last mounted first
     for path in paths:
-        for place in reversed(mounted):
+        for place in mounted:
             if place == path or place.startswith(f"{path}/"):
                 umount2(place, MNT_DETACH)
         _remove(path)
