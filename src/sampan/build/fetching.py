@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from ..cas.threads import run_in_thread
 from ..errors import DataLoss, InvalidArgument, NotFound, SampanError, Unavailable
@@ -164,8 +164,18 @@ async def clone(session: Session, source: GitSource) -> tuple[str, str]:
 def _check_source(source: GitSource) -> None:
     if _REMOTE.match(source.remote) is None:
         raise InvalidArgument(f"invalid git remote {source.remote}: only http(s), git and ssh are fetched")
+    if _has_option(source.remote):
+        raise InvalidArgument(f"invalid git remote {source.remote}: a part of it would be an option of ssh")
     if source.ref.startswith("-"):
         raise InvalidArgument(f"invalid git ref {source.ref}")
+
+
+def _has_option(remote: str) -> bool:
+    """Whether ssh(1), which git gives user, host and path as arguments, would take one for an option."""
+    _, scheme, rest = remote.partition("://")
+    authority, _, path = rest.partition("/") if scheme else remote.partition(":")
+    user, _, host = unquote(authority).rpartition("@")  # git decodes it too
+    return any(part.startswith("-") for part in (user, host.removeprefix("["), "" if scheme else path))
 
 
 async def _commit_of(session: Session, source: GitSource) -> str:
