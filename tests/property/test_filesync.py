@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -18,6 +19,7 @@ from sampan.build.filetree import FileTree
 from sampan.buildkit.contents import Contents
 from sampan.buildkit.filesync import transfer
 from sampan.buildkit.listing import Listing
+from sampan.buildkit.messages import Messages
 from sampan.buildkit.proto.fsutil_pb2 import Packet, Stat
 from sampan.buildkit.remembered import Remembered
 from sampan.engine.config import EngineConfig
@@ -67,16 +69,21 @@ def _write_out(tree: FileTree) -> None:
 
 
 class Scripted:
-    """A stream whose other side has sent all that it will."""
+    """A call whose other side has sent all that it will; it arrives in pieces of `step` octets."""
 
-    def __init__(self, packets: list[Packet]) -> None:
-        self._packets = iter(packets)
+    def __init__(self, packets: list[Packet], step: int) -> None:
+        bodies = [packet.SerializeToString() for packet in packets]
+        octets = b"".join(struct.pack(">BI", 0, len(body)) + body for body in bodies)
+        self._pieces = (octets[at : at + step] for at in range(0, len(octets), step))
 
-    async def recv_message(self) -> Packet | None:
+    async def arrived(self) -> bytes:
         await asyncio.sleep(0)
-        return next(self._packets, None)
+        return next(self._pieces, b"")
 
-    async def send_message(self, packet: Packet, *, end: bool = False) -> None:
+    async def send(self, octets: bytes) -> None:
+        await asyncio.sleep(0)
+
+    async def end(self) -> None:
         await asyncio.sleep(0)
 
 
@@ -98,19 +105,23 @@ def engine(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> 
     runner.run(made.close())
 
 
-async def _run(engine: Engine, packets: list[Packet]) -> dict[str, bytes]:
+async def _run(engine: Engine, call: Scripted) -> dict[str, bytes]:
     async with AsyncExitStack() as stack:
         contents = Contents(engine, Remembered.of(engine, "key", "context", whole=True), stack)
-        tree = await transfer(Scripted(packets), contents, lambda _: None)  # type: ignore[arg-type] # as much as is used
+        tree = await transfer(Messages(call, Packet), contents)
         return {
             file.path: b"".join(file.chunks()) for file in tree.below("") if not file.mode & 0o40000
         }  # fmt: skip
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.sampled_from([0, 1, 3, 4]), min_size=1, max_size=4), st.lists(DATA | DATA | DATA | ODD, max_size=12))
+@given(
+    st.lists(st.sampled_from([0, 1, 3, 4]), min_size=1, max_size=4),
+    st.lists(DATA | DATA | DATA | ODD, max_size=12),
+    st.sampled_from([3, 20, 1 << 14, 1 << 30]),
+)
 def test_contents_are_what_came(
-    runner: asyncio.Runner, engine: Engine, sizes: list[int], packets: list[Packet]
+    runner: asyncio.Runner, engine: Engine, sizes: list[int], packets: list[Packet], step: int
 ) -> None:
     names = [Stat(path=f"f{number}", mode=0o644, size=size) for number, size in enumerate(sizes)]
     said = [Packet(stat=one) for one in names] + [Packet()]
@@ -118,7 +129,7 @@ def test_contents_are_what_came(
     for packet in packets:
         expected[packet.ID] = expected.get(packet.ID, b"") + packet.data
     try:
-        found = runner.run(_run(engine, said + packets))
+        found = runner.run(_run(engine, Scripted(said + packets, step)))
     except InvalidArgument:
         return
     finally:

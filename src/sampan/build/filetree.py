@@ -276,9 +276,10 @@ class FileTree:
                 self._inodes[path] = inode
                 return
             self._remove(path)
-        self._insert(parent, last, path, inode)
+        self.insert(parent, last, path, inode)
 
-    def _insert(self, parent: str, last: str, path: str, inode: Inode) -> None:
+    def insert(self, parent: str, last: str, path: str, inode: Inode) -> None:
+        """Put an inode at a path that is not there yet, by its name in a directory that is."""
         inode.names += 1
         self._inodes[path] = inode
         self._names[parent].append(last)
@@ -298,7 +299,7 @@ class FileTree:
                 if here in self._inodes:
                     self._remove(here)
                 real = here
-                self._insert(done, part, here, self._directory())
+                self.insert(done, part, here, self._directory())
             done = real
         return done
 

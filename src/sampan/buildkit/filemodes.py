@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from functools import lru_cache
 
 from ..errors import InvalidArgument
 
@@ -20,6 +21,7 @@ _TYPE = 1 << 31 | 1 << 27 | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19
 _FROM_KINDS = {kind: bits for bits, kind in _KINDS.items()}
 
 
+@lru_cache(maxsize=256)  # a context has a handful of them
 def from_go(mode: int) -> int:
     """The mode of stat(2); InvalidArgument for a kind that no file here has."""
     kind = _KINDS.get(mode & _TYPE)

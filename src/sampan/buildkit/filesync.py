@@ -19,13 +19,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from grpclib.client import Stream
-
 from ..build.filetree import FileTree
 from ..errors import InvalidArgument
-from .callee import encoded, next_message, opened
+from .callee import encoded, opened
 from .contents import Contents
 from .listing import File, Listing, refuse
+from .messages import CallOctets, Messages
 from .proto.fsutil_pb2 import Packet
 from .remembered import Remembered
 from .sessions import Session
@@ -59,17 +58,18 @@ async def receive(
     """The files of a client's directory; the tree is good until `stack` ends. `report` gets the bytes so far."""
     remembered = Remembered.of(engine, session.shared_key, local.name, whole=not (local.include or local.follow))
     async with opened(session, METHOD, Packet, Packet, local.metadata()) as stream:
-        return await transfer(stream, Contents(engine, remembered, stack), report or (lambda _: None))
+        packets = Messages(CallOctets(stream), Packet, report or (lambda _: None))
+        return await transfer(packets, Contents(engine, remembered, stack))
 
 
-async def transfer(stream: Stream[Packet, Packet], contents: Contents, report: Report) -> FileTree:
-    """One transfer over a stream that is open."""
-    packets = _Transfer(stream, report)
-    listing = await packets.listing()
+async def transfer(packets: Messages[Packet], contents: Contents) -> FileTree:
+    """One transfer over a call that is open."""
+    moving = _Transfer(packets)
+    listing = await moving.listing()
     missing = contents.recall(listing.files)
     if missing:
-        await packets.fill(contents, missing)
-    await packets.finish()
+        await moving.fill(contents, missing)
+    await moving.finish()
     contents.keep(listing.files)
     return listing.tree
 
@@ -77,19 +77,15 @@ async def transfer(stream: Stream[Packet, Packet], contents: Contents, report: R
 class _Transfer:
     """The packets of one transfer."""
 
-    def __init__(self, stream: Stream[Packet, Packet], report: Report) -> None:
-        self._stream = stream
-        self._report = report
-        self._received = 0
+    def __init__(self, packets: Messages[Packet]) -> None:
+        self._packets = packets
 
     async def _next(self) -> Packet:
-        packet = await next_message(self._stream)
+        packet = await self._packets.next()
         if packet is None:
             raise InvalidArgument("the client ended a transfer of files early")
         if packet.type == Packet.PACKET_ERR:
             raise InvalidArgument(f"error from sender: {packet.data.decode(errors='replace')}")
-        self._received += packet.ByteSize()
-        self._report(self._received)
         return packet
 
     async def listing(self) -> Listing:
@@ -122,12 +118,12 @@ class _Transfer:
             await asyncio.gather(asking, return_exceptions=True)
 
     async def _ask(self, missing: Sequence[File]) -> None:
-        for file in missing:
-            await self._stream.send_message(Packet(type=Packet.PACKET_REQ, ID=file.number))
+        await self._packets.send(Packet(type=Packet.PACKET_REQ, ID=file.number) for file in missing)
 
     async def finish(self) -> None:
         """Say that all is here, and wait for the client's end."""
-        await self._stream.send_message(Packet(type=Packet.PACKET_FIN), end=True)
-        while (packet := await next_message(self._stream)) is not None:
-            self._received += packet.ByteSize()
-        self._report(self._received)
+        await self._packets.send([Packet(type=Packet.PACKET_FIN)])
+        await self._packets.end()
+        while (packet := await self._packets.next()) is not None:
+            if packet.type == Packet.PACKET_DATA:
+                refuse("contents came that nobody asked for")

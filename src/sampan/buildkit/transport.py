@@ -34,6 +34,7 @@ from ..errors import (
     Unauthorized,
     Unavailable,
 )
+from .dataframes import DataFrames
 from .proto.rpcstatus_pb2 import Status as StatusMessage
 
 log = logging.getLogger("sampan.buildkit")
@@ -69,6 +70,7 @@ class Link(H2Protocol):
         )  # fmt: skip
         super().__init__(handler, config, http2)
         self.lost = asyncio.Event()
+        self._frames = DataFrames() if client else None  # what comes to a server begins with a preface that is no frame
 
     def begin(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         """Take a connection over that gives us its octets already; `early` came before."""
@@ -80,7 +82,7 @@ class Link(H2Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            super().data_received(data)
+            super().data_received(data if self._frames is None else self._frames.joined(data))
         except (NotImplementedError, LookupError, ValueError) as error:  # frames that h2 lets through, grpclib does not
             log.info("closing a gRPC connection: %r", error)
             self.close()
