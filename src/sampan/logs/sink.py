@@ -12,18 +12,24 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sampan import errors
 
 from . import lines
 from . import options as opts
 from .lines import LineSplitter, Partial
+from .lookup import Lookup
+
+if TYPE_CHECKING:
+    import ssl
 
 HIGH = 1 << 20
 RETRY = 1.0
 CONNECT_SECONDS = 5.0
 _BATCH = 1 << 16
+_WANT_READ, _WANT_WRITE = 2, 3
+"""What ssl.SSLWantReadError and SSLWantWriteError, which are OSErrors, have for errno (SSL_get_error(3))."""
 
 
 class Address(NamedTuple):
@@ -64,7 +70,8 @@ class Message(NamedTuple):
 Encoder = Callable[[Message], list[bytes]]
 """From a message to what is sent of it: one piece on a stream, maybe several datagrams."""
 
-Wrap = Callable[[socket.socket, str], socket.socket]
+Wrap = Callable[[socket.socket, str], "ssl.SSLSocket"]
+"""TLS for a host, on a connected socket, before the handshake."""
 
 
 class SocketSink:
@@ -83,7 +90,12 @@ class SocketSink:
         self._sent = 0  # how much of the first message of a stream socket is out
         self._sock: socket.socket | None = None
         self._broken = False
+        self._lookup: Lookup | None = None
         self._connecting = False
+        self._handshake: Callable[[], None] | None = None
+        self._wants_room = False
+        self._deadline = 0.0
+        """Until when lookup, connection and handshake may take."""
         self._retry_at = 0.0
         self.dropped = 0
 
@@ -97,31 +109,35 @@ class SocketSink:
                 raise errors.Unavailable(f"dial {self._address}: connect: {reason}") from error
             self._later()
 
-    def _open(self, seconds: float | None) -> socket.socket:
-        """A connected socket; with None one that is connecting."""
+    def _open(self, seconds: float) -> socket.socket:
+        """A connected socket; waits that long for each step."""
         target = self._address.target
-        kind = socket.SOCK_DGRAM if self._address.datagrams else socket.SOCK_STREAM
-        if isinstance(target, str):
-            family, resolved = socket.AF_UNIX, target
-        else:
-            family, _, _, _, resolved = socket.getaddrinfo(*target, type=kind)[0]  # type: ignore[assignment] # the type is fixed
-        sock = socket.socket(family, kind)
+        family, where = self._resolved(target if isinstance(target, str) else target[0])
+        sock = socket.socket(family, self._kind)
         try:
-            sock.settimeout(seconds if seconds is not None else 0)
-            code = 0 if seconds is not None else sock.connect_ex(resolved)
-            if seconds is not None:
-                sock.connect(resolved)
-            elif code not in (0, errno.EINPROGRESS):
-                raise OSError(code, os.strerror(code))
+            sock.settimeout(seconds)
+            sock.connect(where)
             if self._wrap is not None and isinstance(target, tuple):
-                sock.settimeout(CONNECT_SECONDS)
-                sock = self._wrap(sock, target[0])
+                secure = self._wrap(sock, target[0])
+                sock = secure
+                secure.do_handshake()
             sock.settimeout(0)
         except BaseException:
             sock.close()
             raise
-        self._connecting = code == errno.EINPROGRESS
         return sock
+
+    @property
+    def _kind(self) -> int:
+        return socket.SOCK_DGRAM if self._address.datagrams else socket.SOCK_STREAM
+
+    def _resolved(self, host: str, flags: int = 0) -> tuple[int, Any]:
+        """Family and socket address of a host, or of a path where that is the target; gaierror where there is none."""
+        target = self._address.target
+        if isinstance(target, str):
+            return socket.AF_UNIX, target
+        family, _, _, _, where = socket.getaddrinfo(host, target[1], type=self._kind, flags=flags)[0]
+        return family, where
 
     # Writer
 
@@ -150,18 +166,26 @@ class SocketSink:
             self._queued += len(encoded)
 
     def close(self) -> None:
+        if self._lookup is not None:
+            self._lookup.close()
+            self._lookup = None
         if self._sock is not None:
             self._sock.close()
-            self._sock = None
+            self._sock, self._connecting, self._handshake = None, False, None
 
     # Sink
 
     def poll(self) -> tuple[int, bool, float]:
         if self._broken:
             return -1, False, 0.0
+        left = max(0.0, self._deadline - time.monotonic())
+        if self._lookup is not None:
+            return (-1, False, 0.0) if self._lookup.done else (self._lookup.fileno(), False, left)
         if self._sock is None:
             return -1, False, max(0.0, self._retry_at - time.monotonic())
-        return self._sock.fileno(), bool(self._queue) or self._connecting, -1.0
+        if self._connecting or self._handshake is not None:
+            return self._sock.fileno(), self._connecting or self._wants_room, left
+        return self._sock.fileno(), bool(self._queue), -1.0
 
     @property
     def pending(self) -> bool:
@@ -177,28 +201,89 @@ class SocketSink:
             self.close()
             self._later()
         if self._sock is None:
-            if time.monotonic() < self._retry_at:
-                return
             try:
-                self._sock = self._open(CONNECT_SECONDS if self._wrap else None)
+                self._reconnect()
             except OSError:
                 self._later()
-                return
-        if self._connecting and not self._connected():
-            return
-        self._discard_input()
-        self._flush()
+        if self._sock is not None and self._established():
+            self._discard_input()
+            self._flush()
 
     def _later(self) -> None:
         self._retry_at = time.monotonic() + RETRY
         self._sent = 0  # a message that was cut off is sent again as a whole
 
-    def _connected(self) -> bool:
-        assert self._sock is not None
-        if self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+    def _reconnect(self) -> None:
+        """The next step to a socket that is connecting. Nothing here waits: the container's output shares the loop."""
+        target, lookup = self._address.target, self._lookup
+        if lookup is None:
+            if time.monotonic() < self._retry_at:
+                return
+            self._deadline = time.monotonic() + CONNECT_SECONDS
+            host = target if isinstance(target, str) else target[0]
+            try:
+                self._dial(*self._resolved(host, socket.AI_NUMERICHOST))
+            except socket.gaierror:
+                self._lookup = Lookup(host, self._kind)
+        elif not lookup.done:
+            if time.monotonic() < self._deadline:
+                lookup.read()
+            else:
+                lookup.give_up()
+        else:
+            self._lookup = None
+            lookup.close()
+            if not lookup.address:
+                raise OSError(errno.EHOSTUNREACH, "no such host")
+            self._dial(*self._resolved(lookup.address, socket.AI_NUMERICHOST))
+
+    def _dial(self, family: int, where: Any) -> None:
+        sock = socket.socket(family, self._kind)
+        sock.settimeout(0)
+        code = sock.connect_ex(where)
+        if code not in (0, errno.EINPROGRESS):
+            sock.close()
+            raise OSError(code, os.strerror(code))
+        self._sock, self._connecting = sock, True
+
+    def _established(self) -> bool:
+        """Whether connection and handshake are through; broken where they fail or take too long."""
+        if not self._connecting and self._handshake is None:
+            return True
+        try:
+            if time.monotonic() >= self._deadline:
+                raise TimeoutError
+            return self._connected() and self._shaken()
+        except OSError:
             self._broken = True
             return False
+
+    def _connected(self) -> bool:
+        assert self._sock is not None
+        if not self._connecting:
+            return True
+        if code := self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(code, os.strerror(code))
+        try:
+            self._sock.getpeername()
+        except OSError:
+            return False  # it has not come to that yet
         self._connecting = False
+        if self._wrap is not None:
+            secure = self._wrap(self._sock, str(self._address.target[0]))
+            self._sock, self._handshake = secure, secure.do_handshake
+        return True
+
+    def _shaken(self) -> bool:
+        if self._handshake is not None:
+            try:
+                self._handshake()
+            except OSError as error:
+                if error.errno not in (_WANT_READ, _WANT_WRITE):
+                    raise
+                self._wants_room = error.errno == _WANT_WRITE
+                return False
+            self._handshake = None
         return True
 
     def _discard_input(self) -> None:
@@ -210,12 +295,12 @@ class SocketSink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            # ssl.SSLWantReadError is an OSError; a datagram socket reports an earlier ICMP error and works on.
-            if error.errno not in (None, 2) and not self._address.datagrams:
+            # a datagram socket reports an earlier ICMP error and works on
+            if error.errno not in (None, _WANT_READ) and not self._address.datagrams:
                 self._broken = True
 
     def _flush(self) -> None:
-        if self._sock is None or self._broken or self._connecting:
+        if self._sock is None or self._broken or self._connecting or self._handshake is not None:
             return
         try:
             while self._queue:
@@ -226,7 +311,7 @@ class SocketSink:
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            if error.errno not in (None, 2, 3):  # SSL_ERROR_WANT_READ and _WANT_WRITE
+            if error.errno not in (None, _WANT_READ, _WANT_WRITE):
                 self._broken = True
 
     def _send_datagram(self) -> None:

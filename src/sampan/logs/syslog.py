@@ -96,7 +96,7 @@ def _tls(config: dict[str, str]) -> Wrap:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if config.get("syslog-tls-cert"):
         context.load_cert_chain(config["syslog-tls-cert"], config.get("syslog-tls-key") or None)
-    return lambda sock, host: context.wrap_socket(sock, server_hostname=host)
+    return lambda sock, host: context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
 
 
 def open_sink(config: dict[str, str], info: LogInfo) -> SocketSink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import select
 import socket
@@ -104,13 +105,19 @@ def test_syslog_over_tcp_comes_back_and_loses_no_line(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_syslog_over_tls(tmp_path: Path) -> None:
+def certified(tmp_path: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's side of TLS for localhost, and the certificate that clients have to trust."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
     subprocess.run(command, check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
+    return context, cert
+
+
+def test_syslog_over_tls(tmp_path: Path) -> None:
+    context, cert = certified(tmp_path)
     server, address = listener()
     got: list[bytes] = []
 
@@ -135,6 +142,58 @@ def test_syslog_over_tls(tmp_path: Path) -> None:
         size, _, rest = text.partition(b" ")
         assert rest[: int(size)].startswith(b"<30>1 ")
         text = rest[int(size) :]
+
+
+def test_a_reconnect_waits_for_no_handshake(tmp_path: Path) -> None:
+    """A service that takes the connection and says nothing must not hold up what the container writes."""
+    context, cert = certified(tmp_path)
+    server, address = listener()
+    with server:
+        where = f"tcp+tls://localhost:{address.rpartition(':')[2]}"
+        first = threading.Thread(target=lambda: context.wrap_socket(server.accept()[0], server_side=True).close())
+        first.start()
+        sink = open_sink(tmp_path, "syslog", {"syslog-address": where, "syslog-tls-ca-cert": str(cert)})
+        first.join(10)
+        pump(sink, lambda: sink._handshake is not None)
+        sink.write(1, b"kept\n", T)
+        peer, _ = server.accept()
+        got: list[bytes] = []
+
+        def serve() -> None:
+            with context.wrap_socket(peer, server_side=True) as secure:
+                got.append(secure.recv(4096))
+
+        second = threading.Thread(target=serve)
+        second.start()
+        pump(sink, sink.drained)
+        second.join(10)
+        sink.close()
+    assert b": kept\n" in got[0]
+
+
+def test_a_reconnect_looks_up_names_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, address = listener()
+    port = int(address.rpartition(":")[2])
+    sink = open_sink(tmp_path, "syslog", {"syslog-address": f"tcp://localhost:{port}"})
+    server.accept()[0].close()
+    look_up, here = socket.getaddrinfo, os.getpid()
+
+    def only_beside(host: str, *rest: Any, flags: int = 0, **named: Any) -> Any:
+        assert flags & socket.AI_NUMERICHOST or os.getpid() != here
+        if not flags and not (tmp_path / "known").exists():
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return look_up(host, *rest, flags=flags, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", only_beside)
+    pump(sink, lambda: sink._lookup is not None)
+    pump(sink, lambda: sink._lookup is None)  # it has no answer, and tries again
+    (tmp_path / "known").touch()
+    sink.write(1, b"kept\n", T)
+    with server:
+        pump(sink, sink.drained)
+        with server.accept()[0] as peer:
+            assert b": kept\n" in peer.recv(4096)
+    sink.close()
 
 
 def test_gelf_over_udp(tmp_path: Path) -> None:
