@@ -145,8 +145,8 @@ class Store:
         found = []
         for entry in os.scandir(self._partial):
             digest = entry.name.replace("-", ":", 1)
-            if digests.is_digest(digest):
-                found.append((digest, entry.stat().st_size))
+            if digests.is_digest(digest) and (size := _size(entry)) is not None:
+                found.append((digest, size))
         return found
 
     def drop_partials(self, older_than: float) -> int:
@@ -154,9 +154,12 @@ class Store:
         freed = 0
         for digest, size in self.list_partial():
             path = self.partial_path(digest)
-            if os.stat(path).st_mtime < older_than:
-                os.unlink(path)
-                freed += size
+            try:
+                if os.stat(path).st_mtime < older_than:
+                    os.unlink(path)
+                    freed += size
+            except FileNotFoundError:
+                continue  # it is complete
         return freed
 
     def sweep(self) -> None:
@@ -181,8 +184,8 @@ class Store:
             with os.scandir(f"{self._blobs}/{algorithm}") as entries:
                 for entry in entries:
                     digest = f"{algorithm}:{entry.name}"
-                    if digests.is_digest(digest):
-                        yield digest, entry.stat().st_size
+                    if digests.is_digest(digest) and (size := _size(entry)) is not None:
+                        yield digest, size
 
     @contextmanager
     def lease(self, wanted: Iterable[str]) -> Iterator[None]:
@@ -311,6 +314,14 @@ class Writer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """None for a file that went while the directory was read, perhaps in a thread."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _open_partial(path: str) -> tuple[int, str]:

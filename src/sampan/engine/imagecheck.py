@@ -7,7 +7,9 @@ damaged    a blob whose content is not its digest
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ from .imagehost import ImageHost
 
 _STRAY_AGE = 24 * 3600.0
 _PARTIAL_AGE = 7 * 24 * 3600.0
+_BATCH = 32
 
 
 class ImageProblem(Struct, frozen=True):
@@ -36,7 +39,7 @@ async def check_images(
     host: ImageHost, *, repair: bool = False, verify: bool = True, stray_age: float = _STRAY_AGE
 ) -> list[ImageProblem]:
     """Look through the store. `verify` reads every blob; `stray_age` spares what may belong to work under way."""
-    found = _strays(host.images, repair, stray_age)
+    found = await _strays(host.images, repair, stray_age)
     checked: dict[str, ImageProblem | None] = {}
     for image in host.images.all():
         named = [image.id, image.manifest, *(layer.descriptor.digest for layer in image.layers)]
@@ -52,29 +55,49 @@ async def check_images(
     return found + [problem for problem in checked.values() if problem is not None]
 
 
-def _strays(images: Images, repair: bool, age: float) -> list[ImageProblem]:
+async def _strays(images: Images, repair: bool, age: float) -> list[ImageProblem]:
     store, limit = images.store, time.time() - age
-    named = images.referenced_blobs()
+    old = await run_in_thread(
+        lambda: [(digest, size) for digest, size in store.walk() if store.modified(digest) < limit]
+    )
     found = []
-    for digest, size in list(store.walk()):
-        if digest not in named and store.modified(digest) < limit:
-            done = repair and store.collect_one(digest) > 0
-            found.append(ImageProblem("stray", digest, "no image names this blob", done, size))
-    for digest, size in store.list_partial():
-        if repair:
-            store.drop_partials(time.time() - min(age, _PARTIAL_AGE))
-        left = dict(store.list_partial())
-        found.append(ImageProblem("stray", digest, "an interrupted download", digest not in left, size))
-    return found + _stray_layers(images, repair, limit)
+    async for digest, size in _unnamed(old, images.referenced_blobs):
+        if store.modified(digest) >= limit:
+            continue  # somebody found it useful just now
+        done = repair and store.collect_one(digest) > 0
+        found.append(ImageProblem("stray", digest, "no image names this blob", done, size))
+    partial, left = await run_in_thread(lambda: _partials(images, repair, time.time() - min(age, _PARTIAL_AGE)))
+    found += [
+        ImageProblem("stray", digest, "an interrupted download", digest not in left, size) for digest, size in partial
+    ]
+    return found + await _stray_layers(images, repair, limit)
 
 
-def _stray_layers(images: Images, repair: bool, limit: float) -> list[ImageProblem]:
+async def _unnamed(sizes: Sequence[tuple[str, int]], named: Callable[[], set[str]]) -> AsyncIterator[tuple[str, int]]:
+    """Those that nothing names, a few at a time: others have their turn between, and may name one meanwhile."""
+    for batch in range(0, len(sizes), _BATCH):
+        taken = named()
+        for key, size in sizes[batch : batch + _BATCH]:
+            if key not in taken:
+                yield key, size
+        await asyncio.sleep(0)
+
+
+def _partials(images: Images, repair: bool, older_than: float) -> tuple[list[tuple[str, int]], set[str]]:
+    """Interrupted downloads with their bytes, and which of them are left once the old ones are dropped."""
+    partial = images.store.list_partial()
+    if repair:
+        images.store.drop_partials(older_than)
+    return partial, {digest for digest, _ in images.store.list_partial()}
+
+
+async def _stray_layers(images: Images, repair: bool, limit: float) -> list[ImageProblem]:
     """Layers of pulls and builds that never came to an end: the next try would have used them."""
-    named, found = images.referenced_chains(), []
-    for chain_id, committed_at, size in list(images.layers.snapshots.walk()):
-        if chain_id not in named and committed_at < limit:
-            done = repair and images.layers.snapshots.remove(chain_id)
-            found.append(ImageProblem("stray", chain_id, "no image or build record names this layer", done, size))
+    snapshots, found = images.layers.snapshots, []
+    old = [(chain_id, size) for chain_id, committed_at, size in snapshots.walk() if committed_at < limit]
+    async for chain_id, size in _unnamed(old, images.referenced_chains):
+        done = repair and snapshots.remove(chain_id)
+        found.append(ImageProblem("stray", chain_id, "no image or build record names this layer", done, size))
     return found
 
 

@@ -8,8 +8,11 @@ import io
 import json
 import os
 import tarfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,6 +207,30 @@ async def test_work_under_way_keeps_the_layers_it_found(host: Host) -> None:
     )
     assert not list(host.store.walk())
     assert not host.snapshots.layers
+
+
+async def test_a_check_reads_the_store_beside_the_loop(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = await imported(host, "base")
+    old = [f"sha256:{number:064x}" for number in range(40)]
+    for digest in old:
+        Path(host.store.partial_path(digest)).write_bytes(b"half")
+        os.utime(host.store.partial_path(digest), (0, 0))
+    strays = [host.store.add(b"stray %d" % number) for number in range(40)]
+    threads: list[int] = []
+
+    def noted(method: Callable[[], Any]) -> Callable[[], Any]:
+        def call() -> Any:
+            threads.append(threading.get_ident())
+            return method()
+
+        return call
+
+    for name in ("walk", "list_partial"):
+        monkeypatch.setattr(host.store, name, noted(getattr(host.store, name)))
+    found = await check_images(host, repair=True, stray_age=-1)
+    assert sorted(one.key for one in found) == sorted(old + strays) and all(one.repaired for one in found)
+    assert threading.get_ident() not in threads and len(threads) <= 4
+    assert host.store.exists(image.layers[0].descriptor.digest)
 
 
 async def test_filters(host: Host) -> None:
