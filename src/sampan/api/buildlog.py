@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import msgspec
 
-from ..build.progress import BuildEvent, Explained, ImageBuilt, Planned, PlannedStep, StepDone, StepLog, Warned
+from ..build.progress import (
+    LOG_CLIPPED,
+    LOG_LIMIT,
+    BuildEvent,
+    Explained,
+    ImageBuilt,
+    Planned,
+    PlannedStep,
+    StepDone,
+    StepLog,
+    Warned,
+)
 from ..model.progress import Progress, Report
 from ..oci import digest as digests
 
@@ -30,6 +43,23 @@ class ClassicLog:
             self._report(Progress(stream=text))
 
 
+class _Kept:
+    """What a step has said before its turn; no more than BuildKit keeps of one (S26)."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._room = LOG_LIMIT
+
+    def add(self, text: str) -> None:
+        if self._room >= 0:
+            self._room -= len(text)
+            self._parts.append(text if self._room >= 0 else text[: self._room] + LOG_CLIPPED)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
 class Classic:
     """Steps run in parallel, and are told in the order of their lines: `Step 2/5 : RUN …`, output, ` ---> Using cache`.
 
@@ -41,7 +71,7 @@ class Classic:
         self._told = 0
         """How many steps are through; the next one may have been announced."""
         self._announced = 0
-        self._said: dict[str, str] = {}
+        self._said: defaultdict[str, _Kept] = defaultdict(_Kept)
         self._done: dict[str, StepDone] = {}
 
     def text(self, event: BuildEvent) -> str:
@@ -51,10 +81,10 @@ class Classic:
                 self._steps += event.steps
             case StepLog():
                 said = _RED.format(event.text) if event.stream == 2 else event.text
-                self._said[event.step] = self._said.get(event.step, "") + said
+                self._said[event.step].add(said)
             case Explained(hit=False):
                 reasons = "".join(f" ---> not cached: {reason}\n" for reason in event.reasons)
-                self._said[event.step] = self._said.get(event.step, "") + reasons
+                self._said[event.step].add(reasons)
             case StepDone():
                 self._done[event.step] = event
             case Warned(rule=""):
@@ -67,7 +97,7 @@ class Classic:
         shown = ""
         while self._told < len(self._steps):
             step = self._steps[self._told]
-            shown += self._announce(self._told) + self._said.pop(step.step, "")
+            shown += self._announce(self._told) + self._said.pop(step.step, _Kept()).text
             if step.step and (step.step not in self._done or self._done[step.step].error):
                 break
             shown += self._outcome(step)
@@ -90,5 +120,5 @@ class Classic:
         """A step whose turn had not come: those before it will not end any more."""
         for number, step in enumerate(self._steps[self._told :], self._told):
             if step.step == definition and number > self._told:
-                return self._announce(number) + self._said.pop(definition, "")
+                return self._announce(number) + self._said.pop(definition, _Kept()).text
         return ""

@@ -36,6 +36,11 @@ class StepStatus(Event, frozen=True, kw_only=True):
     time: int = 0
 
 
+LOG_LIMIT = 2 << 20
+"""How much of a step's output is kept for later, as with BuildKit."""
+LOG_CLIPPED = "\n[output clipped, log limit 2MiB reached]\n"
+
+
 class StepLog(Event, frozen=True, kw_only=True):
     """Output of a step; `stream` is 1 or 2."""
 

@@ -12,7 +12,17 @@ from contextlib import contextmanager
 
 from ..build.graph import LocalSource
 from ..build.graph import Vertex as GraphVertex
-from ..build.progress import BuildEvent, Failed, StepDone, StepLog, StepStarted, StepStatus, Warned
+from ..build.progress import (
+    LOG_CLIPPED,
+    LOG_LIMIT,
+    BuildEvent,
+    Failed,
+    StepDone,
+    StepLog,
+    StepStarted,
+    StepStatus,
+    Warned,
+)
 from ..errors import InvalidArgument, SampanError
 from ..oci import digest as digests
 from ..oci import reference
@@ -22,9 +32,6 @@ from .rules import described, page
 
 _CONTEXT = "load build context"
 _COPIES = ("COPY ", "ADD ")
-LIMIT = 2 << 20
-"""Octets that a step's output may have, as with BuildKit."""
-_CLIPPED = b"\n[output clipped, log limit 2MiB reached]\n"
 _DEFINITION = 64
 """Digits of a vertex's definition; steps beside the graph have names."""
 
@@ -200,9 +207,9 @@ class Progress:
         """What a step may still say: all of it is kept for whoever asks later."""
         said = self._said.get(step, 0)
         self._said[step] = said + len(text)
-        if said + len(text) <= LIMIT:
+        if said + len(text) <= LOG_LIMIT:
             return text
-        return text[: LIMIT - said] + _CLIPPED if said <= LIMIT else b""
+        return text[: LOG_LIMIT - said] + LOG_CLIPPED.encode() if said <= LOG_LIMIT else b""
 
     def _end(self, event: StepDone) -> None:
         vertex = self._vertices.get(event.step)

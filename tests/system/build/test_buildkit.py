@@ -15,11 +15,11 @@ import pytest
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
 
+from sampan.build.progress import LOG_LIMIT
 from sampan.buildkit.credentials import GET_SECRET
 from sampan.buildkit.proto import control_pb2, gateway_pb2, secrets_pb2
 from sampan.buildkit.proto.control_pb2 import Exporter
 from sampan.buildkit.proto.ops_pb2 import Policy
-from sampan.buildkit.status import LIMIT
 from sampan.buildkit.transport import Service
 from sampan.errors import NotFound
 
@@ -337,5 +337,5 @@ async def test_what_a_step_says_without_end_is_cut(daemon: Daemon, name: str, tm
     async with _client(daemon, tmp_path) as build:
         await build.run({})
     cut = b"\n[output clipped, log limit 2MiB reached]\n"
-    assert build.told.output.endswith(cut) and len(build.told.output) == LIMIT + len(cut)
+    assert build.told.output.endswith(cut) and len(build.told.output) == LOG_LIMIT + len(cut)
     assert sum("COPY --link" in step for step in build.told.names) == 1
