@@ -7,6 +7,7 @@ import time
 
 from ..errors import NotFound, SampanError
 from ..model.times import nanoseconds
+from ..rpc import files
 from ..runtime import Exit, Shim, ShimGone, Status, read_exit
 from . import (
     cgroups,
@@ -98,7 +99,7 @@ async def _reconcile_one(engine: Engine, container: Container) -> Shim | None:
 
 
 async def _ask(engine: Engine, container: Container) -> tuple[Shim, Status]:
-    shim = await Shim.connect(f"{engine.paths.shim(container.id)}/shim.sock")
+    shim = await Shim.connect(f"{engine.paths.shim(container.id)}/{files.SOCKET}")
     try:
         return shim, await shim.status()
     except BaseException:

@@ -11,6 +11,7 @@ import os
 from ..errors import NotFound, SampanError
 from ..linux import mountinfo
 from ..linux.mount import MNT_DETACH, umount2
+from ..rpc import files
 from ..runtime import Shim, ShimGone
 from ..tree.remove import remove as remove_tree
 from . import removal
@@ -40,7 +41,7 @@ async def _end(engine: Engine, name: str) -> None:
     """The shim of a container that has no row, or of a build's step, with its processes and cgroup."""
     try:
         async with asyncio.timeout(SHIM_SECONDS):
-            shim = await Shim.connect(f"{engine.paths.shim(name)}/shim.sock")
+            shim = await Shim.connect(f"{engine.paths.shim(name)}/{files.SOCKET}")
             try:
                 await shim.close()
             finally:

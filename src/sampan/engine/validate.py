@@ -8,9 +8,9 @@ from collections.abc import Callable
 from msgspec import UNSET
 
 from ..errors import InvalidArgument
-from ..linux import capabilities
 from ..model.container import ContainerConfig, HealthConfig, HostConfig, RestartPolicy
 from ..network.options import ENDPOINT_SYSCTLS
+from ..runtime import privileges
 from . import signals
 
 MILLISECOND = 1_000_000
@@ -22,8 +22,6 @@ _HEALTH_TIMES = (
 )
 RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure", "on-unhealthy")
 _RETRYING = ("on-failure", "on-unhealthy")
-_CAPABILITIES = frozenset(f"CAP_{name}" for name in capabilities.NAMES)
-SECURITY_OPTIONS = ("apparmor", "seccomp", "label", "no-new-privileges", "writable-cgroups")
 _PORT = re.compile(r"\d+(-\d+)?(/(tcp|udp|sctp))?")
 
 
@@ -79,9 +77,9 @@ def check_host(host: HostConfig, config: ContainerConfig) -> None:
     if isinstance(host.annotations, dict) and "" in host.annotations:
         raise InvalidArgument("invalid Annotations: the empty string is not permitted as an annotation key")
     _check_modes(host, config)
-    _check_capabilities("CapAdd", host.cap_add)
-    _check_capabilities("CapDrop", host.cap_drop)
-    _check_security(host.security_opt or [])
+    privileges.normalize(host.cap_add, "CapAdd")
+    privileges.normalize(host.cap_drop, "CapDrop")
+    privileges.security_options(host.security_opt)
     _check_network_conflicts(host)
     _check_sysctls(host)
     _check_ports(host)
@@ -112,29 +110,6 @@ def _check_modes(host: HostConfig, config: ContainerConfig) -> None:
         raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
     if host.uts_mode == "host" and config.hostname:
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
-
-
-def _check_capabilities(field: str, names: list[str] | None) -> None:
-    for name in names or ():
-        upper = name.upper()
-        full = upper if upper.startswith("CAP_") else f"CAP_{upper}"
-        if upper != "ALL" and full not in _CAPABILITIES:
-            raise InvalidArgument(f'invalid {field}: unknown capability: "{full}"')
-
-
-def _check_security(options: list[str]) -> None:
-    for option in options:
-        key, separator, value = option.partition("=")
-        if not separator:
-            key, separator, value = option.partition(":")
-        if option == "no-new-privileges":
-            continue
-        if not separator:
-            raise InvalidArgument(f'invalid --security-opt 1: "{option}"')
-        if key not in SECURITY_OPTIONS:
-            raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
-        if key in ("no-new-privileges", "writable-cgroups") and value.lower() not in ("true", "false", "1", "0"):
-            raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
 
 
 _WITH_CONTAINER = (

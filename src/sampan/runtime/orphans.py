@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from sampan.linux.cgroup import named
+from sampan.rpc import files
 
-STATE_FILE = "state.json"
 DELETE_SECONDS = 10.0
 
 
@@ -30,7 +30,7 @@ def kill(directory: str) -> None:
     Processes are found by the container's cgroup, so that a pid that is used again is never hit.
     """
     try:
-        with open(f"{directory}/{STATE_FILE}", "rb") as file:
+        with open(f"{directory}/{files.STATE}", "rb") as file:
             running = msgspec.json.decode(file.read(), type=Running)
     except (FileNotFoundError, msgspec.DecodeError):
         running = None

@@ -45,7 +45,7 @@ def normalize(names: list[str] | None, field: str) -> list[str]:
     found = []
     for name in names or ():
         upper = name.upper()
-        if upper in ("ALL", "CAP_ALL"):
+        if upper == "ALL":
             found.append("ALL")
             continue
         full = upper if upper.startswith("CAP_") else f"CAP_{upper}"

@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from sampan import errors
-from sampan.rpc import framing, messages
+from sampan.rpc import files, framing, messages
 
 from . import orphans
 from .channel import Channel, CommandFailed, ShimGone
@@ -34,10 +34,6 @@ class ExecProcess(messages.Exec):
     """As `messages.Exec`, with the OCI process as a value."""
 
     process: dict[str, Any]  # type: ignore[assignment] # as above
-
-
-SOCKET = "shim.sock"
-EXIT_FILE = "exit.json"
 
 
 def connect_socket(path: str) -> socket.socket:
@@ -62,7 +58,7 @@ def connect_socket(path: str) -> socket.socket:
 def read_exit(state_dir: str) -> Exit | None:
     """What the last run of a container left in its `exit.json`; None where there is none or it is torn."""
     try:
-        with open(f"{state_dir}/{EXIT_FILE}", "rb") as file:
+        with open(f"{state_dir}/{files.EXIT}", "rb") as file:
             return messages.decode_exit(file.read())
     except (FileNotFoundError, framing.ProtocolError):
         return None

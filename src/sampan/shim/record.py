@@ -1,31 +1,25 @@
-"""The files that a shim leaves for the daemon.
-
-<exec_root>/shims/<id>/state.json   init's pid and cgroup, to clean up after a shim that was killed
-<state_dir>/exit.json               how the container's last run ended
-"""
+"""The files that a shim leaves for the daemon (rpc/files.py)."""
 
 from __future__ import annotations
 
 import os
 
 from sampan.linux.fds import write_all
-from sampan.rpc import documents, messages
+from sampan.rpc import documents, files, messages
 
-STATE_FILE = "state.json"
-EXIT_FILE = "exit.json"
-_NAMES = ("shim.log", STATE_FILE, "console.sock", "runtime.log", "process.json", "pid")
+_NAMES = ("shim.log", files.STATE, "console.sock", "runtime.log", "process.json", "pid")
 
 
 def write_running(directory: str, pid: int, cgroup: str, runtime: list[str]) -> None:
     """Not durable: a reboot ends the container as well."""
     state = {"pid": pid, "cgroup": cgroup, "runtime": runtime}
-    _write(f"{directory}/{STATE_FILE}", documents.dumps(state), durable=False)
+    _write(f"{directory}/{files.STATE}", documents.dumps(state), durable=False)
 
 
 def forget_exit(state_dir: str) -> None:
     """The file of an earlier run must not pass for this one's, should the shim be killed."""
     try:
-        os.unlink(f"{state_dir}/{EXIT_FILE}")
+        os.unlink(f"{state_dir}/{files.EXIT}")
     except FileNotFoundError:
         pass
 
@@ -33,7 +27,7 @@ def forget_exit(state_dir: str) -> None:
 def write_exit(state_dir: str, exited: messages.Exited, *, durable: bool) -> None:
     """Replace `exit.json`; with `durable` it survives a power cut from here on. Nothing where the directory is gone."""
     try:
-        _write(f"{state_dir}/{EXIT_FILE}", documents.dumps(exited.__dict__), durable=durable)
+        _write(f"{state_dir}/{files.EXIT}", documents.dumps(exited.__dict__), durable=durable)
     except FileNotFoundError:
         pass  # the container was removed by force
 

@@ -12,11 +12,10 @@ from _socket import AF_UNIX, SO_PEERCRED, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQP
 
 from sampan.linux import fds
 from sampan.linux.fds import socket
-from sampan.rpc import framing, messages
+from sampan.rpc import files, framing, messages
 
 from .loop import READ, WRITE, Loop
 
-SOCKET = "shim.sock"
 BACKLOG = 8
 MAX_QUEUED = 1024
 """Messages that a daemon may leave unread before it is taken for dead."""
@@ -119,7 +118,7 @@ class Server:
     def listen(self, directory: str) -> None:
         """Bind `directory/shim.sock`; the path goes through an fd because it may exceed sun_path (unix(7))."""
         self._directory = _open_directory(directory)
-        path = f"/proc/self/fd/{self._directory}/{SOCKET}"
+        path = f"/proc/self/fd/{self._directory}/{files.SOCKET}"
         self._listener = listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC)
         umask = os.umask(0o177)
         try:
@@ -180,7 +179,7 @@ class Server:
             self._listener.close()
             self._listener = None
             try:
-                os.unlink(SOCKET, dir_fd=self._directory)
+                os.unlink(files.SOCKET, dir_fd=self._directory)
             except FileNotFoundError:
                 pass
             os.close(self._directory)

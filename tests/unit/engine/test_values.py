@@ -182,6 +182,8 @@ def test_resources_that_are_discarded() -> None:
         (HostConfig(cap_drop=["x"]), 'invalid CapDrop: unknown capability: "CAP_X"'),
         (HostConfig(security_opt=["foo"]), 'invalid --security-opt 1: "foo"'),
         (HostConfig(security_opt=["foo=x"]), 'invalid --security-opt 2: "foo=x"'),
+        (HostConfig(security_opt=["no-new-privileges=x"]), 'invalid --security-opt 2: "no-new-privileges=x"'),
+        (HostConfig(cap_add=["CAP_ALL"]), 'invalid CapAdd: unknown capability: "CAP_ALL"'),
         (HostConfig(extra_hosts=["foo"]), 'bad format for add-host: "foo"'),
         (
             HostConfig(annotations={"": "1"}),
