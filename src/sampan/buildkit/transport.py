@@ -35,6 +35,7 @@ from ..errors import (
     Unavailable,
 )
 from .dataframes import DataFrames
+from .gathering import Gathering
 from .proto.rpcstatus_pb2 import Status as StatusMessage
 
 log = logging.getLogger("sampan.buildkit")
@@ -71,6 +72,10 @@ class Link(H2Protocol):
         super().__init__(handler, config, http2)
         self.lost = asyncio.Event()
         self._frames = DataFrames() if client else None  # what comes to a server begins with a preface that is no frame
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        super().connection_made(Gathering(transport))
 
     def begin(self, transport: asyncio.Transport, early: bytes = b"") -> None:
         """Take a connection over that gives us its octets already; `early` came before."""

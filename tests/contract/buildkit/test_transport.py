@@ -12,6 +12,7 @@ from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from sampan.api.app import App
 from sampan.buildkit import sessions as sessions_module
+from sampan.buildkit.gathering import Gathering
 from sampan.buildkit.proto.secrets_pb2 import GetSecretRequest, GetSecretResponse
 from sampan.buildkit.proto.session_pb2 import BytesMessage
 from sampan.buildkit.sessions import Sessions, sessions_of
@@ -176,3 +177,27 @@ async def test_a_session_within_a_stream(app: App) -> None:
             assert await ask(session.channel, "abc") == b"abc" * 100_000
         await stream.end()
         await asyncio.wait_for(session.ended(), 30)
+
+
+async def test_what_is_written_in_one_turn_travels_in_one_piece() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    below, _ = await asyncio.get_running_loop().create_unix_connection(asyncio.Protocol, sock=ours)
+    transport = Gathering(below)
+    with theirs:
+        for piece in (b"he", b"l", b"lo"):
+            transport.write(piece)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(100)
+        await asyncio.sleep(0)
+        assert theirs.recv(100) == b"hello"
+        transport.write(bytes(64 << 10))  # not what a turn could pile up without end
+        assert theirs.recv(1)
+        theirs.recv(1 << 20)
+        transport.write(b"last")
+        transport.close()
+        assert theirs.recv(100) == b"last"
+        assert transport.is_closing()
+        transport.write(b"more")
+        await asyncio.sleep(0)
+        assert theirs.recv(100) == b""
