@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,7 +13,6 @@ from msgspec import Struct
 from ..errors import InvalidArgument, NotFound
 from ..model import filters as filters_
 from ..model.filters import Filters, has_label
-from ..model.pattern import Pattern
 from ..model.quantity import human_duration, parse_int
 from ..model.times import nanoseconds
 from .container import Container
@@ -89,16 +89,16 @@ async def size(engine: Engine, container: Container) -> Size:
 # What each filter asks of a container. Values of one filter are alternatives, except labels, which must all hold.
 
 
-def _patterns(values: Sequence[str]) -> list[Pattern]:
+def _patterns(values: Sequence[str]) -> list[re.Pattern[str]]:
     try:
-        return [Pattern(value) for value in values]
-    except InvalidArgument as error:
+        return [re.compile(value) for value in values]
+    except (re.error, RecursionError, OverflowError) as error:
         raise InvalidArgument(f"invalid filter: {error}") from None
 
 
 def _ids(engine: Engine, values: Sequence[str]) -> Test:
     patterns = _patterns(values)
-    return lambda container: any(pattern.found_in(container.id) for pattern in patterns)
+    return lambda container: any(pattern.search(container.id) for pattern in patterns)
 
 
 def _names(engine: Engine, values: Sequence[str]) -> Test:
@@ -106,9 +106,9 @@ def _names(engine: Engine, values: Sequence[str]) -> Test:
     patterns = _patterns(values)
 
     def test(container: Container) -> bool:
-        return any(
-            pattern.found_in(container.name) or pattern.found_in("/" + container.name) for pattern in patterns
-        ) or (container.name in values)
+        return any(pattern.search(container.name) or pattern.search("/" + container.name) for pattern in patterns) or (
+            container.name in values
+        )
 
     return test
 

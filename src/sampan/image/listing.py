@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 
 from msgspec.structs import replace
 
 from ..errors import InvalidArgument, NotFound
 from ..model.filters import Filters, check, flag, labelled, moment
-from ..model.pattern import Pattern
 from ..oci.reference import Reference
 from . import variants
 from .images import Images
@@ -72,11 +70,10 @@ def _matching_names(image: Image, patterns: Sequence[str]) -> Image | None:
 def familiar_match(pattern: str, name: Reference) -> bool:
     """Whether a shell pattern matches the familiar reference or its repository (`*` does not cross a slash)."""
     expression = _glob(pattern)
-    return expression.found_in(name.familiar) or expression.found_in(name.familiar_name)
+    return bool(expression.fullmatch(name.familiar) or expression.fullmatch(name.familiar_name))
 
 
-@lru_cache(64)
-def _glob(pattern: str) -> Pattern:
+def _glob(pattern: str) -> re.Pattern[str]:
     """Go's path.Match as a regular expression; raises InvalidArgument for a malformed pattern."""
     parts = re.findall(r"\*|\?|\[\^?[^]]+\]|\\.|[^*?[\\]", pattern, re.DOTALL)
     if "".join(parts) != pattern:
@@ -86,7 +83,7 @@ def _glob(pattern: str) -> Pattern:
         wild.get(part) or (part if len(part) > 2 and part[0] == "[" else re.escape(part.removeprefix("\\")))
         for part in parts
     ]
-    return Pattern(rf"\A{''.join(translated)}\Z")
+    return re.compile("".join(translated))
 
 
 def shared_sizes(images: Sequence[Image]) -> dict[str, int]:

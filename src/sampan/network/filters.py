@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from ..errors import InvalidArgument
 from ..model.filters import Filters, has_label, labelled
-from ..model.pattern import Pattern
 from .creation import PREDEFINED
 from .spec import Network
 
 
 def _matches_name(network: Network, wanted: str) -> bool:
     try:
-        return Pattern(wanted).found_in(network.name)
-    except InvalidArgument:
+        return re.search(wanted, network.name) is not None
+    except re.error:
         return wanted in network.name
 
 
