@@ -16,10 +16,8 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
-from itertools import islice
+from itertools import count, islice
 from typing import Final
-
-from grpclib.client import Stream
 
 from ..build.sources import SourceFile, SourceTree
 from ..cas.threads import run_in_thread
@@ -27,6 +25,7 @@ from ..engine.bodies import in_threads
 from ..errors import InvalidArgument
 from .callee import next_message, opened
 from .filemodes import from_go, to_go
+from .messages import CallOctets, Messages
 from .proto.filesync_pb2 import BytesMessage
 from .proto.fsutil_pb2 import Packet, Stat
 from .sessions import Session
@@ -64,7 +63,7 @@ async def send_tree(
     `report` gets the bytes so far.
     """
     async with opened(session, METHOD, Packet, Packet, _exporter(exporter)) as stream:
-        sender = _Sender(stream, report or (lambda _: None))
+        sender = _Sender(Messages(CallOctets(stream), Packet), report or (lambda _: None))
         await sender.list(trees)
         await sender.answer()
 
@@ -72,30 +71,29 @@ async def send_tree(
 class _Sender:
     """The packets of one transfer: names first, then contents as they are asked for."""
 
-    def __init__(self, stream: Stream[Packet, Packet], report: Report) -> None:
-        self._stream = stream
+    def __init__(self, packets: Messages[Packet], report: Report) -> None:
+        self._packets = packets
         self._report = report
         self._sent = 0
         self._files: dict[int, tuple[SourceTree, str]] = {}
 
     async def list(self, trees: Mapping[str, SourceTree]) -> None:
-        names = _names(trees)
-        number = 0
+        names, numbers = _names(trees), count()
         while batch := await run_in_thread(lambda: [*islice(names, _AT_ONCE)]):
-            for found, tree, path in batch:
+            for (found, tree, path), number in zip(batch, numbers, strict=False):  # numbers do not end
                 if stat.S_ISREG(from_go(found.mode)) and not found.linkname:
                     self._files[number] = tree, path
-                await self._give(Packet(type=Packet.PACKET_STAT, stat=found))
-                number += 1
-        await self._stream.send_message(Packet(type=Packet.PACKET_STAT))
+            await self._give(*(Packet(type=Packet.PACKET_STAT, stat=found) for found, _, _ in batch))
+        await self._packets.send([Packet(type=Packet.PACKET_STAT)])
 
     async def answer(self) -> None:
-        while (packet := await next_message(self._stream)) is not None:
+        while (packet := await self._packets.next()) is not None:
             if packet.type == Packet.PACKET_ERR:
                 raise InvalidArgument(f"error from receiver: {packet.data.decode(errors='replace')}")
             if packet.type == Packet.PACKET_FIN:
-                await self._stream.send_message(packet, end=True)
-                while await next_message(self._stream) is not None:
+                await self._packets.send([packet])
+                await self._packets.end()
+                while await self._packets.next() is not None:
                     pass
                 return
             await self._send(packet)
@@ -109,9 +107,9 @@ class _Sender:
             await self._give(Packet(type=Packet.PACKET_DATA, ID=request.ID, data=chunk))
         await self._give(Packet(type=Packet.PACKET_DATA, ID=request.ID))
 
-    async def _give(self, packet: Packet) -> None:
-        await self._stream.send_message(packet)
-        self._sent += packet.ByteSize()
+    async def _give(self, *packets: Packet) -> None:
+        await self._packets.send(packets)
+        self._sent += sum(packet.ByteSize() for packet in packets)
         self._report(self._sent)
 
 

@@ -88,7 +88,7 @@ class Link(H2Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             super().data_received(data if self._frames is None else self._frames.joined(data))
-        except (NotImplementedError, LookupError, ValueError) as error:  # frames that h2 lets through, grpclib does not
+        except (NotImplementedError, LookupError, ValueError) as error:  # frames that h2 lets through, others do not
             log.info("closing a gRPC connection: %r", error)
             self.close()
 

@@ -14,7 +14,7 @@ from grpclib.const import Cardinality, Handler
 
 from sampan.api.app import App
 from sampan.build.sources import DiskTree
-from sampan.buildkit import upload
+from sampan.buildkit import sending, upload
 from sampan.buildkit.agents import CHECK, FORWARD, agents
 from sampan.buildkit.credentials import CREDENTIALS, GET_SECRET, auth_for, secrets
 from sampan.buildkit.proto import auth_pb2, secrets_pb2, sshforward_pb2, upload_pb2
@@ -144,7 +144,7 @@ def tree(root: Path) -> dict[str, object]:
     }  # fmt: skip
 
 
-async def test_trees_arrive_in_a_directory(app: App, tmp_path: Path) -> None:
+async def test_trees_arrive_in_a_directory(app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "etc/deep").mkdir(parents=True)
     (source / "etc-like").write_bytes(b"sorted behind etc/deep")
@@ -166,6 +166,7 @@ async def test_trees_arrive_in_a_directory(app: App, tmp_path: Path) -> None:
         assert service.told["buildkit-attachable-exporter-id"] == "3"
         service.root = tmp_path / "several"
         service.root.mkdir()
+        monkeypatch.setattr(sending, "_AT_ONCE", 3)  # files are numbered across batches of names
         with DiskTree(str(source), keep_owner=True) as one, DiskTree(str(source), keep_owner=True) as two:
             await send_tree(session, {"linux_arm64": two, "linux_amd64": one})
     for name in ("linux_amd64", "linux_arm64"):
