@@ -13,10 +13,12 @@ _NUMBERS = itertools.count()
 
 FIVE_RUNS = "FROM busybox\nARG SALT\n" + "".join(f"RUN echo {number} $SALT > /{number}\n" for number in range(5))
 THREE_STAGES = (
-    "FROM busybox AS a\nARG SALT\nRUN echo $SALT > /a && sleep 0.3\n"
-    "FROM busybox AS b\nARG SALT\nRUN echo $SALT > /b && sleep 0.3\n"
+    "FROM busybox AS a\nARG SALT\nRUN echo $SALT > /a\n"
+    "FROM busybox AS b\nARG SALT\nRUN echo $SALT > /b\n"
     "FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
 )
+SLEEPING_STAGES = THREE_STAGES.replace(" > /a", " > /a && sleep 0.3").replace(" > /b", " > /b && sleep 0.3")
+"""One after the other they would take 0.3 s more."""
 MANY_FILES = "FROM busybox\nARG SALT\nCOPY . /files/\n"
 
 
