@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
 from ..support.daemon import Daemon
+from ..support.waiting import until
 
 TRAP = "trap 'exit 4' TERM USR1; while :; do sleep 0.05; done"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what nobody announces."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_stop_kill_restart_pause_rename_wait(daemon: Daemon, name: str) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from ...support.certificates import make_certificates
 from ...support.daemon import Daemon
 from ...support.registries import docker_registry_on, needs_docker_registry
 from ...support.stockclient import StockClient, write
+from ...support.waiting import until
 
 pytestmark = [pytest.mark.peer, pytest.mark.xdist_group("buildx-peer")]
 
@@ -109,10 +109,7 @@ def wait_until_nothing_is_left(daemon: Daemon) -> None:
         places = [daemon.exec_root / "builds", daemon.exec_root / "shims", daemon.data_root / "tmp"]
         return [str(path) for place in places if place.exists() for path in place.iterdir()]
 
-    deadline = time.monotonic() + 30
-    while left() and time.monotonic() < deadline:
-        time.sleep(0.05)  # the daemon tells nobody that a build is undone
-    assert not left()
+    until(lambda: not left())
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

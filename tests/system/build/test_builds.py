@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ...support.daemon import BIN, Daemon
+from ...support.waiting import until
 from .contexts import write_context
 
 
@@ -207,10 +207,7 @@ def _long(name: str) -> str:
 
 
 def _wait_until_nothing_is_left(daemon: Daemon) -> None:
-    deadline = time.monotonic() + 60
-    while _leftovers(daemon) != NOTHING and time.monotonic() < deadline:
-        time.sleep(0.05)  # the daemon tells nobody that a build is undone
-    assert _leftovers(daemon) == NOTHING
+    until(lambda: _leftovers(daemon) == NOTHING)
 
 
 def test_cancel_ends_the_step_at_once(make_daemon: Callable[..., Daemon], tmp_path: Path) -> None:
@@ -262,10 +259,7 @@ def test_cancelling_a_large_copy_leaves_nothing(make_daemon: Callable[..., Daemo
         client.kill()
         client.communicate(timeout=30)
         _wait_until_nothing_is_left(daemon)
-        deadline = time.monotonic() + 60
-        while _stored(daemon) != stored and time.monotonic() < deadline:
-            time.sleep(0.05)  # trees are removed in the background
-        assert _stored(daemon) == stored
+        until(lambda: _stored(daemon) == stored)  # trees are removed in the background
     assert daemon.sampan("build", where).status == 0
 
 
@@ -485,9 +479,6 @@ def test_ssh_agent_of_the_client(make_daemon: Callable[..., Daemon], tmp_path: P
     client.terminate()
     client.communicate(timeout=30)
     agent.close()
-    deadline = time.monotonic() + 10
-    while _leftovers(daemon) != NOTHING and time.monotonic() < deadline:
-        time.sleep(0.05)  # the daemon tells nobody that a build is undone
-    assert _leftovers(daemon) == NOTHING
+    _wait_until_nothing_is_left(daemon)
     required = write_context(tmp_path / "d", "FROM busybox\nRUN --mount=type=ssh,required id\n")
     assert "unset ssh forward key default" in daemon.sampan("build", required).err
